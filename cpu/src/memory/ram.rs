@@ -1,0 +1,99 @@
+//! The one host allocation behind everything in guest-physical space that has bytes: RAM, ROM images, video memory.
+//!
+//! Reached by `&self`: display threads and, later, processor threads read it while the guest writes, so there is never
+//! a `&mut [u8]` or `&[u8]` over it. Zero until touched; untouched pages cost the host nothing.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+
+/// Host memory with interior mutability. Offsets are bytes from its start; out-of-range offsets are our own mistake and
+/// panic.
+pub struct Ram {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the allocation is plain bytes; every access goes through raw pointers, never references, and racing accesses
+// of the display thread read bytes whose value does not matter to memory safety.
+unsafe impl Send for Ram {}
+// SAFETY: as above.
+unsafe impl Sync for Ram {}
+
+/// Plain integers that guest memory can hold.
+pub trait Word: Copy + Default {
+    /// From up to eight bytes, zero-extended.
+    fn to_u64(self) -> u64;
+    /// Truncates.
+    fn from_u64(v: u64) -> Self;
+}
+macro_rules! words { ($($t:ty),*) => { $(impl Word for $t {
+    fn to_u64(self) -> u64 { self as u64 }
+    fn from_u64(v: u64) -> Self { v as $t }
+})* } }
+words!(u8, u16, u32, u64);
+
+const ALIGN: usize = 4096;
+
+impl Ram {
+    /// `len` zero bytes (rounded up to whole pages). `None` if the host refuses.
+    pub fn new(len: usize) -> Option<Ram> {
+        let len = len.max(1).next_multiple_of(ALIGN);
+        let layout = Layout::from_size_align(len, ALIGN).ok()?;
+        // SAFETY: the layout has a size above zero.
+        let base = unsafe { alloc_zeroed(layout) };
+        if base.is_null() { None } else { Some(Ram { base, len }) }
+    }
+
+    /// Size in bytes.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Start of the allocation, for TLB entries and translated code. Valid as long as `self`.
+    pub fn base(&self) -> *mut u8 {
+        self.base
+    }
+
+    #[inline(always)]
+    fn check(&self, off: usize, n: usize) {
+        assert!(off <= self.len && n <= self.len - off, "RAM access out of range");
+    }
+
+    /// Reads a little-endian word, aligned or not.
+    #[inline(always)]
+    pub fn read<T: Word>(&self, off: usize) -> T {
+        self.check(off, size_of::<T>());
+        // SAFETY: in range by the check; unaligned read of plain bytes.
+        unsafe { self.base.add(off).cast::<T>().read_unaligned() }
+    }
+
+    /// Writes a little-endian word. Marks nothing: stores by the guest and by chips go through [`super::Memory::store`].
+    #[inline(always)]
+    pub fn write<T: Word>(&self, off: usize, v: T) {
+        self.check(off, size_of::<T>());
+        // SAFETY: in range by the check; unaligned write of plain bytes.
+        unsafe { self.base.add(off).cast::<T>().write_unaligned(v) }
+    }
+
+    /// Copies bytes out.
+    pub fn copy_out(&self, off: usize, to: &mut [u8]) {
+        self.check(off, to.len());
+        // SAFETY: both ranges are valid; `to` is a Rust buffer, which cannot lie inside this allocation.
+        unsafe { std::ptr::copy_nonoverlapping(self.base.add(off), to.as_mut_ptr(), to.len()) }
+    }
+
+    /// Copies bytes in. Marks nothing.
+    pub fn copy_in(&self, off: usize, from: &[u8]) {
+        self.check(off, from.len());
+        // SAFETY: as in `copy_out`.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.base.add(off), from.len()) }
+    }
+}
+
+impl Drop for Ram {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with this layout.
+        unsafe { dealloc(self.base, Layout::from_size_align_unchecked(self.len, ALIGN)) }
+    }
+}

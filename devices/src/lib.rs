@@ -1,0 +1,115 @@
+//! The chips of the PC. A chip is a struct of its registers and nothing else; it knows no CPU, no address, no IRQ
+//! number and no clock of its own. The board (in `machine`) calls it, hands it a [`Ctx`] for that one call, and asks
+//! for its lines afterwards.
+//!
+//! What a chip implements:
+//! - [`Ports`] and/or [`Registers`]: reads and writes at offsets from wherever the board put it;
+//! - [`Timed`], if time alone changes it: it says when, as a pure function of its state;
+//! - lines as plain methods (`fn irq(&self) -> bool`): pure functions of its state;
+//! - `reset()`, and `derive(Serialize, Deserialize, Clone, PartialEq, Debug)`.
+
+use serde::{Deserialize, Serialize};
+
+/// Virtual time in nanoseconds since the machine was switched on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Time(pub u64);
+
+/// Bytes moved by one access.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Width {
+    Byte = 1,
+    Word = 2,
+    Dword = 4,
+    Qword = 8,
+}
+
+/// Guest-physical memory as a bus master reaches it. Chips and holes read FFh and ignore writes.
+pub trait Dma {
+    /// Reads bytes from guest-physical `addr` on.
+    fn read(&mut self, addr: u64, to: &mut [u8]);
+    /// Writes bytes from guest-physical `addr` on.
+    fn write(&mut self, addr: u64, from: &[u8]);
+}
+
+/// A medium with bytes: a disk, floppy or CD image. Offsets and lengths in bytes; out-of-range access is an error.
+pub trait Medium {
+    /// Size in bytes.
+    fn len(&self) -> u64;
+    /// Whether it has no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Whether writes are refused.
+    fn read_only(&self) -> bool;
+    /// Fills `to` from `offset`.
+    fn read(&mut self, offset: u64, to: &mut [u8]) -> std::io::Result<()>;
+    /// Stores `from` at `offset`.
+    fn write(&mut self, offset: u64, from: &[u8]) -> std::io::Result<()>;
+    /// Makes all writes so far durable.
+    fn flush(&mut self) -> std::io::Result<()>;
+}
+
+/// The host's side of chips that reach outside, by index. The board decides which index is whose.
+pub trait Host {
+    /// A character leaves serial port `port`.
+    fn serial_out(&mut self, port: usize, byte: u8);
+    /// A character leaves parallel port `port`.
+    fn parallel_out(&mut self, port: usize, byte: u8);
+    /// A character leaves the debug console.
+    fn debug_out(&mut self, byte: u8);
+    /// The medium in drive `slot`, if one is in.
+    fn medium(&mut self, slot: usize) -> Option<&mut dyn Medium>;
+}
+
+/// What a chip gets for the length of one call.
+pub struct Ctx<'a> {
+    /// Virtual time, exact to the instruction.
+    pub now: Time,
+    /// Guest memory, for bus masters.
+    pub dma: &'a mut dyn Dma,
+    /// The outside.
+    pub host: &'a mut dyn Host,
+}
+
+/// A chip with I/O ports. Offsets count from the start of the range that the board gave it.
+pub trait Ports {
+    /// IN.
+    fn read(&mut self, ctx: &mut Ctx, offset: u16, width: Width) -> u32;
+    /// OUT.
+    fn write(&mut self, ctx: &mut Ctx, offset: u16, width: Width, value: u32);
+}
+
+/// A chip with memory-mapped registers.
+pub trait Registers {
+    /// Load.
+    fn load(&mut self, ctx: &mut Ctx, offset: u64, width: Width) -> u64;
+    /// Store.
+    fn store(&mut self, ctx: &mut Ctx, offset: u64, width: Width, value: u64);
+}
+
+/// A chip that time alone changes.
+pub trait Timed {
+    /// When its lines or visible state next change by themselves, as far as anyone outside must act on it; `None` if
+    /// never. A pure function of the chip's state.
+    fn deadline(&self) -> Option<Time>;
+    /// Catches up to `ctx.now`, in time that does not depend on how long that is.
+    fn advance(&mut self, ctx: &mut Ctx);
+}
+
+/// Bytes of video memory, wherever the machine keeps them. Offsets wrap nowhere: out of range reads FFh.
+pub trait VideoMemory {
+    /// Size in bytes.
+    fn len(&self) -> usize;
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// One byte.
+    fn get(&self, offset: usize) -> u8;
+    /// Stores one byte.
+    fn set(&mut self, offset: usize, value: u8);
+    /// Copies bytes out.
+    fn read(&self, offset: usize, to: &mut [u8]);
+}
