@@ -8,6 +8,8 @@
 //! - lines as plain methods (`fn irq(&self) -> bool`): pure functions of its state;
 //! - `reset()`, and `derive(Serialize, Deserialize, Clone, PartialEq, Debug)`.
 
+pub mod pci;
+
 use serde::{Deserialize, Serialize};
 
 /// Virtual time in nanoseconds since the machine was switched on.
