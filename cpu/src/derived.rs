@@ -1,6 +1,16 @@
 //! State derived from guest state: TLB and decoded blocks. Never saved, can't be seen by the guest; dropping it at any
 //! moment changes nothing but speed (DESIGN §2).
 
+use crate::memory::Touch;
+use crate::mmu::Tlb;
+
 /// One machine's derived state, shared by its processors.
 #[derive(Default)]
-pub struct Derived {}
+pub struct Derived {
+    /// Address translations.
+    pub tlb: Tlb,
+    /// Stores to frames with decoded code that the engine has yet to look at.
+    pub code_touched: Vec<Touch>,
+    /// A buffer that goes round, so that page-table stores allocate nothing.
+    pub(crate) touch_buffer: Vec<Touch>,
+}

@@ -7,7 +7,9 @@ pub mod board;
 pub mod derived;
 pub mod exec;
 pub mod fault;
+pub mod helper;
 pub mod memory;
+pub mod mmu;
 pub mod model;
 pub mod state;
 

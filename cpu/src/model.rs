@@ -100,3 +100,16 @@ impl CpuModel {
         self.features >> (f as u8) & 1 != 0
     }
 }
+
+impl CpuModel {
+    /// Width of physical addresses in bits.
+    pub fn phys_bits(&self) -> u8 {
+        if self.has(Feature::LongMode) {
+            40
+        } else if self.has(Feature::Pae) || self.has(Feature::Pse36) {
+            36
+        } else {
+            32
+        }
+    }
+}

@@ -214,6 +214,15 @@ impl Memory {
         self.ram.write(frame as usize * PAGE as usize + start, v);
     }
 
+    /// A page walk's own update of accessed and dirty bits: a store like any other, except that nobody who derived
+    /// translations from the entry needs to hear of it.
+    pub fn store_by_walk(&mut self, frame: u32, start: usize, data: &[u8]) {
+        let walked = self.marks[frame as usize] & mark::WALKED;
+        self.marks[frame as usize] &= !mark::WALKED;
+        self.store(frame, start, data);
+        self.marks[frame as usize] |= walked;
+    }
+
     #[inline]
     fn note(&mut self, frame: u32, start: usize, len: usize) {
         self.dirty[frame as usize] = self.epoch;
@@ -232,6 +241,12 @@ impl Memory {
     /// Takes the stores to marked frames since last asked.
     pub fn take_touched(&mut self) -> Vec<Touch> {
         std::mem::take(&mut self.touched)
+    }
+
+    /// As [`Memory::take_touched`], into an empty buffer that is given back next time, so that nothing is allocated.
+    pub fn swap_touched(&mut self, buffer: &mut Vec<Touch>) {
+        debug_assert!(buffer.is_empty());
+        std::mem::swap(&mut self.touched, buffer);
     }
 
     /// Reads guest-physical bytes as a bus master does: chips and holes read FFh. A20 does not apply (it sits between

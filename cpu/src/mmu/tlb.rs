@@ -1,0 +1,529 @@
+//! The translation cache: coherent, split in contexts that outlive CR3 loads.
+//!
+//! A *group* is one address space of one processor ([`Key`]); it has a table for each [`View`]. The table in use lies in
+//! [`Tlb::hot`], so that a probe is one index and one compare. An entry holds a tag for each kind of access; a tag is
+//! - the page's linear address: the access may go straight to `linear + delta` in [`crate::memory::Ram`];
+//! - the same with [`SLOW`] set: rights are known and the physical page too, but the access must take the slow path
+//!   (chip, ROM store, marked frame, watched bytes);
+//! - [`NONE`].
+//!
+//! A store tag without `SLOW` exists only where the leaf's D bit is set, the frame has no marks and it is dirty in the
+//! current epoch. Coherence: frames that a walk read are marked, and a store to them drops what came from the
+//! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
+
+use super::space::{Space, Step};
+use super::walked::Walked;
+use super::{Access, View};
+use crate::memory::{Memory, PAGE, Place, mark};
+use crate::state::Cpu;
+
+/// No translation.
+pub const NONE: u64 = !0;
+/// Low bit of a tag: translation known, but not for direct access.
+pub const SLOW: u64 = 1;
+
+const PAGE_MASK: u64 = !(PAGE - 1);
+
+/// One page's translation. Translated code probes it: the layout is fixed.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Entry {
+    /// Tag for loads.
+    pub read: u64,
+    /// Tag for stores.
+    pub write: u64,
+    /// Tag for instruction fetches.
+    pub execute: u64,
+    /// Offset in RAM = linear address + `delta` (wrapping).
+    pub delta: u64,
+}
+
+const EMPTY: Entry = Entry { read: NONE, write: NONE, execute: NONE, delta: 0 };
+
+/// A direct-mapped table of one view of one group.
+#[derive(Debug, Default)]
+struct Table {
+    entries: Vec<Entry>,
+    /// Physical page address of each entry (A20 not applied).
+    phys: Vec<u64>,
+    /// [`Tlb::write_generation`] when last looked at.
+    write_generation: u32,
+    /// [`Tlb::generation`] when last looked at.
+    generation: u32,
+}
+
+impl Table {
+    fn clear(&mut self) {
+        self.entries.fill(EMPTY);
+    }
+
+    fn void_writes(&mut self) {
+        for e in &mut self.entries {
+            if e.write != NONE {
+                e.write |= SLOW;
+            }
+        }
+    }
+
+    fn drop_page(&mut self, linear: u64) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let e = &mut self.entries[(linear >> 12) as usize & (self.phys.len() - 1)];
+        if [e.read, e.write, e.execute].iter().any(|&t| t != NONE && t & PAGE_MASK == linear) {
+            *e = EMPTY;
+        }
+    }
+}
+
+/// What names a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    cpu: usize,
+    smm: bool,
+    space: Space,
+}
+
+#[derive(Debug)]
+struct Group {
+    key: Key,
+    tables: [Table; 3],
+    used: u64,
+    /// Uses of walked frames under an older serial are void.
+    serial: u32,
+}
+
+/// What a translation found, for the slow path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// Physical address of the page (A20 not applied).
+    pub phys: u64,
+}
+
+/// Counts for `--statistics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TlbStatistics {
+    pub walks: u64,
+    pub groups_made: u64,
+    pub page_table_stores: u64,
+    pub pages_dropped: u64,
+    pub write_voids: u64,
+    pub full_voids: u64,
+}
+
+/// Who last got a direct store tag for a frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Writer {
+    generation: u32,
+    holder: u32,
+}
+
+const MANY: u32 = u32::MAX;
+
+/// All translations of one machine.
+pub struct Tlb {
+    hot: Table,
+    /// Which group and view `hot` belongs to.
+    hot_at: Option<(usize, View)>,
+    /// The group of the processor's present state; `None` when that must be found anew.
+    current: Option<usize>,
+    groups: Vec<Group>,
+    pub(super) walked: Walked,
+    writers: Vec<Writer>,
+    size: usize,
+    max_groups: usize,
+    clock: u64,
+    serial: u32,
+    generation: u32,
+    write_generation: u32,
+    seen_map: u64,
+    seen_epoch: u32,
+    /// Counters.
+    pub statistics: TlbStatistics,
+}
+
+impl Default for Tlb {
+    fn default() -> Tlb {
+        Tlb::new(2048, 16)
+    }
+}
+
+fn none_table() -> Table {
+    Table { entries: vec![EMPTY], phys: vec![0], ..Table::default() }
+}
+
+impl Tlb {
+    /// A cache with tables of `size` entries (a power of two, at least 2) for up to `groups` address spaces.
+    pub fn new(size: usize, groups: usize) -> Tlb {
+        Tlb {
+            hot: none_table(),
+            hot_at: None,
+            current: None,
+            groups: Vec::new(),
+            walked: Walked::default(),
+            writers: Vec::new(),
+            size: size.clamp(2, 1 << 20).next_power_of_two(),
+            max_groups: groups.clamp(1, 64),
+            clock: 0,
+            serial: 0,
+            generation: 1,
+            write_generation: 1,
+            seen_map: 0,
+            seen_epoch: 0,
+            statistics: TlbStatistics::default(),
+        }
+    }
+
+    /// Drops everything. Marks on walked frames stay and go when next stored to.
+    pub fn clear(&mut self) {
+        self.hot = none_table();
+        self.hot_at = None;
+        self.current = None;
+        self.groups.clear();
+    }
+
+    /// Drops everything and takes another shape.
+    pub fn resize(&mut self, size: usize, groups: usize) {
+        self.clear();
+        self.size = size.clamp(2, 1 << 20).next_power_of_two();
+        self.max_groups = groups.clamp(1, 64);
+        self.writers.clear();
+    }
+
+    /// Entries in each table.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// RAM offset for a load whose last byte is at `linear + last`, if it may go there directly. The index comes from the
+    /// first byte and the tag from the last, so a load that leaves its page misses.
+    #[inline(always)]
+    pub fn hit_read(&self, linear: u64, last: u64) -> Option<usize> {
+        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
+        (e.read == linear.wrapping_add(last) & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
+    }
+
+    /// As [`Tlb::hit_read`] for a store.
+    #[inline(always)]
+    pub fn hit_write(&self, linear: u64, last: u64) -> Option<usize> {
+        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
+        (e.write == linear.wrapping_add(last) & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
+    }
+
+    /// RAM offset of an instruction byte, if its page is plain memory.
+    #[inline(always)]
+    pub fn hit_execute(&self, linear: u64) -> Option<usize> {
+        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
+        (e.execute == linear & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
+    }
+
+    /// The table in use, for translated code: first entry and mask of the index.
+    pub fn hot_table(&self) -> (*const Entry, usize) {
+        (self.hot.entries.as_ptr(), self.hot.entries.len() - 1)
+    }
+
+    /// The processor's paging state (CR0, CR3, CR4, EFER, SMM) may have changed, or another processor runs.
+    #[inline]
+    pub fn space_changed(&mut self) {
+        self.park();
+        self.current = None;
+    }
+
+    /// CPL or AC may have changed.
+    #[inline]
+    pub fn view_changed(&mut self) {
+        self.park();
+    }
+
+    /// Puts the hot table back in its group.
+    #[inline]
+    fn park(&mut self) {
+        if let Some((g, v)) = self.hot_at.take() {
+            std::mem::swap(&mut self.hot, &mut self.groups[g].tables[v as usize]);
+        }
+    }
+
+    /// Looks whether memory's map or dirty epoch changed since last asked; to be called whenever either may have.
+    pub fn sync(&mut self, mem: &Memory) {
+        if mem.map_epoch() != self.seen_map {
+            self.seen_map = mem.map_epoch();
+            self.void_all();
+        }
+        if mem.epoch() != self.seen_epoch {
+            self.seen_epoch = mem.epoch();
+            self.void_writes();
+        }
+    }
+
+    /// Voids every translation, lazily.
+    pub fn void_all(&mut self) {
+        self.statistics.full_voids += 1;
+        self.generation = self.generation.wrapping_add(1);
+        self.freshen_hot();
+    }
+
+    /// Sends every direct store through the slow path once, lazily.
+    pub fn void_writes(&mut self) {
+        self.statistics.write_voids += 1;
+        self.write_generation = self.write_generation.wrapping_add(1);
+        self.freshen_hot();
+    }
+
+    fn freshen_hot(&mut self) {
+        if self.hot_at.is_some() {
+            Self::freshen(&mut self.hot, self.generation, self.write_generation);
+        }
+    }
+
+    fn freshen(t: &mut Table, generation: u32, write_generation: u32) {
+        if t.generation != generation {
+            t.generation = generation;
+            t.write_generation = write_generation;
+            t.clear();
+        } else if t.write_generation != write_generation {
+            t.write_generation = write_generation;
+            t.void_writes();
+        }
+    }
+
+    /// The table of a view of the current group, up to date. Makes it if it is new.
+    fn table(&mut self, group: usize, view: View) -> &mut Table {
+        let (generation, write_generation, size) = (self.generation, self.write_generation, self.size);
+        let t = if self.hot_at == Some((group, view)) {
+            &mut self.hot
+        } else {
+            &mut self.groups[group].tables[view as usize]
+        };
+        if t.entries.is_empty() {
+            t.entries = vec![EMPTY; size];
+            t.phys = vec![0; size];
+            t.generation = generation;
+            t.write_generation = write_generation;
+        }
+        Self::freshen(t, generation, write_generation);
+        t
+    }
+
+    /// Finds or makes the group of the processor's state.
+    fn group(&mut self, cpu: &Cpu) -> usize {
+        if let Some(g) = self.current {
+            return g;
+        }
+        let key = Key { cpu: cpu.index, smm: cpu.smm, space: Space::of(cpu) };
+        self.clock += 1;
+        let g = match self.groups.iter().position(|g| g.key == key) {
+            Some(g) => g,
+            None => self.new_group(key),
+        };
+        self.groups[g].used = self.clock;
+        self.current = Some(g);
+        g
+    }
+
+    fn new_group(&mut self, key: Key) -> usize {
+        self.park();
+        self.statistics.groups_made += 1;
+        self.serial = self.serial.wrapping_add(1);
+        if self.groups.len() < self.max_groups {
+            self.groups.push(Group { key, tables: Default::default(), used: 0, serial: self.serial });
+            return self.groups.len() - 1;
+        }
+        let oldest = (0..self.groups.len()).min_by_key(|&g| self.groups[g].used).unwrap_or(0);
+        let group = &mut self.groups[oldest];
+        group.key = key;
+        group.serial = self.serial;
+        for t in &mut group.tables {
+            t.clear();
+        }
+        oldest
+    }
+
+    /// The space of the processor's state.
+    pub(super) fn space(&mut self, cpu: &Cpu) -> Space {
+        let g = self.group(cpu);
+        self.groups[g].key.space
+    }
+
+    /// Makes the table of `view` the one that hit paths probe.
+    pub(super) fn activate(&mut self, cpu: &Cpu, view: View) {
+        let g = self.group(cpu);
+        if self.hot_at == Some((g, view)) {
+            return;
+        }
+        self.park();
+        self.table(g, view);
+        std::mem::swap(&mut self.hot, &mut self.groups[g].tables[view as usize]);
+        self.hot_at = Some((g, view));
+    }
+
+    /// A translation known from before that allows `access`.
+    pub(super) fn find(&mut self, cpu: &Cpu, linear: u64, access: Access, view: View) -> Option<Found> {
+        let g = self.group(cpu);
+        let t = self.table(g, view);
+        let index = (linear >> 12) as usize & (t.entries.len() - 1);
+        let e = &t.entries[index];
+        let tag = match access {
+            Access::Read => e.read,
+            Access::Write => e.write,
+            Access::Execute => e.execute,
+        };
+        (tag & !SLOW == linear & PAGE_MASK).then(|| Found { phys: t.phys[index] })
+    }
+
+    /// Enters a page. `read`, `write`, `execute` say what rights (and D) allow; `watched` keeps it from direct access.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn install(
+        &mut self,
+        cpu: &Cpu,
+        mem: &mut Memory,
+        linear: u64,
+        phys: u64,
+        view: View,
+        (read, write, execute): (bool, bool, bool),
+        watched: bool,
+    ) {
+        let g = self.group(cpu);
+        let page = linear & PAGE_MASK;
+        let index = (linear >> 12) as usize & (self.size - 1);
+        let mut e = EMPTY;
+        let at = mem.mask(phys) / PAGE;
+        let (from, to) = (mem.read_place(at), mem.write_place(at));
+        let mut slow_read = SLOW;
+        let mut slow_write = SLOW;
+        if let Place::Frame(f) = from {
+            e.delta = (u64::from(f) * PAGE).wrapping_sub(page);
+            slow_read = if watched || mem.marks(f) & mark::WATCHED != 0 { SLOW } else { 0 };
+            if write && !watched && to == from && mem.fast_write_ok(f) {
+                slow_write = 0;
+                self.note_writer(mem, f, g, view, index);
+            }
+        }
+        if read {
+            e.read = page | slow_read;
+        }
+        if write {
+            e.write = page | slow_write;
+        }
+        if execute {
+            e.execute = page | if matches!(from, Place::Frame(_)) { 0 } else { SLOW };
+        }
+        let t = self.table(g, view);
+        t.entries[index] = e;
+        t.phys[index] = phys;
+    }
+
+    /// Makes a store tag direct after all, if the frame now allows it.
+    pub(super) fn upgrade_write(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, frame: u32, view: View) {
+        let g = self.group(cpu);
+        let page = linear & PAGE_MASK;
+        let index = (linear >> 12) as usize & (self.size - 1);
+        let t = self.table(g, view);
+        let e = &mut t.entries[index];
+        let delta = (u64::from(frame) * PAGE).wrapping_sub(page);
+        if e.write == page | SLOW && e.read == page && e.delta == delta && mem.fast_write_ok(frame) {
+            e.write = page;
+            self.note_writer(mem, frame, g, view, index);
+        }
+    }
+
+    fn note_writer(&mut self, mem: &Memory, frame: u32, group: usize, view: View, index: usize) {
+        if self.writers.len() < mem.frames() {
+            self.writers.resize(mem.frames(), Writer::default());
+        }
+        let holder = 1 + ((index as u32) << 8 | (group as u32) << 2 | view as u32);
+        let w = &mut self.writers[frame as usize];
+        if w.generation != self.write_generation || w.holder == 0 {
+            *w = Writer { generation: self.write_generation, holder };
+        } else if w.holder != holder {
+            w.holder = MANY;
+        }
+    }
+
+    /// Marks a frame and takes away direct stores to it.
+    pub fn mark_frame(&mut self, mem: &mut Memory, frame: u32, marks: u8) {
+        if mem.marks(frame) & marks == marks {
+            return;
+        }
+        mem.add_marks(frame, marks);
+        if marks & mark::WATCHED != 0 {
+            self.void_all();
+            return;
+        }
+        let Some(w) = self.writers.get_mut(frame as usize) else { return };
+        let holder = std::mem::take(&mut w.holder);
+        if w.generation != self.write_generation || holder == 0 {
+            return;
+        }
+        if holder == MANY {
+            self.void_writes();
+            return;
+        }
+        let at = holder - 1;
+        let (index, group, view) = ((at >> 8) as usize, (at >> 2 & 63) as usize, at & 3);
+        let view = [View::User, View::Supervisor, View::SupervisorAc][view as usize];
+        if group < self.groups.len() {
+            let t = self.table(group, view);
+            if let Some(e) = t.entries.get_mut(index)
+                && e.write != NONE
+            {
+                e.write |= SLOW;
+            }
+        }
+    }
+
+    /// Remembers that a translation of `linear` in the current group came from the entries `steps`.
+    pub(super) fn note_walk(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, steps: &[Step]) {
+        self.statistics.walks += 1;
+        let g = self.group(cpu);
+        let serial = self.groups[g].serial;
+        for s in steps {
+            if s.frame == u32::MAX {
+                continue;
+            }
+            if self.walked.note(s, linear, g as u32, serial) {
+                self.mark_frame(mem, s.frame, mark::WALKED);
+            }
+        }
+    }
+
+    /// A store hit bytes `start..end` of a frame with [`mark::WALKED`]: drops what came from them.
+    pub fn page_table_stored(&mut self, mem: &mut Memory, frame: u32, start: u16, end: u16) {
+        self.statistics.page_table_stores += 1;
+        let mut walked = std::mem::take(&mut self.walked);
+        let keep = walked.stored(frame, start, end, self);
+        self.walked = walked;
+        match keep {
+            super::walked::Kept::Used => {}
+            super::walked::Kept::Unused => mem.clear_marks(frame, mark::WALKED),
+            super::walked::Kept::Overflow => {
+                mem.clear_marks(frame, mark::WALKED);
+                self.void_all();
+            }
+        }
+    }
+
+    /// Whether a group still is what it was under `serial`.
+    pub(super) fn alive(&self, group: u32, serial: u32) -> bool {
+        self.groups.get(group as usize).is_some_and(|g| g.serial == serial)
+    }
+
+    pub(super) fn drop_range(&mut self, group: usize, base: u64, pages: u64) {
+        self.statistics.pages_dropped += 1;
+        let hot = self.hot_at;
+        for view in [View::User, View::Supervisor, View::SupervisorAc] {
+            let t = if hot == Some((group, view)) {
+                &mut self.hot
+            } else {
+                &mut self.groups[group].tables[view as usize]
+            };
+            if pages >= t.entries.len() as u64 {
+                t.clear();
+            } else {
+                for i in 0..pages {
+                    t.drop_page(base.wrapping_add(i * PAGE));
+                }
+            }
+        }
+    }
+}
