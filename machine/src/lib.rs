@@ -14,6 +14,7 @@ pub mod load;
 mod machine;
 pub mod outcome;
 pub mod screen;
+pub mod tables;
 
 pub use config::{Config, ConfigError};
 pub use input::{Input, Key, MouseButton};
