@@ -8,9 +8,12 @@ pub mod derived;
 pub mod exec;
 pub mod fault;
 pub mod helper;
+pub mod insn;
+pub mod interp;
 pub mod memory;
 pub mod mmu;
 pub mod model;
+pub mod ops;
 pub mod state;
 
 pub use board::Board;

@@ -1,0 +1,280 @@
+//! [`Insn`]: one decoded instruction, compact, with everything that is known before it runs (operands, widths, the parts
+//! of the mode that it depends on), and [`ModeKey`], the part of the processor's state that decoding depends on.
+//!
+//! SDM volume 2, chapter 2 (instruction format) and volume 3, section 3.4 (segments).
+
+use crate::{
+    Cpu, Exec,
+    interp::Handler,
+    state::{Seg, attr, cr0, cr4, efer, flag},
+};
+
+/// Register number for "none" in [`Insn::base`] and [`Insn::index`].
+pub const NO_REG: u8 = 0xff;
+/// [`Insn::base`] of an IP-relative operand.
+pub const IP_REG: u8 = 0xfe;
+
+/// Bits of [`Insn::prefix`].
+pub mod prefix {
+    /// LOCK.
+    pub const LOCK: u8 = 1;
+    /// F3.
+    pub const REP: u8 = 2;
+    /// F2.
+    pub const REPNE: u8 = 4;
+    /// The memory operand's segment comes from a prefix (not the default).
+    pub const SEGMENT: u8 = 8;
+}
+
+/// A decoded instruction.
+#[derive(Clone, Copy)]
+pub struct Insn {
+    /// Runs it on the interpreter.
+    pub handler: Handler,
+    /// The immediate, sign-extended as the instruction asks; a branch's displacement; a 64-bit absolute address; for far
+    /// direct transfers the offset (low 32 bits) and the selector (bits 47:32); ENTER: size, and level in bits 23:16.
+    pub imm: u64,
+    /// Displacement of the memory operand.
+    pub disp: i32,
+    /// The `iced_x86::Code`, as its number.
+    pub code: u16,
+    /// Its place within its 4 KiB page.
+    pub off: u16,
+    /// Length in bytes.
+    pub len: u8,
+    /// First register operand (also of operand `rm` when that comes first). 16-19: AH, CH, DH, BH. For segment, control,
+    /// debug, MMX, XMM and ST registers: their own number.
+    pub dst: u8,
+    /// Second register operand.
+    pub src: u8,
+    /// Third register operand (VEX).
+    pub third: u8,
+    /// Base register, [`NO_REG`] or [`IP_REG`].
+    pub base: u8,
+    /// Index register or [`NO_REG`].
+    pub index: u8,
+    /// Shift of the index: 0-3.
+    pub scale: u8,
+    /// Segment of the memory operand, as [`Seg`].
+    pub seg: u8,
+    /// Operand size in bytes (of the whole instruction: what 66h and REX.W select).
+    pub size: u8,
+    /// Address size in bytes: 2, 4, 8.
+    pub addr: u8,
+    /// Segments that are flat for reading and writing: bit [`Seg`].
+    pub flat: u8,
+    /// Bits of [`prefix`].
+    pub prefix: u8,
+    /// Code size (bits 1:0: 0 = 16, 1 = 32, 2 = 64 bits), stack size (3:2, likewise), memory operand present (bit 4),
+    /// modes (5: real, 6: V86).
+    pub mode: u8,
+}
+
+impl Insn {
+    /// Whether it has a LOCK prefix.
+    #[inline(always)]
+    pub fn has_lock(&self) -> bool {
+        self.prefix & prefix::LOCK != 0
+    }
+    /// Whether `rm` is memory.
+    #[inline(always)]
+    pub fn is_mem(&self) -> bool {
+        self.mode & 16 != 0
+    }
+    /// Bytes of IP, EIP or RIP: 2, 4, 8.
+    #[inline(always)]
+    pub fn code_width(&self) -> u8 {
+        2 << (self.mode & 3)
+    }
+    /// Bytes of SP, ESP or RSP: 2, 4, 8.
+    #[inline(always)]
+    pub fn stack_width(&self) -> u8 {
+        2 << (self.mode >> 2 & 3)
+    }
+    /// 64-bit code.
+    #[inline(always)]
+    pub fn long(&self) -> bool {
+        self.mode & 3 == 2
+    }
+    /// Whether `seg` is flat: offset = linear address, no limit, no type check.
+    #[inline(always)]
+    pub fn is_flat(&self, seg: u8) -> bool {
+        self.flat >> seg & 1 != 0
+    }
+    /// The `iced_x86::Code`.
+    pub fn code(&self) -> iced_x86::Code {
+        iced_x86::Code::try_from(self.code as usize).unwrap_or(iced_x86::Code::INVALID)
+    }
+    /// All ones as wide as a width in bytes.
+    #[inline(always)]
+    pub const fn mask(w: u8) -> u64 {
+        !0 >> (64 - 8 * w as u32)
+    }
+    /// Where a direct jump goes, from the next instruction's address.
+    #[inline(always)]
+    pub fn target(&self, next: u64) -> u64 {
+        next.wrapping_add(self.imm) & Self::mask(self.size)
+    }
+}
+
+/// For helpers: they run with `cpu.rip` at the instruction's start.
+impl Exec<'_> {
+    /// Address of the next instruction.
+    #[inline(always)]
+    pub fn next_rip(&self, i: &Insn) -> u64 {
+        self.cpu.rip.wrapping_add(u64::from(i.len)) & Insn::mask(i.code_width())
+    }
+    /// Offset of the memory operand within its segment.
+    #[inline(always)]
+    pub fn ea(&self, i: &Insn) -> u64 {
+        self.ea_from(i, self.cpu.rip.wrapping_add(u64::from(i.len)))
+    }
+    /// As [`Exec::ea`], given the address of the next instruction.
+    #[inline(always)]
+    pub fn ea_from(&self, i: &Insn, next: u64) -> u64 {
+        let mut a = i.disp as i64 as u64;
+        if i.base < 16 {
+            a = a.wrapping_add(self.cpu.gpr[i.base as usize & 15]);
+        } else if i.base == IP_REG {
+            a = a.wrapping_add(next);
+        }
+        if i.index < 16 {
+            a = a.wrapping_add(self.cpu.gpr[i.index as usize & 15] << (i.scale & 3));
+        }
+        a & Insn::mask(i.addr)
+    }
+    /// The segment of the memory operand.
+    pub fn seg_of(&self, i: &Insn) -> Seg {
+        seg_from(i.seg)
+    }
+    /// General register `r` (numbered as in [`Insn::dst`]) as `w` bytes, zero-extended.
+    #[inline(always)]
+    pub fn reg(&self, r: u8, w: u8) -> u64 {
+        if w == 1 && r >= 16 {
+            return self.cpu.gpr[r as usize & 3] >> 8 & 0xff;
+        }
+        self.cpu.gpr[r as usize & 15] & Insn::mask(w)
+    }
+    /// Writes general register `r` as an instruction of operand width `w` does.
+    #[inline(always)]
+    pub fn set_reg(&mut self, r: u8, w: u8, v: u64) {
+        let g = &mut self.cpu.gpr;
+        match w {
+            1 if r >= 16 => {
+                let g = &mut g[r as usize & 3];
+                *g = *g & !0xff00 | (v & 0xff) << 8;
+            }
+            1 => g[r as usize & 15] = g[r as usize & 15] & !0xff | v & 0xff,
+            2 => g[r as usize & 15] = g[r as usize & 15] & !0xffff | v & 0xffff,
+            4 => g[r as usize & 15] = v & 0xffff_ffff,
+            _ => g[r as usize & 15] = v,
+        }
+    }
+}
+
+/// [`Seg`] from its number (numbers above 5 can't come from a decoded instruction; they read as GS).
+#[inline(always)]
+pub fn seg_from(n: u8) -> Seg {
+    match n {
+        0 => Seg::Es,
+        1 => Seg::Cs,
+        2 => Seg::Ss,
+        3 => Seg::Ds,
+        4 => Seg::Fs,
+        _ => Seg::Gs,
+    }
+}
+
+/// Everything besides the bytes that decoding depends on, computed in one place. What is not in it is tested when the
+/// instruction runs.
+///
+/// Bits: 1:0 code size, 3:2 stack size (0 = 16, 1 = 32, 2 = 64), 5:4 CPL, 6 real mode, 7 V86, 8 long mode, 14:9 flat
+/// segments, 15 code segment flat, 16 CR0.EM, 17 CR0.TS, 18 CR0.MP, 19 CR4.OSFXSR, 20 CR4.OSXSAVE, 21 CR0.NE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ModeKey(pub u32);
+
+impl ModeKey {
+    /// The key of the processor as it stands.
+    pub fn of(cpu: &Cpu) -> ModeKey {
+        let real = cpu.cr0 & cr0::PE == 0;
+        let v86 = !real && cpu.rflags & flag::VM != 0;
+        let long = cpu.msr.efer & efer::LMA != 0;
+        let cs = &cpu.seg[Seg::Cs as usize];
+        let ss = &cpu.seg[Seg::Ss as usize];
+        let code = if long && cs.attr & attr::L != 0 { 2 } else { u32::from(cs.attr & attr::DB != 0) };
+        let stack = if code == 2 { 2 } else { u32::from(ss.attr & attr::DB != 0) };
+        let checked = cpu.cr0 & cr0::AM != 0 && cpu.rflags & flag::AC != 0 && cpu.cpl == 3;
+        let mut k = code | stack << 2 | u32::from(cpu.cpl & 3) << 4;
+        k |= u32::from(real) << 6 | u32::from(v86) << 7 | u32::from(long) << 8;
+        if !checked {
+            for (n, s) in cpu.seg.iter().enumerate() {
+                k |= u32::from(flat(n, s, code == 2)) << (9 + n);
+            }
+        }
+        k |= u32::from(code == 2 || cs.base == 0 && cs.limit == !0) << 15;
+        k |= ((cpu.cr0 & cr0::EM != 0) as u32) << 16 | ((cpu.cr0 & cr0::TS != 0) as u32) << 17;
+        k |= ((cpu.cr0 & cr0::MP != 0) as u32) << 18 | ((cpu.cr4 & cr4::OSFXSR != 0) as u32) << 19;
+        k |= ((cpu.cr4 & cr4::OSXSAVE != 0) as u32) << 20 | ((cpu.cr0 & cr0::NE != 0) as u32) << 21;
+        ModeKey(k)
+    }
+    /// Code size in bits.
+    pub fn bits(self) -> u32 {
+        16 << (self.0 & 3)
+    }
+    /// 64-bit code.
+    pub fn code64(self) -> bool {
+        self.0 & 3 == 2
+    }
+    /// Current privilege level.
+    pub fn cpl(self) -> u8 {
+        (self.0 >> 4 & 3) as u8
+    }
+    /// Real mode (CR0.PE clear).
+    pub fn real(self) -> bool {
+        self.0 >> 6 & 1 != 0
+    }
+    /// Virtual-8086 mode.
+    pub fn v86(self) -> bool {
+        self.0 >> 7 & 1 != 0
+    }
+    /// Bit [`Seg`] set for segments whose offsets are linear addresses, readable and writable without a check.
+    pub fn flat(self) -> u8 {
+        (self.0 >> 9 & 0x3f) as u8
+    }
+    /// No limit check and no base for code.
+    pub fn code_flat(self) -> bool {
+        self.0 >> 15 & 1 != 0
+    }
+    /// CR0.EM.
+    pub fn em(self) -> bool {
+        self.0 >> 16 & 1 != 0
+    }
+    /// CR0.TS.
+    pub fn ts(self) -> bool {
+        self.0 >> 17 & 1 != 0
+    }
+    /// CR0.MP.
+    pub fn mp(self) -> bool {
+        self.0 >> 18 & 1 != 0
+    }
+    /// CR4.OSFXSR.
+    pub fn osfxsr(self) -> bool {
+        self.0 >> 19 & 1 != 0
+    }
+    /// CR4.OSXSAVE.
+    pub fn osxsave(self) -> bool {
+        self.0 >> 20 & 1 != 0
+    }
+    /// What [`Insn::mode`] takes from it.
+    pub fn insn_mode(self) -> u8 {
+        (self.0 & 15) as u8 | (u8::from(self.real()) << 5) | (u8::from(self.v86()) << 6)
+    }
+}
+
+fn flat(n: usize, s: &crate::state::Segment, code64: bool) -> bool {
+    if code64 {
+        return n < Seg::Fs as usize || s.base == 0;
+    }
+    let data = attr::S | attr::P | attr::RW;
+    s.base == 0 && s.limit == !0 && s.attr & (data | attr::CODE | attr::DC | attr::UNUSABLE) == data
+}
