@@ -12,6 +12,14 @@ pub mod pci;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod bench;
+pub mod clock;
+pub mod pic;
+pub mod pit;
+pub mod rtc;
+pub mod speaker;
+
 /// Virtual time in nanoseconds since the machine was switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Time(pub u64);
@@ -81,6 +89,20 @@ pub trait Ports {
     fn read(&mut self, ctx: &mut Ctx, offset: u16, width: Width) -> u32;
     /// OUT.
     fn write(&mut self, ctx: &mut Ctx, offset: u16, width: Width, value: u32);
+}
+
+/// Reads a chip that is eight bits wide: a wider access is one read for each port that it covers, lowest first.
+pub fn read_bytes(offset: u16, width: Width, mut port: impl FnMut(u16) -> u8) -> u32 {
+    let bytes = (width as u16).min(4);
+    (0..bytes).fold(0, |sum, i| sum | u32::from(port(offset.wrapping_add(i))) << (8 * i))
+}
+
+/// Writes a chip that is eight bits wide: a wider access is one write for each port that it covers, lowest first.
+pub fn write_bytes(offset: u16, width: Width, value: u32, mut port: impl FnMut(u16, u8)) {
+    let bytes = (width as u16).min(4);
+    for i in 0..bytes {
+        port(offset.wrapping_add(i), (value >> (8 * i)) as u8);
+    }
 }
 
 /// A chip with memory-mapped registers.
