@@ -8,6 +8,7 @@
 //! 3. [`Machine::run`] runs until an [`Outcome`]; it calls the given [`HostIo`] for output, and from time to time with
 //!    a [`View`] of the machine so that the screen can be shown.
 
+pub mod board;
 pub mod config;
 pub mod input;
 pub mod load;
