@@ -9,6 +9,7 @@
 //! - `reset()`, and `derive(Serialize, Deserialize, Clone, PartialEq, Debug)`.
 
 pub mod pci;
+pub mod vga;
 
 use serde::{Deserialize, Serialize};
 
@@ -136,4 +137,10 @@ pub trait VideoMemory {
     fn set(&mut self, offset: usize, value: u8);
     /// Copies bytes out.
     fn read(&self, offset: usize, to: &mut [u8]);
+    /// Stores `value` in `len` bytes from `offset` on.
+    fn fill(&mut self, offset: usize, len: usize, value: u8) {
+        for at in offset..offset.saturating_add(len).min(self.len()) {
+            self.set(at, value);
+        }
+    }
 }
