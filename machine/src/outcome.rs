@@ -77,6 +77,11 @@ pub trait HostIo {
         let _ = view;
         None
     }
+    /// Asked after each tick: true ends the run with [`Outcome::Quit`]. For what is not input to the guest, such as a
+    /// signal; it does not make input live.
+    fn quit(&mut self) -> bool {
+        false
+    }
 }
 
 /// A host that drops everything.

@@ -1,0 +1,102 @@
+//! Ways out. One [`Ending`] is shared by all threads: it knows whether someone asked for the end, and how the terminal is
+//! to be restored. Dropping, panics, signals and a second signal all come through [`Ending::restore`].
+
+use crossterm::{cursor, event, execute, terminal};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+/// Shared knowledge about the end of the run.
+#[derive(Debug, Default)]
+pub struct Ending {
+    asked: AtomicBool,
+    signal: AtomicI32,
+    raw: AtomicBool,
+    full_screen: AtomicBool,
+}
+
+impl Ending {
+    /// Nothing asked for, the terminal as it was. Panics and signals are led here from now on.
+    pub fn watch() -> Arc<Ending> {
+        let ending = Arc::new(Ending::default());
+        let for_panics = Arc::clone(&ending);
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            for_panics.restore();
+            report(info);
+        }));
+        watch_signals(&ending);
+        ending
+    }
+
+    /// Asks the machine to end.
+    pub fn ask(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether someone asked.
+    pub fn asked(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The signal that asked, if one did.
+    pub fn signal(&self) -> Option<u8> {
+        u8::try_from(self.signal.load(Ordering::SeqCst)).ok().filter(|s| *s != 0)
+    }
+
+    /// Puts the terminal into raw mode: keys arrive one by one and none of them is a signal.
+    pub fn make_raw(&self) -> std::io::Result<()> {
+        terminal::enable_raw_mode()?;
+        self.raw.store(true, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes the whole terminal: alternate screen, hidden cursor.
+    pub fn take_screen(&self) -> std::io::Result<()> {
+        self.make_raw()?;
+        self.full_screen.store(true, Ordering::SeqCst);
+        execute!(std::io::stdout(), terminal::EnterAlternateScreen, event::EnableBracketedPaste, cursor::Hide)
+    }
+
+    /// The terminal as it was. Does nothing the second time.
+    pub fn restore(&self) {
+        if self.full_screen.swap(false, Ordering::SeqCst) {
+            let _ = execute!(
+                std::io::stdout(),
+                crossterm::style::ResetColor,
+                event::DisableBracketedPaste,
+                terminal::LeaveAlternateScreen,
+                cursor::Show
+            );
+        }
+        if self.raw.swap(false, Ordering::SeqCst) {
+            let _ = terminal::disable_raw_mode();
+        }
+    }
+
+    /// A line on standard error, in whatever mode the terminal is.
+    pub fn say(&self, line: &str) {
+        let end = if self.raw.load(Ordering::SeqCst) { "\r\n" } else { "\n" };
+        let _ = write!(std::io::stderr(), "lucid86: {line}{end}");
+    }
+}
+
+/// The first signal asks for an orderly end; the second ends at once, with the terminal restored.
+#[cfg(unix)]
+fn watch_signals(ending: &Arc<Ending>) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let ending = Arc::clone(ending);
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if ending.signal.swap(signal, Ordering::SeqCst) != 0 {
+                ending.restore();
+                std::process::exit(128 + signal);
+            }
+            ending.ask();
+        }
+    });
+}
+
+#[cfg(not(unix))]
+fn watch_signals(_ending: &Arc<Ending>) {}
