@@ -50,7 +50,7 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, String> {
     Ok(Command::Run(Box::new(config)))
 }
 
-/// The value that belongs to `--name`, if it takes one. Unknown words take none; naming them is the machine's business.
+/// The value that belongs to `--name`, if it takes one. An unknown word is refused before what follows it is looked at.
 fn value_of(parser: &mut Parser, name: &str) -> Result<Option<String>, String> {
     let text = |v: OsString| v.into_string().map_err(|v| format!("{name}: {v:?} is not valid Unicode"));
     match WORDS.iter().find(|w| w.name == name) {
@@ -58,7 +58,8 @@ fn value_of(parser: &mut Parser, name: &str) -> Result<Option<String>, String> {
             Ok(v) => text(v).map(Some),
             Err(_) => Ok(None),
         },
-        _ => parser.optional_value().map(text).transpose(),
+        Some(_) => parser.optional_value().map(text).transpose(),
+        None => Err(Config::default().set(name, None).err().map_or_else(String::new, |e| e.to_string())),
     }
 }
 
