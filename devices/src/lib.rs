@@ -16,10 +16,15 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 mod bench;
 pub mod clock;
+pub mod i8042;
+pub mod keyboard;
+pub mod keys;
+pub mod mouse;
 pub mod pic;
 pub mod pit;
 pub mod rtc;
 pub mod speaker;
+pub mod uart;
 
 /// Virtual time in nanoseconds since the machine was switched on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
