@@ -10,6 +10,7 @@ pub mod fault;
 pub mod helper;
 pub mod insn;
 pub mod interp;
+pub mod fpu;
 pub mod memory;
 pub mod mmu;
 pub mod model;
