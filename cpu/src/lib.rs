@@ -15,6 +15,7 @@ pub mod memory;
 pub mod mmu;
 pub mod model;
 pub mod ops;
+pub mod simd;
 pub mod state;
 
 pub use board::Board;

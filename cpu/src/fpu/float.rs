@@ -178,7 +178,9 @@ impl Num {
             Class::Zero => F80 { mant: 0, se: s },
             Class::Inf => F80 { mant: 1 << 63, se: s | 0x7fff },
             Class::QNan | Class::SNan => F80 { mant: self.mant, se: s | 0x7fff },
-            Class::Finite if self.exp < EXT.emin => F80 { mant: self.mant >> (EXT.emin - self.exp).min(63), se: s },
+            Class::Finite if self.exp < EXT.emin => {
+                F80 { mant: self.mant >> (EXT.emin - self.exp).min(63), se: s }
+            }
             Class::Finite | Class::Unsupported => F80 { mant: self.mant, se: s | (self.exp + 16383) as u16 },
         }
     }

@@ -246,14 +246,7 @@ pub fn transcendental(op: usize, a: &F80, b: &F80) -> F80 {
     let r = &raw mut val;
     macro_rules! two {
         ($m:literal) => {
-            x87!(
-                HOME,
-                ["fld tbyte ptr [{b}]", "fld tbyte ptr [{a}]", $m],
-                ["fstp tbyte ptr [{r}]"],
-                a,
-                b,
-                r
-            )
+            x87!(HOME, ["fld tbyte ptr [{b}]", "fld tbyte ptr [{a}]", $m], ["fstp tbyte ptr [{r}]"], a, b, r)
         };
     }
     macro_rules! one {

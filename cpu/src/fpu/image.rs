@@ -81,7 +81,9 @@ impl Fpu {
             Form { wide: false, real: false } => {
                 [cw, sw, tw, self.fip as u32, u32::from(self.fcs), self.fdp as u32, u32::from(self.fds)]
             }
-            Form { wide: false, real: true } => [cw, sw, tw, ip, (ip & 0xf_0000) >> 4 | fop, dp, (dp & 0xf_0000) >> 4],
+            Form { wide: false, real: true } => {
+                [cw, sw, tw, ip, (ip & 0xf_0000) >> 4 | fop, dp, (dp & 0xf_0000) >> 4]
+            }
         };
         for (n, w) in words.into_iter().enumerate() {
             if form.wide {

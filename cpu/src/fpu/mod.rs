@@ -10,7 +10,7 @@ pub mod host;
 pub mod image;
 pub mod soft;
 #[cfg(all(test, target_arch = "x86_64"))]
-mod tests;
+pub(crate) mod tests;
 pub mod transcendental;
 pub mod unit;
 mod wide;

@@ -145,8 +145,7 @@ pub fn finish(w: &Wide, f: Format, cw: u16) -> Out {
                 Out { val: F80 { mant: 0, se: s }, flags: ex::UE | ex::PE }
             };
         }
-        let flags =
-            if r.denormal_inexact { ex::UE | ex::PE } else { 0 } | if r.denormal_up { C1 } else { 0 };
+        let flags = if r.denormal_inexact { ex::UE | ex::PE } else { 0 } | if r.denormal_up { C1 } else { 0 };
         let normal = (r.denormal >> 63) as u16;
         return Out { val: F80 { mant: r.denormal, se: s | normal }, flags };
     }
@@ -395,7 +394,8 @@ pub fn remainder(a: F80, b: F80, nearest: bool, cw: u16) -> Rem {
         let w = (r != 0).then(|| Wide::new(x.sign, y.exp + d - n, u128::from(r) << 64));
         return Rem { out: deliver(w), quotient: 0, partial: true };
     }
-    let (mut q, mut r) = if d < 0 { (0, u128::from(x.mant)) } else { long_division(x.mant, y.mant, d as u32) };
+    let (mut q, mut r) =
+        if d < 0 { (0, u128::from(x.mant)) } else { long_division(x.mant, y.mant, d as u32) };
     let mut sign = x.sign;
     let mut exp = y.exp;
     let mut m = u128::from(y.mant);
@@ -468,7 +468,9 @@ fn store(a: F80, f: Format, width: u32, cw: u16) -> Stored {
     let top = ((2 * f.emax + 1) as u64) << fraction;
     let implicit = |mant: u64| mant << 1 >> (65 - f.p);
     match n.class {
-        Class::Unsupported => return Stored { bits: 1 << (width - 1) | top | 1 << (fraction - 1), flags: ex::IE },
+        Class::Unsupported => {
+            return Stored { bits: 1 << (width - 1) | top | 1 << (fraction - 1), flags: ex::IE };
+        }
         Class::QNan => return Stored { bits: sign | top | implicit(n.mant), flags: 0 },
         Class::SNan => return Stored { bits: sign | top | implicit(n.mant | 1 << 62), flags: ex::IE },
         Class::Inf => return Stored { bits: sign | top, flags: 0 },

@@ -24,9 +24,28 @@ const OPS: [Arith; 6] = [Arith::Add, Arith::Mul, Arith::Sub, Arith::SubR, Arith:
 
 fn mantissa(r: &mut Rng) -> u64 {
     let corner = [
-        0, 1, 2, 3, 1 << 62, 1 << 63, (1 << 63) + 1, u64::MAX, u64::MAX - 1, 3 << 62, (3 << 62) + 1, 0xa << 60,
-        0xffff_ff00_0000_0000, 0xffff_ff80_0000_0000, 0xffff_ffff_ffff_f800, 0xffff_ffff_ffff_fc00, 0x8000_0000_0000_0400,
-        0x8000_0000_0000_0800, 0x8000_0080_0000_0000, 0x8000_0100_0000_0000, (1 << 63) - 1, 0xffff_ffff_0000_0000,
+        0,
+        1,
+        2,
+        3,
+        1 << 62,
+        1 << 63,
+        (1 << 63) + 1,
+        u64::MAX,
+        u64::MAX - 1,
+        3 << 62,
+        (3 << 62) + 1,
+        0xa << 60,
+        0xffff_ff00_0000_0000,
+        0xffff_ff80_0000_0000,
+        0xffff_ffff_ffff_f800,
+        0xffff_ffff_ffff_fc00,
+        0x8000_0000_0000_0400,
+        0x8000_0000_0000_0800,
+        0x8000_0080_0000_0000,
+        0x8000_0100_0000_0000,
+        (1 << 63) - 1,
+        0xffff_ffff_0000_0000,
     ];
     match r.next() >> 62 {
         0 => r.pick(&corner),
@@ -37,8 +56,39 @@ fn mantissa(r: &mut Rng) -> u64 {
 }
 
 fn f80(r: &mut Rng) -> F80 {
-    let corner = [0u16, 0, 1, 2, 23, 64, 0x7fff, 0x7fff, 0x7ffe, 0x7ffd, 16383, 16382, 16384, 16383 - 126, 16383 - 127, 16383 + 127,
-        16383 + 128, 16383 - 149, 16383 - 150, 16383 - 1022, 16383 - 1023, 16383 + 1023, 16383 + 1024, 16383 - 1074, 16383 + 63, 16383 + 62, 16383+30, 16383+31,16383+15, 16383 + 14, 16383 + 59];
+    let corner = [
+        0u16,
+        0,
+        1,
+        2,
+        23,
+        64,
+        0x7fff,
+        0x7fff,
+        0x7ffe,
+        0x7ffd,
+        16383,
+        16382,
+        16384,
+        16383 - 126,
+        16383 - 127,
+        16383 + 127,
+        16383 + 128,
+        16383 - 149,
+        16383 - 150,
+        16383 - 1022,
+        16383 - 1023,
+        16383 + 1023,
+        16383 + 1024,
+        16383 - 1074,
+        16383 + 63,
+        16383 + 62,
+        16383 + 30,
+        16383 + 31,
+        16383 + 15,
+        16383 + 14,
+        16383 + 59,
+    ];
     let e = match r.next() >> 62 {
         0 => r.pick(&corner),
         1 => (r.next() >> 49) as u16,
@@ -50,7 +100,8 @@ fn f80(r: &mut Rng) -> F80 {
 fn f80_near(r: &mut Rng, a: F80) -> F80 {
     let mut b = f80(r);
     if r.next() & 1 != 0 {
-        b.se = a.se.wrapping_add((r.next() >> 33) as u16 % 140).wrapping_sub(70) ^ (r.next() >> 63) as u16 * 0x8000;
+        b.se = a.se.wrapping_add((r.next() >> 33) as u16 % 140).wrapping_sub(70)
+            ^ (r.next() >> 63) as u16 * 0x8000;
     }
     b
 }
@@ -86,7 +137,11 @@ fn unary_and_stores_match_the_host() {
     for _ in 0..1_000_000u32 {
         let (a, cw) = (f80(&mut r), control(&mut r));
         assert_eq!(host::sqrt(&a, cw, 0), soft::sqrt(a, cw), "sqrt {a:x?} cw {cw:x}");
-        assert_eq!(host::round_to_integral(&a, cw, 0), soft::round_to_integral(a, cw), "rndint {a:x?} cw {cw:x}");
+        assert_eq!(
+            host::round_to_integral(&a, cw, 0),
+            soft::round_to_integral(a, cw),
+            "rndint {a:x?} cw {cw:x}"
+        );
         assert_eq!(host::store_f32(&a, cw, 0), soft::store_f32(a, cw), "fst m32 {a:x?} cw {cw:x}");
         assert_eq!(host::store_f64(&a, cw, 0), soft::store_f64(a, cw), "fst m64 {a:x?} cw {cw:x}");
         let rc = soft::rounding(cw);
@@ -127,7 +182,11 @@ fn scale_and_remainder_match_the_host() {
             let q = if s.partial { 0x400 } else { super::quotient_condition(s.quotient) };
             let nan = s.out.val.se & 0x7fff == 0x7fff;
             let mask = if nan { 0x3f } else { 0x473f };
-            assert_eq!((v, sw & mask), (s.out.val, (s.out.flags & 0x3f | q) & mask), "fprem {a:x?} {b:x?} {nearest} {cw:x}");
+            assert_eq!(
+                (v, sw & mask),
+                (s.out.val, (s.out.flags & 0x3f | q) & mask),
+                "fprem {a:x?} {b:x?} {nearest} {cw:x}"
+            );
         }
         if r.next() & 1 != 0 {
             b.se = b.se & 0x8000 | 16383 + (r.next() >> 33) as u16 % 18;

@@ -321,7 +321,9 @@ pub fn f2xm1(a: F80, cw: u16) -> Out {
     match n.class {
         Class::Inf if n.sign => return Out::exact(F80 { mant: 1 << 63, se: 0xbfff }),
         Class::Inf | Class::Zero => return Out::exact(a),
-        _ if n.exp == 0 && n.mant == 1 << 63 && n.sign => return Out::exact(F80 { mant: 1 << 63, se: 0xbffe }),
+        _ if n.exp == 0 && n.mant == 1 << 63 && n.sign => {
+            return Out::exact(F80 { mant: 1 << 63, se: 0xbffe });
+        }
         _ if n.exp >= 0 => return Out::exact(a),
         _ => {}
     }
@@ -411,7 +413,17 @@ fn log2(x: &Wide) -> (Wide, bool) {
     // m + c stays below 3: 2.126.
     let den = Wide::new(false, 1, (m >> 1) + (c >> 1));
     // Halving x.m may have lost its last bit; double instead where it matters, near 1.
-    let num = Wide::new(negative, -1, if e == x.exp { num << 1 } else if negative { (num << 1) - lost } else { (num << 1) + lost });
+    let num = Wide::new(
+        negative,
+        -1,
+        if e == x.exp {
+            num << 1
+        } else if negative {
+            (num << 1) - lost
+        } else {
+            (num << 1) + lost
+        },
+    );
     let l = log_series(&wide::div(&num, &den), 9);
     if e == 0 && j == 32 {
         return (l, false);
