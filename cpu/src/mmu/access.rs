@@ -179,6 +179,13 @@ impl Exec<'_> {
         Ok(())
     }
 
+    /// Stores bytes with the rights of a given view; all are checked first.
+    pub(crate) fn store_bytes_view(&mut self, linear: u64, from: &[u8], view: View) -> Result<(), Fault> {
+        let split = self.split(linear, from.len(), Access::Write, view)?;
+        self.store_probed_bytes(&WriteHandle { at: SLOW_HANDLE, split }, from);
+        Ok(())
+    }
+
     /// Where the instruction byte at `linear` lies: the physical address (A20 applied) and what answers reads there.
     #[inline]
     pub fn fetch_page(&mut self, linear: u64) -> Result<(u64, Place), Fault> {

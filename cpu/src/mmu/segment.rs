@@ -70,6 +70,11 @@ pub(crate) fn allows(s: &Segment, protected: bool, offset: u64, len: u64, access
     offset <= limit && len - 1 <= limit - offset
 }
 
+/// The form in which an access that an 8086 wraps at offset FFFFh reaches loads and stores.
+pub(crate) fn wrapping_address(base: u64, offset: u64) -> u64 {
+    WRAPS | (0x1_0000 - offset) << 32 | (base + offset)
+}
+
 impl Exec<'_> {
     /// The linear address of `len` bytes at `seg:offset` (the offset already wrapped to the address size), after the
     /// checks of segmentation and of alignment.
@@ -109,7 +114,7 @@ impl Exec<'_> {
     fn outside(&mut self, seg: Seg, offset: u64, len: u64) -> Result<u64, Fault> {
         if self.cpu.model.generation == Generation::I8086 && offset <= 0xffff && len <= 16 {
             let base = self.cpu.seg[seg as usize].base;
-            return Ok(WRAPS | (0x1_0000 - offset) << 32 | (base + offset));
+            return Ok(wrapping_address(base, offset));
         }
         Err(refused(seg))
     }
