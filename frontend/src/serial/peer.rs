@@ -22,17 +22,11 @@ pub(super) fn read_from(mut peer: impl Read, port: usize, to: &Sender<Input>) {
     }
 }
 
-/// Copies the guest's output to the peer until the peer or the machine ends. A chunk that could not be written is
-/// given back.
-pub(super) fn write_to(
-    mut peer: impl Write,
-    chunks: &Receiver<Vec<u8>>,
-    first: Option<Vec<u8>>,
-) -> Option<Vec<u8>> {
-    for chunk in first.into_iter().chain(chunks) {
+/// Copies the guest's output to the peer until the peer or the machine ends.
+pub(super) fn write_to(mut peer: impl Write, chunks: &Receiver<Vec<u8>>) {
+    for chunk in chunks {
         if peer.write_all(&chunk).is_err() {
-            return Some(chunk);
+            return;
         }
     }
-    None
 }

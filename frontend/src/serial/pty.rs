@@ -25,7 +25,7 @@ pub(super) fn open(
         peer::read_from(reader, port, &to);
         drop(theirs);
     });
-    std::thread::spawn(move || peer::write_to(ours, &waiting, None));
+    std::thread::spawn(move || peer::write_to(ours, &waiting));
     Ok(Output::Peer { chunks, stalled: false })
 }
 
