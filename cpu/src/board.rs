@@ -35,6 +35,8 @@ pub trait Board {
     fn apic_msr_read(&mut self, at: Moment, msr: u32) -> Option<u64>;
     /// WRMSR of an APIC register. `None` raises #GP(0).
     fn apic_msr_write(&mut self, mem: &mut Memory, at: Moment, msr: u32, value: u64) -> Option<()>;
+    /// A processor entered (`inside`) or left system-management mode: SMRAM appears in or goes from the memory map.
+    fn smm_changed(&mut self, _mem: &mut Memory, _at: Moment, _inside: bool) {}
     /// True when something that the processor did (a port write that raised a line, moved a deadline nearer, changed
     /// the memory map or A20, asked for reset or power-off) means that the slice must end before the next
     /// instruction. Asked after each call into the board; the machine clears it at the slice boundary.

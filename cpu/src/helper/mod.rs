@@ -17,6 +17,7 @@ pub mod iret;
 pub mod msr;
 mod reset;
 pub mod segment;
+pub mod smm;
 mod stack;
 pub mod system;
 mod task;
@@ -31,6 +32,7 @@ pub use interrupt::{SoftKind, deliver_fault, deliver_interrupt, deliver_nmi, sof
 pub use iret::iret;
 pub use msr::{rdmsr, wrmsr};
 pub use segment::{arpl, lldt, load_segment, look, ltr, sldt, str, verify};
+pub use smm::{enter_smm, rsm};
 pub use system::{
     check_io, hlt, invlpg, invpcid, lgdt, lidt, monitor, mwait, port_in, port_out, rdpmc, rdtsc, rdtscp,
     read_segment_base, set_ac, sgdt, sidt, swapgs, wbinvd, write_segment_base,

@@ -1,0 +1,128 @@
+//! A processor with memory and a board of nothing, for tests of the system side.
+#![allow(dead_code)]
+
+use lucid86_cpu::board::Moment;
+use lucid86_cpu::derived::Derived;
+use lucid86_cpu::memory::Place;
+use lucid86_cpu::model::CpuModel;
+use lucid86_cpu::state::{Seg, Segment, attr, cr0, efer};
+use lucid86_cpu::{Board, Clock, Cpu, Exec, Memory};
+
+/// Ports float, chips read what they were told, nothing interrupts.
+#[derive(Default)]
+pub struct Bare {
+    pub chip_log: Vec<(u16, u64, u8, u64)>,
+    pub chip_value: u64,
+    pub ports: Vec<(u16, u8, u32)>,
+}
+
+impl Board for Bare {
+    fn port_in(&mut self, _: &mut Memory, _: Moment, _: u16, _: u8) -> u32 {
+        !0
+    }
+    fn port_out(&mut self, _: &mut Memory, _: Moment, port: u16, width: u8, value: u32) {
+        self.ports.push((port, width, value));
+    }
+    fn chip_read(&mut self, _: &mut Memory, _: Moment, _: u16, _: u64, _: u8) -> u64 {
+        self.chip_value
+    }
+    fn chip_write(&mut self, _: &mut Memory, _: Moment, region: u16, addr: u64, width: u8, value: u64) {
+        self.chip_log.push((region, addr, width, value));
+    }
+    fn acknowledge(&mut self, _: &mut Memory, _: Moment) -> u8 {
+        0
+    }
+    fn interrupt_line(&self, _: usize) -> bool {
+        false
+    }
+    fn task_priority(&self, _: usize) -> u8 {
+        0
+    }
+    fn set_task_priority(&mut self, _: usize, _: u8) {}
+    fn apic_msr_read(&mut self, _: Moment, _: u32) -> Option<u64> {
+        None
+    }
+    fn apic_msr_write(&mut self, _: &mut Memory, _: Moment, _: u32, _: u64) -> Option<()> {
+        None
+    }
+    fn slice_must_end(&self) -> bool {
+        false
+    }
+}
+
+pub struct Rig {
+    pub cpu: Cpu,
+    pub mem: Memory,
+    pub derived: Derived,
+    pub board: Bare,
+}
+
+impl Rig {
+    /// `frames` pages of RAM from address 0.
+    pub fn new(model: &str, frames: usize) -> Rig {
+        let model = CpuModel::parse(model).expect("model");
+        let mut mem = Memory::new(frames, frames + 1024).expect("memory");
+        mem.map(0, frames as u64, Place::Frame(0), Place::Frame(0));
+        Rig { cpu: Cpu::new(0, model), mem, derived: Derived::default(), board: Bare::default() }
+    }
+
+    pub fn exec(&mut self) -> Exec<'_> {
+        let mut x = Exec {
+            cpu: &mut self.cpu,
+            mem: &mut self.mem,
+            derived: &mut self.derived,
+            board: &mut self.board,
+            clock: Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS },
+            count: 0,
+            limit: u64::MAX,
+        };
+        x.begin();
+        x
+    }
+
+    pub fn put64(&mut self, at: u64, v: u64) {
+        self.mem.write_physical(at, &v.to_le_bytes());
+    }
+    pub fn put32(&mut self, at: u64, v: u32) {
+        self.mem.write_physical(at, &v.to_le_bytes());
+    }
+    pub fn put16(&mut self, at: u64, v: u16) {
+        self.mem.write_physical(at, &v.to_le_bytes());
+    }
+    pub fn get64(&self, at: u64) -> u64 {
+        let mut b = [0; 8];
+        self.mem.read_physical(at, &mut b);
+        u64::from_le_bytes(b)
+    }
+    pub fn get32(&self, at: u64) -> u32 {
+        self.get64(at) as u32
+    }
+    pub fn get16(&self, at: u64) -> u16 {
+        self.get64(at) as u16
+    }
+
+    /// Flat 32-bit protected mode at level `cpl`, without paging.
+    pub fn protected(&mut self, cpl: u8) {
+        self.cpu.cr0 |= cr0::PE;
+        self.cpu.cpl = cpl;
+        let dpl = u16::from(cpl) << 5;
+        let base = attr::P | attr::S | attr::RW | attr::ACCESSED | attr::G | attr::DB | dpl;
+        for s in &mut self.cpu.seg {
+            *s = Segment { base: 0, limit: !0, attr: base, selector: 0x10 | u16::from(cpl) };
+        }
+        let cs = &mut self.cpu.seg[Seg::Cs as usize];
+        cs.attr |= attr::CODE;
+        cs.selector = 8 | u16::from(cpl);
+    }
+
+    /// 64-bit mode at level `cpl`, flags for paging set; the caller makes tables at `root`.
+    pub fn long(&mut self, cpl: u8, root: u64) {
+        self.protected(cpl);
+        self.cpu.cr0 |= cr0::PG;
+        self.cpu.cr4 |= lucid86_cpu::state::cr4::PAE;
+        self.cpu.msr.efer |= efer::LME | efer::LMA;
+        self.cpu.cr3 = root;
+        let cs = &mut self.cpu.seg[Seg::Cs as usize];
+        cs.attr = cs.attr & !attr::DB | attr::L;
+    }
+}
