@@ -66,7 +66,7 @@ pub struct Insn {
     /// Bits of [`prefix`].
     pub prefix: u8,
     /// Code size (bits 1:0: 0 = 16, 1 = 32, 2 = 64 bits), stack size (3:2, likewise), memory operand present (bit 4),
-    /// modes (5: real, 6: V86).
+    /// modes (5: real, 6: V86), code segment flat (7).
     pub mode: u8,
 }
 
@@ -90,6 +90,11 @@ impl Insn {
     #[inline(always)]
     pub fn stack_width(&self) -> u8 {
         2 << (self.mode >> 2 & 3)
+    }
+    /// Code segment without base and limit.
+    #[inline(always)]
+    pub fn code_flat(&self) -> bool {
+        self.mode & 128 != 0
     }
     /// 64-bit code.
     #[inline(always)]
@@ -267,7 +272,10 @@ impl ModeKey {
     }
     /// What [`Insn::mode`] takes from it.
     pub fn insn_mode(self) -> u8 {
-        (self.0 & 15) as u8 | (u8::from(self.real()) << 5) | (u8::from(self.v86()) << 6)
+        (self.0 & 15) as u8
+            | (u8::from(self.real()) << 5)
+            | (u8::from(self.v86()) << 6)
+            | (u8::from(self.code_flat()) << 7)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Manuals: Intel SDM volumes 1-3 and AMD APM volumes 1-5, cited by section in each module's head.
 
 pub mod board;
+pub mod decode;
 pub mod derived;
 pub mod exec;
 pub mod fault;
@@ -11,6 +12,7 @@ pub mod fpu;
 pub mod helper;
 pub mod insn;
 pub mod interp;
+pub mod meaning;
 pub mod memory;
 pub mod mmu;
 pub mod model;

@@ -324,7 +324,7 @@ pub trait Ops: Sized {
     fn cond(&mut self, c: Cond) -> Self::V;
     /// The status flags (CF PF AF ZF SF OF at their places in RFLAGS, other bits 0).
     fn flags(&mut self) -> Self::V;
-    /// Replaces the status flags in `mask` by those in `v`.
+    /// Replaces the flags in `mask` (status flags and DF) by those in `v`.
     fn set_flags(&mut self, mask: u64, v: Self::V);
 
     /// Offset of the memory operand within its segment, truncated to the address size.

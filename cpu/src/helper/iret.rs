@@ -56,8 +56,7 @@ fn iret_real(x: &mut Exec, width: u8) -> Result<(), Fault> {
 
 fn iret_v86(x: &mut Exec, width: u8) -> Result<(), Fault> {
     let full = iopl(x.cpu) == 3;
-    let vme = width == 2 && x.cpu.cr4 & cr4::VME != 0;
-    if !full && !vme {
+    if !full && !(width == 2 && x.cpu.cr4 & cr4::VME != 0) {
         return Err(Fault::gp(0));
     }
     let (stack, [ip, cs, flags]) = pop_three(x, width)?;

@@ -91,6 +91,16 @@ impl Ram {
     }
 }
 
+impl Ram {
+    /// Copies `len` bytes inside, as if through a buffer. Marks nothing.
+    pub fn copy_within(&self, from: usize, to: usize, len: usize) {
+        self.check(from, len);
+        self.check(to, len);
+        // SAFETY: both ranges are valid; `copy` allows them to overlap.
+        unsafe { std::ptr::copy(self.base.add(from), self.base.add(to), len) }
+    }
+}
+
 impl Drop for Ram {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.

@@ -248,6 +248,7 @@ impl Exec<'_> {
     /// To be called after each call into the board: the map may have changed and bus masters may have stored.
     #[inline]
     pub fn after_board(&mut self) {
+        self.derived.attention = true;
         self.derived.tlb.sync(self.mem);
         if self.mem.has_touched() {
             self.settle();

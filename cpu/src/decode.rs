@@ -1,0 +1,238 @@
+//! From bytes to [`Insn`]s: `iced-x86` decodes, this module compacts and asks `crate::meaning` for the handler.
+//!
+//! A block is a straight run within one frame; an instruction that leaves the frame is not in a block (see
+//! `crate::interp`). Intel SDM volume 2, chapter 2.
+
+use crate::{
+    Exec, Fault,
+    insn::{IP_REG, Insn, ModeKey, NO_REG, prefix},
+    interp::{
+        Direct, Handlers,
+        blocks::{Blocks, Choice, MAX_BLOCK},
+    },
+    meaning,
+    memory::PAGE,
+    model::CpuModel,
+    ops::{Bail, End, Ops},
+    state::Seg,
+};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
+
+/// Longest instruction.
+const MAX_LEN: usize = 15;
+
+/// Decodes the block at `at` (a place in RAM) and enters it. `None` if its first instruction leaves the frame.
+pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Option<u32> {
+    let off = (at % PAGE) as usize;
+    let mut page = [0; PAGE as usize];
+    // Enough for a full block of the longest instructions.
+    let end = (off + MAX_BLOCK * MAX_LEN).min(PAGE as usize);
+    x.mem.ram.copy_out(at as usize, &mut page[off..end]);
+    let mut insns = [None; MAX_BLOCK];
+    let mut count = 0;
+    let mut last = End::No;
+    let mut decoder = decoder(&page[off..end], off as u64, key);
+    let mut ins = Instruction::default();
+    while count < MAX_BLOCK {
+        let (place, next) = (off + decoder.position(), decoder.position());
+        if place >= end {
+            break;
+        }
+        decoder.decode_out(&mut ins);
+        if ins.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes {
+            break;
+        }
+        let (i, e) = compact(&ins, &page[off + next..end], place as u16, key, &x.cpu.model);
+        insns[count] = Some(i);
+        count += 1;
+        if e != End::No {
+            last = e;
+            break;
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let insns: Vec<Insn> = insns[..count].iter().flatten().copied().collect();
+    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last))
+}
+
+/// Decodes the one instruction at the start of `bytes`, which lies at `off` in its page. `None`: it needs more bytes.
+pub fn one(x: &Exec<'_>, bytes: &[u8], off: u16, key: ModeKey) -> Option<(Insn, End)> {
+    let mut d = decoder(bytes, u64::from(off), key);
+    let ins = d.decode();
+    if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes && bytes.len() < MAX_LEN {
+        return None;
+    }
+    Some(compact(&ins, bytes, off, key, &x.cpu.model))
+}
+
+/// As [`one`], for tests and tools: any bytes, any mode.
+pub fn any(bytes: &[u8], key: ModeKey, model: &CpuModel) -> Option<(Instruction, Insn, End)> {
+    let mut d = decoder(bytes, 0, key);
+    let ins = d.decode();
+    if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes {
+        return None;
+    }
+    let (i, e) = compact(&ins, bytes, 0, key, model);
+    Some((ins, i, e))
+}
+
+fn decoder(bytes: &[u8], ip: u64, key: ModeKey) -> Decoder<'_> {
+    Decoder::with_ip(key.bits(), bytes, ip, DecoderOptions::NO_WBNOINVD)
+}
+
+/// An instruction that is not there.
+fn undefined(d: &mut Direct<'_>, _: &Insn) -> Result<(), Bail> {
+    Err(d.raise(Fault::ud()))
+}
+
+/// More than 15 bytes.
+fn too_long(d: &mut Direct<'_>, _: &Insn) -> Result<(), Bail> {
+    Err(d.raise(Fault::gp(0)))
+}
+
+fn compact(ins: &Instruction, bytes: &[u8], off: u16, key: ModeKey, model: &CpuModel) -> (Insn, End) {
+    let mut i = blank(off, key);
+    if ins.code() == Code::INVALID {
+        let long = bytes.len() >= MAX_LEN && bytes[..MAX_LEN - 1].iter().all(|&b| is_prefix(b, key));
+        i.handler = if long { too_long } else { undefined };
+        i.len = 1;
+        return (i, End::Transfer);
+    }
+    fill(&mut i, ins, key);
+    let choice: Choice = meaning::select(Handlers, ins, &mut i, key, model);
+    i.handler = choice.handler;
+    (i, choice.end)
+}
+
+fn is_prefix(b: u8, key: ModeKey) -> bool {
+    matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
+        || key.code64() && b & 0xf0 == 0x40
+}
+
+fn blank(off: u16, key: ModeKey) -> Insn {
+    Insn {
+        handler: undefined,
+        imm: 0,
+        disp: 0,
+        code: 0,
+        off,
+        len: 0,
+        dst: 0,
+        src: 0,
+        third: 0,
+        base: NO_REG,
+        index: NO_REG,
+        scale: 0,
+        seg: Seg::Ds as u8,
+        size: 0,
+        addr: 0,
+        flat: key.flat(),
+        prefix: 0,
+        mode: key.insn_mode(),
+    }
+}
+
+/// A register's number as [`Insn::dst`] has it.
+pub fn number(r: Register) -> u8 {
+    match r {
+        Register::AH => 16,
+        Register::CH => 17,
+        Register::DH => 18,
+        Register::BH => 19,
+        _ => r.number() as u8,
+    }
+}
+
+/// Copies operands and prefixes.
+fn fill(i: &mut Insn, ins: &Instruction, key: ModeKey) {
+    i.code = ins.code() as u16;
+    i.len = ins.len() as u8;
+    i.prefix = u8::from(ins.has_lock_prefix()) * prefix::LOCK
+        | u8::from(ins.has_rep_prefix()) * prefix::REP
+        | u8::from(ins.has_repne_prefix()) * prefix::REPNE
+        | u8::from(ins.segment_prefix() != Register::None) * prefix::SEGMENT;
+    for n in 0..ins.op_count() {
+        match ins.op_kind(n) {
+            OpKind::Register => {
+                let r = number(ins.op_register(n));
+                match n {
+                    0 => i.dst = r,
+                    1 => i.src = r,
+                    2 => i.third = r,
+                    _ => {}
+                }
+            }
+            OpKind::Memory => memory(i, ins, key),
+            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
+                i.imm = ins.near_branch_target().wrapping_sub(ins.next_ip());
+            }
+            OpKind::FarBranch16 => {
+                i.imm = u64::from(ins.far_branch16()) | u64::from(ins.far_branch_selector()) << 32;
+            }
+            OpKind::FarBranch32 => {
+                i.imm = u64::from(ins.far_branch32()) | u64::from(ins.far_branch_selector()) << 32;
+            }
+            OpKind::Immediate8_2nd => i.imm |= u64::from(ins.immediate8_2nd()) << 16,
+            OpKind::MemorySegSI
+            | OpKind::MemorySegESI
+            | OpKind::MemorySegRSI
+            | OpKind::MemorySegDI
+            | OpKind::MemorySegEDI
+            | OpKind::MemorySegRDI
+            | OpKind::MemoryESDI
+            | OpKind::MemoryESEDI
+            | OpKind::MemoryESRDI => implicit_memory(i, ins, n),
+            _ => i.imm = ins.immediate(n),
+        }
+    }
+}
+
+fn memory(i: &mut Insn, ins: &Instruction, key: ModeKey) {
+    i.mode |= 16;
+    i.seg = ins.memory_segment().number() as u8;
+    let (base, index) = (ins.memory_base(), ins.memory_index());
+    let wide = match (base, index) {
+        (Register::None, Register::None) => ins.memory_displ_size() as u8,
+        (Register::None, r) | (r, _) => r.size() as u8,
+    };
+    i.addr = match wide {
+        2 | 4 | 8 => wide,
+        // A displacement of one byte or none, without a register, does not exist.
+        _ => 2 << (key.0 & 3),
+    };
+    i.scale = ins.memory_index_scale().trailing_zeros() as u8;
+    if base == Register::RIP || base == Register::EIP {
+        i.base = IP_REG;
+        i.disp = ins.memory_displacement64().wrapping_sub(ins.next_ip()) as i32;
+        return;
+    }
+    i.disp = ins.memory_displacement64() as i32;
+    if base != Register::None {
+        i.base = base.number() as u8;
+    }
+    if index != Register::None {
+        i.index = index.number() as u8;
+    }
+    if base == Register::None && index == Register::None && ins.memory_displ_size() == 8 {
+        // A 64-bit absolute address: MOV's moffs forms find it in `imm`.
+        i.imm = ins.memory_displacement64();
+    }
+}
+
+/// String instructions: segment and address size.
+fn implicit_memory(i: &mut Insn, ins: &Instruction, n: u32) {
+    let (addr, source) = match ins.op_kind(n) {
+        OpKind::MemorySegSI | OpKind::MemorySegDI => (2, true),
+        OpKind::MemorySegESI | OpKind::MemorySegEDI => (4, true),
+        OpKind::MemorySegRSI | OpKind::MemorySegRDI => (8, true),
+        OpKind::MemoryESDI => (2, false),
+        OpKind::MemoryESEDI => (4, false),
+        _ => (8, false),
+    };
+    i.addr = addr;
+    if source {
+        i.seg = ins.memory_segment().number() as u8;
+    }
+}

@@ -1,0 +1,303 @@
+//! Decoded blocks: straight runs of instructions within one 4 KiB frame, found by (place in RAM, [`ModeKey`]).
+//!
+//! Coherent: a frame with decoded code carries [`mark::CODE`], so every store to it is reported, and blocks whose 64-byte
+//! granules it touches are dropped. Bounded: when the arena is full, everything is dropped and decoded again.
+
+use super::Handler;
+use crate::{
+    Memory,
+    insn::{Insn, ModeKey},
+    memory::{PAGE, Touch, mark},
+    ops::End,
+};
+use std::collections::HashMap;
+
+/// Most instructions in a block.
+pub const MAX_BLOCK: usize = 64;
+/// Instructions that the arena holds before it is emptied.
+const MAX_INSNS: usize = 1 << 19;
+/// Slots of the direct-mapped front of the index.
+const SLOTS: usize = 1 << 14;
+/// No block.
+pub const NONE: u32 = u32::MAX;
+
+/// A decoded block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Place of the first byte in RAM: frame * 4096 + offset.
+    pub at: u64,
+    /// Mode it was decoded for.
+    pub key: ModeKey,
+    /// First instruction in the arena.
+    pub start: u32,
+    /// Number of instructions.
+    pub count: u16,
+    /// Offset in the page just after the last instruction.
+    pub end_off: u16,
+    /// Whether the last instruction sets RIP.
+    pub end: End,
+    /// Still true to the bytes.
+    pub live: bool,
+    /// Successors within the page: (offset in the page, block).
+    pub next: [(u16, u32); 2],
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    at: u64,
+    key: ModeKey,
+    id: u32,
+}
+
+const EMPTY: Slot = Slot { at: u64::MAX, key: ModeKey(0), id: NONE };
+
+/// What is known of a frame with code.
+#[derive(Default)]
+struct CodeFrame {
+    /// A bit for each 64 bytes that a block covers.
+    granules: u64,
+    blocks: Vec<u32>,
+}
+
+/// Hashes the small integer keys of the index: multiply and fold.
+#[derive(Clone, Copy, Default)]
+pub struct Mix(u64);
+
+impl std::hash::Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u64(u64::from(b));
+        }
+    }
+    fn write_u32(&mut self, v: u32) {
+        self.write_u64(u64::from(v));
+    }
+    fn write_u64(&mut self, v: u64) {
+        let m = (self.0 ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = m ^ m >> 32;
+    }
+}
+
+type BuildMix = std::hash::BuildHasherDefault<Mix>;
+
+/// Counts for `--statistics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct BlockStatistics {
+    pub decoded: u64,
+    pub dropped: u64,
+    pub flushed: u64,
+    pub crossing: u64,
+}
+
+/// A remembered decoding of an instruction that crosses a page: valid where the bytes are the same.
+#[derive(Clone, Copy)]
+struct Crossing {
+    bytes: [u8; 16],
+    key: ModeKey,
+    insn: Insn,
+    end: End,
+}
+
+/// All decoded blocks of one machine.
+pub struct Blocks {
+    insns: Vec<Insn>,
+    blocks: Vec<Block>,
+    slots: Vec<Slot>,
+    index: HashMap<(u64, u32), u32, BuildMix>,
+    frames: HashMap<u32, CodeFrame, BuildMix>,
+    crossings: Vec<Option<Crossing>>,
+    /// Counters.
+    pub statistics: BlockStatistics,
+}
+
+impl Default for Blocks {
+    fn default() -> Blocks {
+        Blocks {
+            insns: Vec::new(),
+            blocks: Vec::new(),
+            slots: Vec::new(),
+            index: HashMap::default(),
+            frames: HashMap::default(),
+            crossings: Vec::new(),
+            statistics: BlockStatistics::default(),
+        }
+    }
+}
+
+#[inline(always)]
+fn slot_of(at: u64) -> usize {
+    (at ^ at >> 12) as usize & (SLOTS - 1)
+}
+
+impl Blocks {
+    /// The block at `at`, if it is decoded and live.
+    #[inline(always)]
+    pub fn find(&mut self, at: u64, key: ModeKey) -> Option<u32> {
+        if let Some(s) = self.slots.get(slot_of(at))
+            && s.at == at
+            && s.key == key
+        {
+            return Some(s.id);
+        }
+        self.find_slow(at, key)
+    }
+
+    #[inline(never)]
+    fn find_slow(&mut self, at: u64, key: ModeKey) -> Option<u32> {
+        let &id = self.index.get(&(at, key.0))?;
+        self.slots[slot_of(at)] = Slot { at, key, id };
+        Some(id)
+    }
+
+    /// A block by its number.
+    #[inline(always)]
+    pub fn block(&self, id: u32) -> &Block {
+        &self.blocks[id as usize]
+    }
+
+    /// The instructions of a block.
+    #[inline(always)]
+    pub fn insns(&self, b: &Block) -> &[Insn] {
+        &self.insns[b.start as usize..b.start as usize + b.count as usize]
+    }
+
+    /// Remembers that `to`, at `off` in the same page, came after `from`.
+    #[inline]
+    pub fn link(&mut self, from: u32, off: u16, to: u32) {
+        let next = &mut self.blocks[from as usize].next;
+        let n = usize::from(next[0].1 != NONE && next[0].0 != off);
+        next[n] = (off, to);
+    }
+
+    /// Enters a block of `insns` (not empty). Marks its frame.
+    pub fn insert(
+        &mut self,
+        tlb: &mut crate::mmu::Tlb,
+        mem: &mut Memory,
+        at: u64,
+        key: ModeKey,
+        insns: &[Insn],
+        end: End,
+    ) -> u32 {
+        if self.insns.len() + insns.len() > MAX_INSNS || self.blocks.len() + 1 > MAX_INSNS / 2 {
+            self.clear();
+            self.statistics.flushed += 1;
+        }
+        if self.slots.is_empty() {
+            self.slots = vec![EMPTY; SLOTS];
+        }
+        self.statistics.decoded += 1;
+        let id = self.blocks.len() as u32;
+        let start = self.insns.len() as u32;
+        self.insns.extend_from_slice(insns);
+        let last = &insns[insns.len() - 1];
+        let end_off = last.off + u16::from(last.len);
+        self.blocks.push(Block {
+            at,
+            key,
+            start,
+            count: insns.len() as u16,
+            end_off,
+            end,
+            live: true,
+            next: [(0, NONE); 2],
+        });
+        self.slots[slot_of(at)] = Slot { at, key, id };
+        self.index.insert((at, key.0), id);
+        let frame = (at / PAGE) as u32;
+        let f = self.frames.entry(frame).or_default();
+        f.granules |= granules((at % PAGE) as u16, end_off);
+        f.blocks.push(id);
+        tlb.mark_frame(mem, frame, mark::CODE);
+        id
+    }
+
+    /// A store hit a frame with code: drops the blocks whose granules it touched.
+    pub fn touched(&mut self, mem: &mut Memory, t: Touch) {
+        let hit = granules(t.start, t.end);
+        let Some(f) = self.frames.get_mut(&t.frame) else {
+            mem.clear_marks(t.frame, mark::CODE);
+            return;
+        };
+        if f.granules & hit == 0 {
+            return;
+        }
+        let mut kept = 0;
+        let (blocks, slots, index, statistics) =
+            (&mut self.blocks, &mut self.slots, &mut self.index, &mut self.statistics);
+        f.blocks.retain(|&id| {
+            let b = &mut blocks[id as usize];
+            let g = granules((b.at % PAGE) as u16, b.end_off);
+            if g & hit == 0 {
+                kept |= g;
+                return true;
+            }
+            b.live = false;
+            index.remove(&(b.at, b.key.0));
+            let s = &mut slots[slot_of(b.at)];
+            if s.id == id {
+                *s = EMPTY;
+            }
+            statistics.dropped += 1;
+            false
+        });
+        f.granules = kept;
+        if f.blocks.is_empty() {
+            self.frames.remove(&t.frame);
+            mem.clear_marks(t.frame, mark::CODE);
+        }
+    }
+
+    /// Drops everything. Marks stay on frames and go when next stored to.
+    pub fn clear(&mut self) {
+        self.insns.clear();
+        self.blocks.clear();
+        self.slots.fill(EMPTY);
+        self.index.clear();
+        self.frames.clear();
+        self.crossings.clear();
+    }
+
+    /// A crossing instruction with the same bytes, decoded before.
+    pub fn crossing(&self, bytes: &[u8; 16], key: ModeKey, off: u16) -> Option<(Insn, End)> {
+        let c = self.crossings.get(crossing_slot(bytes, off))?.as_ref()?;
+        (c.bytes == *bytes && c.key == key && c.insn.off == off).then_some((c.insn, c.end))
+    }
+
+    /// Remembers a crossing instruction.
+    pub fn keep_crossing(&mut self, bytes: [u8; 16], key: ModeKey, insn: Insn, end: End) {
+        self.statistics.crossing += 1;
+        if self.crossings.is_empty() {
+            self.crossings = vec![None; 256];
+        }
+        self.crossings[crossing_slot(&bytes, insn.off)] = Some(Crossing { bytes, key, insn, end });
+    }
+}
+
+fn crossing_slot(bytes: &[u8; 16], off: u16) -> usize {
+    let v = u128::from_le_bytes(*bytes);
+    let h = ((v as u64) ^ (v >> 64) as u64 ^ u64::from(off)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (h >> 56) as usize
+}
+
+/// The 64-byte granules that bytes `start..end` of a page touch.
+fn granules(start: u16, end: u16) -> u64 {
+    if end <= start {
+        return 0;
+    }
+    let (first, last) = (start >> 6 & 63, (end - 1) >> 6 & 63);
+    (!0 << first) & (!0 >> (63 - last))
+}
+
+/// What decoding yields: the handler and whether it ends the block.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    /// Runs the instruction.
+    pub handler: Handler,
+    /// Whether it is the last of its block.
+    pub end: End,
+}

@@ -1,0 +1,399 @@
+//! The engine: finds or decodes a block, runs it, and between blocks looks at what may have come up.
+//!
+//! Order of events at an instruction boundary: Intel SDM volume 3, table 6-2 (7-2 in newer editions). The count is exact:
+//! one for each completed instruction, iteration of a string instruction, and delivered exception or interrupt.
+
+use super::{
+    Direct,
+    blocks::{Blocks, NONE},
+    flags::Flags,
+};
+use crate::{
+    Exec, Fault, decode,
+    exec::Stop,
+    helper,
+    insn::{Insn, ModeKey},
+    memory::{PAGE, Place},
+    ops::End,
+    state::{Activity, Seg, Shadow, flag},
+};
+use iced_x86::Code;
+
+/// DR6.BS: single step.
+const DR6_BS: u64 = 1 << 14;
+
+/// Runs the processor until `count` is `limit`, or something else stops it.
+pub fn run(exec: &mut Exec<'_>) -> Stop {
+    exec.begin();
+    let mut blocks = std::mem::take(&mut exec.derived.blocks);
+    let flags = Flags::from_rflags(exec.cpu.rflags);
+    let mut d = Direct {
+        x: Exec {
+            cpu: &mut *exec.cpu,
+            mem: &mut *exec.mem,
+            derived: &mut *exec.derived,
+            board: &mut *exec.board,
+            clock: exec.clock,
+            count: exec.count,
+            limit: exec.limit,
+        },
+        flags,
+        rip_base: 0,
+        count0: exec.count,
+        at: 0,
+        stop_at: 0,
+        attention: true,
+        fault: None,
+        placed: false,
+        key: ModeKey::default(),
+    };
+    let stop = d.drive(&mut blocks);
+    d.sync_flags();
+    let count = d.x.count;
+    exec.count = count;
+    exec.derived.blocks = blocks;
+    stop
+}
+
+/// Where the next instruction comes from.
+enum Found {
+    /// A block.
+    Block(u32),
+    /// One instruction that is not kept in a block (it crosses a page, or its bytes aren't in RAM).
+    Single(Insn, End),
+}
+
+impl Direct<'_> {
+    fn drive(&mut self, blocks: &mut Blocks) -> Stop {
+        let mut from = NONE;
+        loop {
+            let mut one = false;
+            if self.attention {
+                from = NONE;
+                self.sync_flags();
+                if let Err(stop) = self.boundary(blocks) {
+                    return stop;
+                }
+                self.take_flags();
+                one = self.attention;
+            }
+            if self.x.count >= self.x.limit {
+                return Stop::Limit;
+            }
+            let found = match self.linked(blocks, from) {
+                Some(id) => Ok(Found::Block(id)),
+                None => self.find(blocks),
+            };
+            let found = match found {
+                Ok(f) => f,
+                Err(f) => {
+                    from = NONE;
+                    if let Err(stop) = self.deliver(f) {
+                        return stop;
+                    }
+                    continue;
+                }
+            };
+            let r = match found {
+                Found::Block(id) => {
+                    if from != NONE {
+                        self.remember(blocks, from, id);
+                    }
+                    from = id;
+                    if one { self.step(blocks, id) } else { self.run_block(blocks, id) }
+                }
+                Found::Single(i, end) => {
+                    from = NONE;
+                    if one { self.watch_one(&i, end) } else { self.run_insns(&[i], 1, end) }
+                }
+            };
+            if let Err(f) = r {
+                from = NONE;
+                if let Err(stop) = self.deliver(f) {
+                    return stop;
+                }
+            }
+        }
+    }
+
+    /// A successor that is known from before.
+    #[inline(always)]
+    fn linked(&self, blocks: &Blocks, from: u32) -> Option<u32> {
+        if from == NONE {
+            return None;
+        }
+        let off = self.x.cpu.rip.wrapping_sub(self.rip_base);
+        let next = &blocks.block(from).next;
+        let id = if off == u64::from(next[0].0) {
+            next[0].1
+        } else if off == u64::from(next[1].0) {
+            next[1].1
+        } else {
+            return None;
+        };
+        (id != NONE && blocks.block(id).live).then_some(id)
+    }
+
+    #[inline]
+    fn remember(&mut self, blocks: &mut Blocks, from: u32, to: u32) {
+        let off = self.x.cpu.rip.wrapping_sub(self.rip_base);
+        if off < PAGE && blocks.block(to).at / PAGE == blocks.block(from).at / PAGE {
+            let next = &blocks.block(from).next;
+            if next[0] != (off as u16, to) && next[1] != (off as u16, to) {
+                blocks.link(from, off as u16, to);
+            }
+        }
+    }
+
+    /// Runs as much of a block as the budget allows.
+    #[inline(always)]
+    fn run_block(&mut self, blocks: &Blocks, id: u32) -> Result<(), Fault> {
+        let b = blocks.block(id);
+        self.rip_base = self.x.cpu.rip.wrapping_sub(b.at % PAGE);
+        let left = self.x.limit - self.x.count;
+        let n = u64::from(b.count).min(left) as u32;
+        self.run_insns(blocks.insns(b), n, b.end)
+    }
+
+    /// Runs the first `n` of `insns`. RIP is at the first of them and `rip_base` fits.
+    #[inline(always)]
+    fn run_insns(&mut self, insns: &[Insn], n: u32, end: End) -> Result<(), Fault> {
+        self.count0 = self.x.count;
+        self.stop_at = n;
+        let mut k = 0;
+        loop {
+            self.at = k;
+            let i = &insns[k as usize];
+            if (i.handler)(self, i).is_err() {
+                return Err(self.failed(i, k));
+            }
+            k += 1;
+            if k >= self.stop_at {
+                break;
+            }
+        }
+        if k as usize == insns.len() && end != End::No {
+            if end != End::Counted {
+                self.x.count = self.count0 + u64::from(k);
+            }
+            return Ok(());
+        }
+        self.x.count = self.count0 + u64::from(k);
+        let last = &insns[k as usize - 1];
+        self.x.cpu.rip = self.rip_base.wrapping_add(u64::from(last.off) + u64::from(last.len))
+            & Insn::mask(last.code_width());
+        Ok(())
+    }
+
+    #[cold]
+    fn failed(&mut self, i: &Insn, k: u32) -> Fault {
+        if !std::mem::take(&mut self.placed) {
+            self.x.count = self.count0 + u64::from(k);
+            self.x.cpu.rip = self.start_of(i);
+        }
+        self.fault.take().unwrap_or(Fault::ud())
+    }
+
+    /// Runs one instruction with everything that a debugger's flags ask for.
+    fn step(&mut self, blocks: &Blocks, id: u32) -> Result<(), Fault> {
+        let b = blocks.block(id);
+        self.rip_base = self.x.cpu.rip.wrapping_sub(b.at % PAGE);
+        let i = blocks.insns(b)[0];
+        let end = if b.count == 1 { b.end } else { End::No };
+        self.watch_one(&i, end)
+    }
+
+    /// One instruction under TF, RF, a shadow or code breakpoints.
+    fn watch_one(&mut self, i: &Insn, end: End) -> Result<(), Fault> {
+        let before = self.x.cpu.rflags;
+        self.x.cpu.shadow = Shadow::None;
+        self.attention = true;
+        let rip = self.x.cpu.rip;
+        self.run_insns(std::slice::from_ref(i), 1, end)?;
+        let code = i.code();
+        let returns = matches!(code, Code::Iretw | Code::Iretd | Code::Iretq);
+        // An iteration of a repeated instruction leaves RF as it is.
+        let again = self.x.cpu.rip == rip && end == End::Counted;
+        if before & flag::RF != 0 && !returns && !again {
+            self.x.cpu.rflags &= !flag::RF;
+        }
+        let gate = matches!(
+            code,
+            Code::Int3 | Code::Int_imm8 | Code::Into | Code::Int1 | Code::Syscall | Code::Sysenter
+        );
+        if before & flag::TF != 0 && !gate && self.x.cpu.shadow != Shadow::MovSs {
+            self.x.cpu.pending_debug |= DR6_BS;
+        }
+        Ok(())
+    }
+
+    /// Finds the block at RIP, decoding it if need be.
+    fn find(&mut self, blocks: &mut Blocks) -> Result<Found, Fault> {
+        let rip = self.x.cpu.rip;
+        let flat = self.key.code_flat();
+        let linear = if flat {
+            rip
+        } else {
+            let cs = &self.x.cpu.seg[Seg::Cs as usize];
+            if rip > u64::from(cs.limit) {
+                return Err(Fault::gp(0));
+            }
+            cs.base.wrapping_add(rip) & 0xffff_ffff
+        };
+        let at = match self.x.derived.tlb.hit_execute(linear) {
+            Some(at) => at as u64,
+            None => {
+                if self.key.code64() && !self.x.cpu.canonical(linear) {
+                    return Err(Fault::gp(0));
+                }
+                let (_, place) = self.x.fetch_page(linear)?;
+                match place {
+                    Place::Frame(f) => u64::from(f) * PAGE + linear % PAGE,
+                    _ => return self.single(blocks, linear),
+                }
+            }
+        };
+        let id = match blocks.find(at, self.key) {
+            Some(id) => id,
+            None => match decode::block(&mut self.x, blocks, at, self.key) {
+                Some(id) => id,
+                None => return self.single(blocks, linear),
+            },
+        };
+        if !flat {
+            let b = blocks.block(id);
+            let last = rip + u64::from(b.end_off) - b.at % PAGE - 1;
+            if last > u64::from(self.x.cpu.seg[Seg::Cs as usize].limit) {
+                return self.single(blocks, linear);
+            }
+        }
+        Ok(Found::Block(id))
+    }
+
+    /// Fetches and decodes the one instruction at RIP from wherever its bytes are.
+    #[inline(never)]
+    fn single(&mut self, blocks: &mut Blocks, linear: u64) -> Result<Found, Fault> {
+        let mut bytes = [0; 16];
+        let n = self.x.fetch_bytes(linear, &mut bytes[..15])?;
+        let off = (linear % PAGE) as u16;
+        let rip = self.x.cpu.rip;
+        self.rip_base = rip.wrapping_sub(u64::from(off));
+        let (i, end) = match blocks.crossing(&bytes, self.key, off) {
+            Some(c) if n == 15 => c,
+            _ => {
+                let Some(c) = decode::one(&self.x, &bytes[..n], off, self.key) else {
+                    // More bytes are needed than could be had: the fault of the page that they are in.
+                    let next = linear.wrapping_add(n as u64);
+                    let next = if self.key.code64() { next } else { next & 0xffff_ffff };
+                    if self.key.code64() && !self.x.cpu.canonical(next) {
+                        return Err(Fault::gp(0));
+                    }
+                    return Err(self.x.fetch_page(next).err().unwrap_or(Fault::ud()));
+                };
+                if n == 15 {
+                    blocks.keep_crossing(bytes, self.key, c.0, c.1);
+                }
+                c
+            }
+        };
+        if !self.key.code_flat() {
+            let last = rip + u64::from(i.len) - 1;
+            if last > u64::from(self.x.cpu.seg[Seg::Cs as usize].limit) && !self.wraps() {
+                return Err(Fault::gp(0));
+            }
+        }
+        Ok(Found::Single(i, end))
+    }
+
+    /// Whether IP runs from FFFFh to 0 without a fault.
+    fn wraps(&self) -> bool {
+        self.x.cpu.model.generation == crate::model::Generation::I8086
+    }
+
+    fn deliver(&mut self, f: Fault) -> Result<(), Stop> {
+        self.sync_flags();
+        self.attention = true;
+        let r = helper::deliver_fault(&mut self.x, f);
+        self.take_flags();
+        r
+    }
+
+    /// Looks at everything that may have come up since the last instruction. Leaves `attention` set if the next
+    /// instruction must run alone. Flags are in `cpu.rflags`.
+    #[inline(never)]
+    fn boundary(&mut self, blocks: &mut Blocks) -> Result<(), Stop> {
+        loop {
+            for t in std::mem::take(&mut self.x.derived.code_touched) {
+                blocks.touched(self.x.mem, t);
+            }
+            if self.x.derived.attention {
+                self.x.derived.attention = false;
+                self.x.cpu.intr = self.x.board.interrupt_line(self.x.cpu.index);
+                if self.x.board.slice_must_end() {
+                    return Err(Stop::Board);
+                }
+            }
+            if self.x.count >= self.x.limit {
+                return Err(Stop::Limit);
+            }
+            if !self.event()? {
+                break;
+            }
+        }
+        let cpu = &*self.x.cpu;
+        self.key = ModeKey::of(cpu);
+        let armed = cpu.has_code_breakpoints();
+        if armed {
+            let at = cpu.seg[Seg::Cs as usize].base.wrapping_add(cpu.rip);
+            let at = if cpu.is_64() { cpu.rip } else { at & 0xffff_ffff };
+            if let Some(f) = helper::code_breakpoint(cpu, at) {
+                // A fault: the instruction runs when the handler returns with RF set.
+                self.x.cpu.rflags |= flag::RF;
+                helper::deliver_fault(&mut self.x, f)?;
+                return self.boundary(blocks);
+            }
+        }
+        self.attention = armed
+            || cpu_alone(self.x.cpu.rflags, self.x.cpu.shadow)
+            || !self.x.derived.code_touched.is_empty();
+        Ok(())
+    }
+
+    /// Delivers the most urgent pending event. True if there was one.
+    fn event(&mut self) -> Result<bool, Stop> {
+        let cpu = &mut *self.x.cpu;
+        let ss = cpu.shadow == Shadow::MovSs;
+        let open = cpu.intr && cpu.rflags & flag::IF != 0 && cpu.shadow == Shadow::None;
+        let nmi = cpu.nmi_pending && !cpu.nmi_blocked && !ss;
+        match cpu.activity {
+            Activity::Running => {}
+            Activity::Halted if open || nmi || cpu.smi_pending => cpu.activity = Activity::Running,
+            Activity::Halted | Activity::WaitForSipi => return Err(Stop::Halted),
+            Activity::Shutdown => return Err(Stop::TripleFault),
+        }
+        if cpu.smi_pending && !cpu.smm {
+            helper::enter_smm(&mut self.x);
+            return Ok(true);
+        }
+        if cpu.pending_debug != 0 && !ss {
+            let bits = std::mem::take(&mut cpu.pending_debug);
+            return helper::deliver_fault(&mut self.x, Fault::db(bits)).map(|()| true);
+        }
+        if nmi {
+            cpu.nmi_pending = false;
+            return helper::deliver_nmi(&mut self.x).map(|()| true);
+        }
+        if open {
+            let at = self.x.moment();
+            let v = self.x.board.acknowledge(self.x.mem, at);
+            self.x.after_board();
+            return helper::deliver_interrupt(&mut self.x, v).map(|()| true);
+        }
+        Ok(false)
+    }
+}
+
+/// Whether the next instruction must run alone: TF and RF act after it, a shadow ends with it.
+fn cpu_alone(rflags: u64, shadow: Shadow) -> bool {
+    rflags & (flag::TF | flag::RF) != 0 || shadow != Shadow::None
+}

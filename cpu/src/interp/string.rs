@@ -1,0 +1,307 @@
+//! String instructions: MOVS, CMPS, STOS, LODS, SCAS, INS, OUTS with and without repetition. Intel SDM volume 2, "REP".
+//!
+//! The count advances by one for each iteration. Between iterations everything can happen: RCX, RSI, RDI are exact at a
+//! fault, and the instruction stops (RIP stays) at the budget's end, under TF, and when the board was called, code
+//! was changed or a data breakpoint hit. Where both sides are plain memory, a page run is done at once.
+
+use crate::{
+    Exec, Fault, helper,
+    insn::{Insn, prefix, seg_from},
+    interp::flags,
+    memory::PAGE,
+    mmu::Access,
+    state::{Seg, flag, gpr},
+};
+
+/// Which string instruction.
+#[allow(missing_docs)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Movs,
+    Cmps,
+    Stos,
+    Lods,
+    Scas,
+    Ins,
+    Outs,
+}
+
+const RAX: u8 = gpr::RAX as u8;
+const RCX: u8 = gpr::RCX as u8;
+const RSI: u8 = gpr::RSI as u8;
+const RDI: u8 = gpr::RDI as u8;
+
+/// Runs a string instruction as far as it may go; for [`crate::ops::Call::Counted`].
+pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
+    let next = x.next_rip(i);
+    if i.prefix & (prefix::REP | prefix::REPNE) == 0 {
+        one(x, i, op)?;
+        x.count += 1;
+        x.cpu.rip = next;
+        return Ok(());
+    }
+    let mut left = x.reg(RCX, i.addr);
+    if left == 0 {
+        x.count += 1;
+        x.cpu.rip = next;
+        return Ok(());
+    }
+    let single = x.cpu.rflags & (flag::TF | flag::RF) != 0;
+    loop {
+        let budget = (x.limit - x.count).min(left);
+        let done = if single { 0 } else { block(x, i, op, budget) };
+        let done = if done == 0 {
+            one(x, i, op)?;
+            1
+        } else {
+            done
+        };
+        x.count += done;
+        left -= done;
+        x.set_reg(RCX, i.addr, left);
+        if left == 0 || ended(x, i, op) {
+            x.cpu.rip = next;
+            return Ok(());
+        }
+        let look = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
+        if single || look || x.count >= x.limit {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether REPE/REPNE ends by ZF.
+#[inline]
+fn ended(x: &Exec<'_>, i: &Insn, op: Op) -> bool {
+    let zf = x.cpu.rflags & flag::ZF != 0;
+    matches!(op, Op::Cmps | Op::Scas) && zf != (i.prefix & prefix::REP != 0)
+}
+
+fn step(x: &Exec<'_>, w: u8) -> u64 {
+    if x.cpu.rflags & flag::DF != 0 { (w as u64).wrapping_neg() } else { u64::from(w) }
+}
+
+fn advance(x: &mut Exec<'_>, i: &Insn, r: u8, by: u64) {
+    let v = x.reg(r, i.addr).wrapping_add(by);
+    x.set_reg(r, i.addr, v);
+}
+
+fn compare(x: &mut Exec<'_>, w: u8, a: u64, b: u64) {
+    let (_, f) = flags::sub(w, a, b, 0);
+    x.cpu.rflags = x.cpu.rflags & !flag::STATUS | f.bits();
+}
+
+/// One iteration: everything that can fault first, then memory, then registers.
+fn one(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
+    let w = i.size;
+    let n = u64::from(w);
+    let by = step(x, w);
+    let (si, di) = (x.reg(RSI, i.addr), x.reg(RDI, i.addr));
+    let source = seg_from(i.seg);
+    match op {
+        Op::Movs => {
+            let from = x.linear(source, si, n, Access::Read)?;
+            let to = match x.linear(Seg::Es, di, n, Access::Write) {
+                Ok(to) => to,
+                // The source is read first.
+                Err(f) => return Err(x.load_wide(from, w).err().unwrap_or(f)),
+            };
+            let plain = x.derived.tlb.hit_read(from, n - 1).is_some();
+            if plain {
+                let v = x.load_wide(from, w)?;
+                x.store_wide(to, w, v)?;
+            } else {
+                let view = crate::mmu::own_view(x.cpu);
+                x.probe_view(from, w as usize, Access::Read, view)?;
+                let h = x.probe_write(to, w as usize)?;
+                let v = x.load_wide(from, w)?;
+                store_probed(x, &h, w, v);
+            }
+            advance(x, i, RSI, by);
+            advance(x, i, RDI, by);
+        }
+        Op::Cmps => {
+            let from = x.linear(source, si, n, Access::Read)?;
+            let a = x.load_wide(from, w)?;
+            let b = x.load_at(Seg::Es, di, w)?;
+            compare(x, w, a, b);
+            advance(x, i, RSI, by);
+            advance(x, i, RDI, by);
+        }
+        Op::Stos => {
+            let v = x.reg(RAX, w);
+            x.store_at(Seg::Es, di, w, v)?;
+            advance(x, i, RDI, by);
+        }
+        Op::Lods => {
+            let v = x.load_at(source, si, w)?;
+            x.set_reg(RAX, w, v);
+            advance(x, i, RSI, by);
+        }
+        Op::Scas => {
+            let b = x.load_at(Seg::Es, di, w)?;
+            let a = x.reg(RAX, w);
+            compare(x, w, a, b);
+            advance(x, i, RDI, by);
+        }
+        Op::Ins => {
+            let port = x.reg(gpr::RDX as u8, 2) as u16;
+            helper::check_io(x, port, w)?;
+            let to = x.linear(Seg::Es, di, n, Access::Write)?;
+            let h = x.probe_write(to, w as usize)?;
+            let v = helper::port_in(x, port, w);
+            store_probed(x, &h, w, u64::from(v));
+            advance(x, i, RDI, by);
+        }
+        Op::Outs => {
+            let port = x.reg(gpr::RDX as u8, 2) as u16;
+            helper::check_io(x, port, w)?;
+            let v = x.load_at(source, si, w)?;
+            helper::port_out(x, port, w, v as u32);
+            advance(x, i, RSI, by);
+        }
+    }
+    Ok(())
+}
+
+fn store_probed(x: &mut Exec<'_>, h: &crate::mmu::WriteHandle, w: u8, v: u64) {
+    match w {
+        1 => x.store_probed(h, v as u8),
+        2 => x.store_probed(h, v as u16),
+        4 => x.store_probed(h, v as u32),
+        _ => x.store_probed(h, v),
+    }
+}
+
+/// Linear address of a run of `n` elements that starts at `seg:offset` (upwards), and how many of them lie in its page.
+fn run_of(x: &mut Exec<'_>, i: &Insn, seg: Seg, offset: u64, n: u64, access: Access) -> Option<(u64, u64)> {
+    let w = u64::from(i.size);
+    let linear = if i.is_flat(seg as u8) { offset } else { x.linear(seg, offset, w, access).ok()? };
+    let n = n.min((PAGE - linear % PAGE) / w);
+    if n == 0 {
+        return None;
+    }
+    // The run must not wrap, nor leave its segment.
+    let bytes = n * w;
+    if offset.checked_add(bytes - 1)? > Insn::mask(i.addr) {
+        return None;
+    }
+    if !i.is_flat(seg as u8) {
+        x.linear(seg, offset, bytes, access).ok()?;
+    }
+    Some((linear, n))
+}
+
+/// Does as many iterations as one page run allows, up to `n`; zero where that is none.
+fn block(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> u64 {
+    if n < 2 || x.cpu.rflags & (flag::DF | flag::AC) != 0 || matches!(op, Op::Ins | Op::Outs) {
+        return 0;
+    }
+    block_of(x, i, op, n).unwrap_or(0)
+}
+
+fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
+    let w = u64::from(i.size);
+    let (si, di) = (x.reg(RSI, i.addr), x.reg(RDI, i.addr));
+    let (mut n, mut from, mut to) = (n, 0, 0);
+    if matches!(op, Op::Movs | Op::Cmps | Op::Lods) {
+        let (linear, m) = run_of(x, i, seg_from(i.seg), si, n, Access::Read)?;
+        n = m;
+        from = x.derived.tlb.hit_read(linear, n * w - 1)?;
+    }
+    if op != Op::Lods {
+        let access = if matches!(op, Op::Movs | Op::Stos) { Access::Write } else { Access::Read };
+        let (linear, m) = run_of(x, i, Seg::Es, di, n, access)?;
+        n = m;
+        to = if access == Access::Write {
+            x.derived.tlb.hit_write(linear, n * w - 1)?
+        } else {
+            x.derived.tlb.hit_read(linear, n * w - 1)?
+        };
+    }
+    let bytes = (n * w) as usize;
+    match op {
+        Op::Movs => {
+            let ahead = to.wrapping_sub(from);
+            if ahead == 0 || ahead >= bytes {
+                x.mem.ram.copy_within(from, to, bytes);
+            } else {
+                // The destination runs into the source: a pattern spreads.
+                for k in (0..bytes).step_by(w as usize) {
+                    let v = read(x, from + k, i.size);
+                    write(x, to + k, i.size, v);
+                }
+            }
+        }
+        Op::Stos => fill(x, to, i.size, bytes),
+        Op::Lods => {
+            let v = read(x, from + bytes - w as usize, i.size);
+            x.set_reg(RAX, i.size, v);
+        }
+        Op::Scas | Op::Cmps => n = search(x, i, op, from, to, n),
+        Op::Ins | Op::Outs => return None,
+    }
+    let by = n * w;
+    if matches!(op, Op::Movs | Op::Cmps | Op::Lods) {
+        advance(x, i, RSI, by);
+    }
+    if op != Op::Lods {
+        advance(x, i, RDI, by);
+    }
+    Some(n)
+}
+
+/// SCAS and CMPS over plain memory: how many iterations until ZF ends them, or `n`.
+fn search(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, to: usize, n: u64) -> u64 {
+    let while_equal = i.prefix & prefix::REP != 0;
+    let w = i.size as usize;
+    let (mut a, mut b, mut k) = (x.reg(RAX, i.size), 0, 0);
+    while k < n {
+        let at = k as usize * w;
+        if op == Op::Cmps {
+            a = read(x, from + at, i.size);
+        }
+        b = read(x, to + at, i.size);
+        k += 1;
+        if (a == b) != while_equal {
+            break;
+        }
+    }
+    compare(x, i.size, a, b);
+    k
+}
+
+#[inline(always)]
+fn read(x: &Exec<'_>, at: usize, w: u8) -> u64 {
+    match w {
+        1 => x.mem.ram.read::<u8>(at).into(),
+        2 => x.mem.ram.read::<u16>(at).into(),
+        4 => x.mem.ram.read::<u32>(at).into(),
+        _ => x.mem.ram.read::<u64>(at),
+    }
+}
+
+#[inline(always)]
+fn write(x: &Exec<'_>, at: usize, w: u8, v: u64) {
+    match w {
+        1 => x.mem.ram.write(at, v as u8),
+        2 => x.mem.ram.write(at, v as u16),
+        4 => x.mem.ram.write(at, v as u32),
+        _ => x.mem.ram.write(at, v),
+    }
+}
+
+/// STOS over plain memory.
+fn fill(x: &Exec<'_>, to: usize, w: u8, bytes: usize) {
+    let v = x.reg(RAX, w).to_le_bytes();
+    let mut buffer = [0; 256];
+    for (k, b) in buffer.iter_mut().enumerate() {
+        *b = v[k & (w as usize - 1)];
+    }
+    let mut done = 0;
+    while done < bytes {
+        let n = (bytes - done).min(buffer.len());
+        x.mem.ram.copy_in(to + done, &buffer[..n]);
+        done += n;
+    }
+}

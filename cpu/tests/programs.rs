@@ -1,0 +1,297 @@
+//! Small programs, assembled with `iced-x86`, run whole on the interpreter: 16-, 32- and 64-bit, and the block cache's
+//! coherence. Expectations are computed here in Rust or follow from the manual.
+
+mod rig;
+use iced_x86::code_asm::*;
+use lucid86_cpu::exec::Stop;
+use lucid86_cpu::interp;
+use lucid86_cpu::state::{Seg, flag, gpr};
+use rig::Rig;
+
+const CODE: u64 = 0x1000;
+
+fn assemble(bits: u32, at: u64, f: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Vec<u8> {
+    let mut a = CodeAssembler::new(bits).expect("assembler");
+    f(&mut a).expect("program");
+    a.assemble(at).expect("assembled")
+}
+use iced_x86::IcedError;
+
+fn run(r: &mut Rig, limit: u64) -> (Stop, u64) {
+    let mut x = r.exec();
+    x.limit = limit;
+    let stop = interp::run(&mut x);
+    (stop, x.count)
+}
+
+fn flat32() -> Rig {
+    let mut r = Rig::new("x86-64-v2", 256);
+    r.protected(0);
+    r.cpu.rip = CODE;
+    r.cpu.gpr[gpr::RSP] = 0x8000;
+    r
+}
+
+fn real16() -> Rig {
+    let mut r = Rig::new("x86-64-v2", 300);
+    r.cpu.seg[Seg::Cs as usize].base = 0;
+    r.cpu.seg[Seg::Cs as usize].selector = 0;
+    r.cpu.rip = CODE;
+    r.cpu.gpr[gpr::RSP] = 0x8000;
+    r
+}
+
+/// 64-bit mode over an identity map of the first 2 MiB by one large page.
+fn long64() -> Rig {
+    let mut r = Rig::new("x86-64-v2", 512);
+    r.long(0, 0x10_0000);
+    r.put64(0x10_0000, 0x10_1003);
+    r.put64(0x10_1000, 0x10_2003);
+    r.put64(0x10_2000, 0x83);
+    r.cpu.rip = CODE;
+    r.cpu.gpr[gpr::RSP] = 0x8000;
+    r
+}
+
+#[test]
+fn sums_in_every_mode() {
+    for bits in [16, 32, 64] {
+        let mut r = match bits {
+            16 => real16(),
+            32 => flat32(),
+            _ => long64(),
+        };
+        let code = assemble(bits, CODE, |a| {
+            let mut top = a.create_label();
+            a.xor(eax, eax)?;
+            a.mov(ecx, 100)?;
+            a.set_label(&mut top)?;
+            a.add(eax, ecx)?;
+            a.push(cx)?;
+            a.pop(dx)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        let (stop, count) = run(&mut r, 10_000);
+        assert_eq!(stop, Stop::Halted, "{bits}");
+        assert_eq!(r.cpu.gpr[gpr::RAX], 5050, "{bits}");
+        assert_eq!(r.cpu.gpr[gpr::RDX] & 0xffff, 1, "{bits}");
+        assert_eq!(count, 2 + 500 + 1, "{bits}");
+        assert_eq!(r.cpu.gpr[gpr::RSP], 0x8000);
+        assert_ne!(r.cpu.rflags & flag::ZF, 0);
+    }
+}
+
+#[test]
+fn stops_at_the_exact_count() {
+    for limit in 1..40 {
+        let mut r = flat32();
+        let code = assemble(32, CODE, |a| {
+            let mut top = a.create_label();
+            a.mov(edi, 0x5000)?;
+            a.mov(ecx, 7)?;
+            a.set_label(&mut top)?;
+            a.inc(eax)?;
+            a.rep().stosb()?;
+            a.mov(ecx, 3)?;
+            a.inc(ebx)?;
+            a.jmp(top)
+        });
+        r.mem.write_physical(CODE, &code);
+        let (stop, count) = run(&mut r, limit);
+        assert_eq!((stop, count), (Stop::Limit, limit));
+        // 2, then inc, 7 iterations, mov, inc, jmp, inc, 3 iterations, ...
+        if (4..10).contains(&limit) {
+            assert_eq!(r.cpu.gpr[gpr::RCX], 7 - (limit - 3));
+            assert_eq!(r.cpu.gpr[gpr::RDI], 0x5000 + limit - 3);
+        }
+        // Going on one by one gives the same as going at once.
+        let mut s = flat32();
+        s.mem.write_physical(CODE, &code);
+        for _ in 0..limit {
+            assert_eq!(run(&mut s, 1).1, 1);
+        }
+        assert_eq!(s.cpu, r.cpu);
+    }
+}
+
+#[test]
+fn calls_and_memory() {
+    let mut r = long64();
+    let code = assemble(64, CODE, |a| {
+        let mut fib = a.create_label();
+        let mut small = a.create_label();
+        a.mov(edi, 15)?;
+        a.call(fib)?;
+        a.hlt()?;
+        a.set_label(&mut fib)?;
+        a.cmp(edi, 2)?;
+        a.jb(small)?;
+        a.push(rdi)?;
+        a.dec(edi)?;
+        a.call(fib)?;
+        a.xchg(qword_ptr(rsp), rax)?;
+        a.lea(edi, ptr(rax - 2))?;
+        a.call(fib)?;
+        a.add(rax, qword_ptr(rsp))?;
+        a.add(rsp, 8)?;
+        a.ret()?;
+        a.set_label(&mut small)?;
+        a.mov(eax, edi)?;
+        a.ret()
+    });
+    r.mem.write_physical(CODE, &code);
+    assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+    assert_eq!(r.cpu.gpr[gpr::RAX], 610);
+}
+
+#[test]
+fn code_that_changes_itself() {
+    // The store hits the next instruction of the running block.
+    let mut r = flat32();
+    let code = assemble(32, CODE, |a| {
+        a.mov(byte_ptr(CODE as u32 + 8), 2)?; // 7 bytes: the immediate of the next
+        a.mov(al, 1)?;
+        a.hlt()
+    });
+    assert_eq!(code[7..9], [0xb0, 1]);
+    r.mem.write_physical(CODE, &code);
+    let _ = run(&mut r, 100);
+    assert_eq!(r.cpu.gpr[gpr::RAX] & 0xff, 2);
+
+    // Each time round a loop another instruction is there, and DMA changes it too.
+    let mut r = flat32();
+    let code = assemble(32, CODE, |a| {
+        let mut top = a.create_label();
+        a.xor(ebx, ebx)?;
+        a.xor(edx, edx)?;
+        a.set_label(&mut top)?;
+        a.add(ebx, 1)?; // 83 c3 01 at +4
+        a.inc(edx)?;
+        a.mov(byte_ptr(CODE as u32 + 6), dl)?;
+        a.cmp(edx, 5)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    let _ = run(&mut r, 100);
+    assert_eq!(r.cpu.gpr[gpr::RBX], 1 + 1 + 2 + 3 + 4);
+    r.mem.write_physical(CODE + 6, &[100]);
+    r.cpu.rip = CODE;
+    r.cpu.activity = lucid86_cpu::state::Activity::Running;
+    let _ = run(&mut r, 5);
+    assert_eq!(r.cpu.gpr[gpr::RBX], 100);
+}
+
+#[test]
+fn instruction_across_pages() {
+    let mut r = flat32();
+    r.cpu.rip = 0x1ffd;
+    r.mem.write_physical(0x1ffd, &[0xb8, 1, 2, 3, 4, 0xf4]);
+    assert_eq!(run(&mut r, 100).0, Stop::Halted);
+    assert_eq!(r.cpu.gpr[gpr::RAX], 0x0403_0201);
+    for second in [9u8, 7] {
+        r.mem.write_physical(0x2000, &[second]);
+        r.cpu.rip = 0x1ffd;
+        r.cpu.activity = lucid86_cpu::state::Activity::Running;
+        let _ = run(&mut r, 1);
+        assert_eq!(r.cpu.gpr[gpr::RAX], 0x0400_0201 | u64::from(second) << 16);
+    }
+}
+
+#[test]
+fn strings() {
+    let mut r = long64();
+    let text: Vec<u8> = (0..9000u32).map(|n| (n * 7) as u8).collect();
+    r.mem.write_physical(0x2_0123, &text);
+    let code = assemble(64, CODE, |a| {
+        a.mov(esi, 0x2_0123)?;
+        a.mov(edi, 0x3_0456)?;
+        a.mov(ecx, 9000)?;
+        a.rep().movsb()?;
+        a.mov(edi, 0x4_0001)?;
+        a.mov(ecx, 0x1001)?;
+        a.mov(eax, 0x1122_3344)?;
+        a.rep().stosd()?;
+        a.mov(esi, 0x2_0123)?;
+        a.mov(edi, 0x3_0456)?;
+        a.mov(ecx, 9001)?;
+        a.repe().cmpsb()?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    r.mem.write_physical(0x2_0123 + 9000, &[1]);
+    let (stop, count) = run(&mut r, 1_000_000);
+    assert_eq!(stop, Stop::Halted);
+    assert_eq!(count, 9 + 9000 + 0x1001 + 9001 + 1);
+    let mut got = vec![0; 9000];
+    r.mem.read_physical(0x3_0456, &mut got);
+    assert_eq!(got, text);
+    assert_eq!(r.get32(0x4_0001 + 4 * 0x1000), 0x1122_3344);
+    assert_eq!(r.get32(0x4_0001 + 4 * 0x1001), 0);
+    assert_eq!(r.cpu.gpr[gpr::RDI], 0x3_0456 + 9001);
+    assert_eq!(r.cpu.rflags & flag::ZF, 0);
+
+    // An overlapping copy upwards spreads a pattern.
+    let mut r = flat32();
+    let code = assemble(32, CODE, |a| {
+        a.mov(word_ptr(0x5000), 0xbbaa)?;
+        a.mov(esi, 0x5000)?;
+        a.mov(edi, 0x5002)?;
+        a.mov(ecx, 10)?;
+        a.rep().movsw()?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    let _ = run(&mut r, 100);
+    assert_eq!(r.get64(0x5000 + 14), 0xbbaa_bbaa_bbaa_bbaa);
+}
+
+#[test]
+fn real_mode_interrupt_and_fault() {
+    let mut r = real16();
+    // Vector 21h at 0:2000h, vector 0 at 0:3000h.
+    r.put32(4 * 0x21, 0x2000);
+    r.put32(0, 0x3000);
+    r.mem.write_physical(0x2000, &[0xb4, 0x77, 0xcf]);
+    r.mem.write_physical(0x3000, &[0xb3, 0x55, 0xf4]);
+    let code = assemble(16, CODE, |a| {
+        a.int(0x21)?;
+        a.xor(cx, cx)?;
+        a.div(cx)?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    assert_eq!(run(&mut r, 100).0, Stop::Halted);
+    assert_eq!(r.cpu.gpr[gpr::RAX] >> 8 & 0xff, 0x77);
+    assert_eq!(r.cpu.gpr[gpr::RBX] & 0xff, 0x55);
+    assert_eq!(r.get16(0x8000 - 6), CODE as u16 + 4);
+}
+
+#[test]
+fn single_step_traps_after_each_instruction() {
+    let mut r = real16();
+    r.put32(4, 0x2000);
+    // inc bp; iret
+    r.mem.write_physical(0x2000, &[0x45, 0xcf]);
+    let code = assemble(16, CODE, |a| {
+        a.pushf()?;
+        a.pop(ax)?;
+        a.or(ax, 0x100)?;
+        a.push(ax)?;
+        a.popf()?;
+        a.nop()?;
+        a.nop()?;
+        a.nop()?;
+        a.and(ax, !0x100)?;
+        a.push(ax)?;
+        a.popf()?;
+        a.nop()?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    assert_eq!(run(&mut r, 200).0, Stop::Halted);
+    assert_eq!(r.cpu.gpr[gpr::RBP], 6);
+}
