@@ -8,6 +8,7 @@
 //! - lines as plain methods (`fn irq(&self) -> bool`): pure functions of its state;
 //! - `reset()`, and `derive(Serialize, Deserialize, Clone, PartialEq, Debug)`.
 
+pub mod floppy;
 pub mod ide;
 pub mod pci;
 pub mod vga;

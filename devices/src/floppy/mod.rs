@@ -1,0 +1,5 @@
+//! Floppy disk controller and drives.
+
+mod geometry;
+
+pub use geometry::Geometry;
