@@ -15,15 +15,20 @@ pub mod vga;
 
 use serde::{Deserialize, Serialize};
 
+pub mod apic_bus;
 #[cfg(test)]
 mod bench;
 pub mod clock;
 pub mod i8042;
+pub mod ioapic;
 pub mod keyboard;
 pub mod keys;
+pub mod lapic;
 pub mod mouse;
 pub mod pic;
 pub mod pit;
+pub mod pm;
+pub mod port92;
 pub mod rtc;
 pub mod speaker;
 pub mod uart;

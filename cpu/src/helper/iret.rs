@@ -56,7 +56,8 @@ fn iret_real(x: &mut Exec, width: u8) -> Result<(), Fault> {
 
 fn iret_v86(x: &mut Exec, width: u8) -> Result<(), Fault> {
     let full = iopl(x.cpu) == 3;
-    if !full && !(width == 2 && x.cpu.cr4 & cr4::VME != 0) {
+    let vme = width == 2 && x.cpu.cr4 & cr4::VME != 0;
+    if !full && !vme {
         return Err(Fault::gp(0));
     }
     let (stack, [ip, cs, flags]) = pop_three(x, width)?;

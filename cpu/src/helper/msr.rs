@@ -229,7 +229,7 @@ fn write_plain(
         0x400..=0x40f if has(Feature::Mca) => {
             let at = (n - MC_BANKS) as usize;
             // Status registers can be cleared only; control takes anything.
-            need(at % 4 == 0 || v == 0)?;
+            need(at & 3 == 0 || v == 0)?;
             m.mc[at / 4][at % 4] = v;
         }
         0x610..=0x641 => {}

@@ -309,7 +309,7 @@ fn walk64(
     root: u64,
     levels: u8,
 ) -> Result<Walk, u32> {
-    let address = (1u64 << space.phys_bits) - 1 & 0x000f_ffff_ffff_f000;
+    let address = ((1u64 << space.phys_bits) - 1) & 0x000f_ffff_ffff_f000;
     let mut reserved = !address & 0x000f_ffff_ffff_f000;
     if !space.nxe {
         reserved |= entry::NX;

@@ -102,7 +102,7 @@ impl Walked {
                     continue;
                 }
                 let per = 8 / u64::from(u.size);
-                let base = u.base.wrapping_add(u64::from(granule) * per << u.shift);
+                let base = u.base.wrapping_add((u64::from(granule) * per) << u.shift);
                 tlb.drop_range(u.group as usize, base, per << (u.shift - 12));
             }
         }
