@@ -115,6 +115,10 @@ fn deliver(x: &mut Exec, first: Fault, source: Source) -> Result<(), Stop> {
         let Err(next) = enter(x, &event) else {
             return Ok(());
         };
+        if next.vector == vector::PF {
+            // Even where the page fault becomes a double fault (that is how systems tell a stack overflow).
+            x.cpu.cr2 = next.info;
+        }
         if double {
             x.cpu.activity = Activity::Shutdown;
             return Err(Stop::TripleFault);
