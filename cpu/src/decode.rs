@@ -101,6 +101,9 @@ fn compact(ins: &Instruction, bytes: &[u8], off: u16, key: ModeKey, model: &CpuM
         return (i, End::Transfer);
     }
     fill(&mut i, ins, key);
+    if meaning::x87::known(ins.code()) {
+        i.imm = meaning::x87::opcode(bytes);
+    }
     let choice: Choice = meaning::select(Handlers, ins, &mut i, key, model);
     i.handler = choice.handler;
     (i, choice.end)

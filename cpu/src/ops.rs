@@ -448,12 +448,14 @@ pub trait Select: Sized {
 
 /// Declares meanings: zero-sized types with a body over `Ops`.
 ///
-///     meaning! {
-///         /// BSWAP r32/r64.
-///         pub Bswap<const W: u8>(o, i) { let v = o.get(i.dst, W); let v = o.bswap(W, v); o.set(i.dst, W, v); Ok(()) }
-///         /// HLT.
-///         pub Hlt: End::Step, (o, i) { o.call(i, Call::Step, helper::hlt) }
-///     }
+/// ```text
+/// meaning! {
+///     /// BSWAP r32/r64.
+///     pub Bswap<const W: u8>(o, i) { let v = o.get(i.dst, W); let v = o.bswap(W, v); o.set(i.dst, W, v); Ok(()) }
+///     /// HLT.
+///     pub Hlt: End::Step, (o, i) { o.call(i, Call::Step, helper::hlt) }
+/// }
+/// ```
 #[macro_export]
 macro_rules! meaning {
     ($($(#[$doc:meta])* pub $name:ident $(<$(const $c:ident: $ct:ty),* $(; $($t:ident: $tb:path),*)?>)? $(: $end:expr,)? ($o:ident, $i:ident) $body:block)*) => { $(

@@ -21,6 +21,9 @@ pub mod smm;
 mod stack;
 pub mod system;
 mod task;
+pub mod vector;
+pub mod x87;
+pub mod xsave;
 
 pub use control::{clts, lmsw, mov_from_cr, mov_to_cr, require_osxsave, smsw, xgetbv, xsetbv};
 pub use cpuid::cpuid;

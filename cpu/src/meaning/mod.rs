@@ -2,6 +2,7 @@
 //! instruction.
 //!
 //! - [`alu`], [`moves`]: integer instructions; [`tail`]: their long tail and the system instructions, as helpers.
+//! - [`x87`], [`sse`] (with its shapes in [`vector`]): floating point and vectors, over `crate::fpu` and `crate::simd`.
 //! - [`operand`]: operand shapes.
 //! - [`features`]: which instructions a [`CpuModel`] has.
 
@@ -10,8 +11,11 @@ pub mod features;
 pub mod moves;
 pub mod operand;
 mod select;
+pub mod sse;
 mod system;
 pub mod tail;
+pub mod vector;
+pub mod x87;
 
 #[allow(unused_imports)]
 use crate::model::CpuModel;

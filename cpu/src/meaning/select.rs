@@ -112,6 +112,14 @@ pub fn select<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey, mo
         return s.take::<Undefined>();
     }
     i.size = if ins.op_count() > 0 { bytes(ins, 0) } else { 0 };
+    let s = match super::sse::select(s, ins, i, key) {
+        Ok(out) => return out,
+        Err(s) => s,
+    };
+    let s = match super::x87::select(s, ins, i, key) {
+        Ok(out) => return out,
+        Err(s) => s,
+    };
     let s = match arithmetic(s, ins, i, model) {
         Ok(out) => return out,
         Err(s) => s,

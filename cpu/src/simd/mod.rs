@@ -5,6 +5,7 @@ pub mod float;
 pub mod host;
 pub mod int;
 pub mod lanes;
+pub mod ops;
 pub mod soft;
 pub mod string;
 #[cfg(all(test, target_arch = "x86_64"))]
