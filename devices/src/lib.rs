@@ -19,17 +19,22 @@ pub mod apic_bus;
 #[cfg(test)]
 mod bench;
 pub mod clock;
+pub mod debug;
+pub mod dma;
+pub mod hpet;
 pub mod i8042;
 pub mod ioapic;
 pub mod keyboard;
 pub mod keys;
 pub mod lapic;
 pub mod mouse;
+pub mod parallel;
 pub mod pic;
 pub mod pit;
 pub mod pm;
 pub mod port92;
 pub mod rtc;
+pub mod smbus;
 pub mod speaker;
 pub mod uart;
 
