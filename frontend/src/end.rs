@@ -58,6 +58,11 @@ impl Ending {
         execute!(std::io::stdout(), terminal::EnterAlternateScreen, event::EnableBracketedPaste, cursor::Hide)
     }
 
+    /// Whether the whole terminal is still ours: not after a panic of the machine's thread.
+    pub fn has_screen(&self) -> bool {
+        self.full_screen.load(Ordering::SeqCst)
+    }
+
     /// The terminal as it was. Does nothing the second time.
     pub fn restore(&self) {
         if self.full_screen.swap(false, Ordering::SeqCst) {

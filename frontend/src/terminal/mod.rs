@@ -36,7 +36,7 @@ pub fn show(
     screen.message(format!("lucid86   {KEYS}"), Instant::now() + MESSAGE);
     let mut typist = Typist::default();
     let mut next_key = Instant::now();
-    while !running.is_finished() {
+    while !running.is_finished() && ending.has_screen() {
         let wait = if typist.waiting() { KEY_PACE } else { STEP };
         if event::poll(wait).unwrap_or(false) {
             match event::read() {
