@@ -13,7 +13,7 @@ mod cd;
 mod channel;
 mod disk;
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 mod identify;
 mod interface;
 mod media_info;
