@@ -21,6 +21,8 @@ mod bench;
 pub mod clock;
 pub mod debug;
 pub mod dma;
+pub mod fuzz;
+pub mod fw_cfg;
 pub mod hpet;
 pub mod i8042;
 pub mod ioapic;
