@@ -137,16 +137,13 @@ impl Exec<'_> {
     /// Loads as an implicit supervisor access: descriptor tables, TSS, stacks of a higher privilege level.
     pub fn load_system<T: Word>(&mut self, linear: u64) -> Result<T, Fault> {
         let linear = self.system_address(linear)?;
-        let s = self.split(linear, size_of::<T>(), Access::Read, View::Supervisor)?;
-        Ok(T::from_u64(self.read_split(&s, size_of::<T>())))
+        self.load_view(linear, View::Supervisor)
     }
 
     /// Stores as an implicit supervisor access.
     pub fn store_system<T: Word>(&mut self, linear: u64, v: T) -> Result<(), Fault> {
         let linear = self.system_address(linear)?;
-        let s = self.split(linear, size_of::<T>(), Access::Write, View::Supervisor)?;
-        self.write_split(&s, size_of::<T>(), v.to_u64());
-        Ok(())
+        self.store_view(linear, v, View::Supervisor)
     }
 
     /// Loads bytes as an implicit supervisor access.
@@ -168,12 +165,23 @@ impl Exec<'_> {
 
     /// Loads a word with the rights of a given view (a stack of the privilege level that an interrupt enters).
     pub fn load_view<T: Word>(&mut self, linear: u64, view: View) -> Result<T, Fault> {
+        if self.derived.tlb.hot_is(view)
+            && let Some(at) = self.derived.tlb.hit_read(linear, size_of::<T>() as u64 - 1)
+        {
+            return Ok(self.mem.ram.read(at));
+        }
         let s = self.split(linear, size_of::<T>(), Access::Read, view)?;
         Ok(T::from_u64(self.read_split(&s, size_of::<T>())))
     }
 
     /// Stores a word with the rights of a given view.
     pub fn store_view<T: Word>(&mut self, linear: u64, v: T, view: View) -> Result<(), Fault> {
+        if self.derived.tlb.hot_is(view)
+            && let Some(at) = self.derived.tlb.hit_write(linear, size_of::<T>() as u64 - 1)
+        {
+            self.mem.ram.write(at, v);
+            return Ok(());
+        }
         let s = self.split(linear, size_of::<T>(), Access::Write, view)?;
         self.write_split(&s, size_of::<T>(), v.to_u64());
         Ok(())
@@ -181,6 +189,12 @@ impl Exec<'_> {
 
     /// Stores bytes with the rights of a given view; all are checked first.
     pub(crate) fn store_bytes_view(&mut self, linear: u64, from: &[u8], view: View) -> Result<(), Fault> {
+        if self.derived.tlb.hot_is(view)
+            && let Some(at) = self.derived.tlb.hit_write(linear, from.len() as u64 - 1)
+        {
+            self.mem.ram.copy_in(at, from);
+            return Ok(());
+        }
         let split = self.split(linear, from.len(), Access::Write, view)?;
         self.store_probed_bytes(&WriteHandle { at: SLOW_HANDLE, split }, from);
         Ok(())
@@ -227,15 +241,15 @@ impl Exec<'_> {
     }
 
     /// CR0, CR3, CR4, EFER, the PDPTEs or SMM may have changed.
-    #[inline]
     pub fn space_changed(&mut self) {
         self.derived.tlb.space_changed();
+        self.view_changed();
     }
 
     /// CPL or EFLAGS.AC may have changed.
-    #[inline]
     pub fn view_changed(&mut self) {
-        self.derived.tlb.view_changed();
+        let view = own_view(self.cpu);
+        self.derived.tlb.switch_view(self.cpu, view);
     }
 
     /// To be called when a run starts: another processor may have run, memory's map and epoch may have changed, devices

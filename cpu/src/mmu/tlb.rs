@@ -211,6 +211,12 @@ impl Tlb {
         (e.write == linear.wrapping_add(last) & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
     }
 
+    /// Whether the hit paths probe the table of `view`.
+    #[inline(always)]
+    pub(super) fn hot_is(&self, view: View) -> bool {
+        self.hot_at.is_some_and(|(_, v)| v == view)
+    }
+
     /// RAM offset of an instruction byte, if its page is plain memory.
     #[inline(always)]
     pub fn hit_execute(&self, linear: u64) -> Option<usize> {
@@ -230,10 +236,16 @@ impl Tlb {
         self.current = None;
     }
 
-    /// CPL or AC may have changed.
-    #[inline]
-    pub fn view_changed(&mut self) {
+    /// CPL or AC may have changed: makes the table of the processor's view hot if there is one already.
+    pub(super) fn switch_view(&mut self, cpu: &Cpu, view: View) {
+        let g = self.group(cpu);
+        if self.hot_at == Some((g, view)) {
+            return;
+        }
         self.park();
+        if !self.groups[g].tables[view as usize].entries.is_empty() {
+            self.activate(cpu, view);
+        }
     }
 
     /// Puts the hot table back in its group.
@@ -312,7 +324,8 @@ impl Tlb {
         }
         let key = Key { cpu: cpu.index, smm: cpu.smm, space: Space::of(cpu) };
         self.clock += 1;
-        let g = match self.groups.iter().position(|g| g.key == key) {
+        let same = |g: &Group| g.key.space.root == key.space.root && g.key == key;
+        let g = match self.groups.iter().position(same) {
             Some(g) => g,
             None => self.new_group(key),
         };
