@@ -34,7 +34,15 @@ pub struct Camera {
     pub text: bool,
     /// Shortest time between two pictures.
     pub every: Duration,
-    last: Option<(Instant, u64)>,
+    last: Option<Shot>,
+}
+
+/// What is remembered of the last picture.
+#[derive(Clone, Copy, Debug)]
+struct Shot {
+    at: Instant,
+    epoch: u64,
+    blinks: bool,
 }
 
 /// Pictures of an unchanged screen, for cursors and characters that blink: their half period is 8 frames of 1/70 s.
@@ -49,20 +57,19 @@ impl Camera {
     /// Takes a picture if one is due. Returns when to be asked again.
     pub fn shoot(&mut self, view: &dyn View, picture: &Picture) -> Duration {
         let (now, epoch) = (Instant::now(), view.screen_epoch());
-        if let Some((then, old)) = self.last {
-            let blinks = !self.text && view.text_screen().is_some();
-            let due = then
-                + match (epoch != old, blinks) {
-                    (true, _) => self.every,
-                    (false, true) => BLINK,
-                    (false, false) => return self.every * 2,
-                };
+        if let Some(last) = self.last {
+            let due = match (epoch != last.epoch, last.blinks) {
+                (true, _) => last.at + self.every,
+                (false, true) => last.at + BLINK,
+                (false, false) => return self.every * 2,
+            };
             if due > now {
                 return due - now;
             }
         }
-        self.last = Some((now, epoch));
-        let shown = match view.text_screen().filter(|_| self.text) {
+        let text = view.text_screen();
+        self.last = Some(Shot { at: now, epoch, blinks: !self.text && text.is_some() });
+        let shown = match text.filter(|_| self.text) {
             Some(t) => Shown::Text(t),
             None => Shown::Pixels(view.screen()),
         };

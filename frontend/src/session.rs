@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Stack of the machine's thread.
 const STACK: usize = 16 << 20;
@@ -33,17 +33,17 @@ pub fn run(config: Config) -> Result<u8, String> {
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let displays = choose::displays(&config, HostHas { windows: window::possible(), terminal })?;
-    let mut machine = Machine::new(config).map_err(|e| e.to_string())?;
+    let machine = Machine::new(config).map_err(|e| e.to_string())?;
     let config = machine.config().clone();
-    if let Some(path) = &config.load {
-        let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        machine.load(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
     check_outputs(&config)?;
     let ending = Ending::watch();
+    let started = Instant::now();
     let ended = run_watched(&config, machine, &displays, &ending);
     ending.restore();
     let (mut machine, outcome) = ended?;
+    if config.statistics {
+        eprint!("{}", statistics(machine.count(), machine.now_ns(), started.elapsed()));
+    }
     Ok(finish(&config, &mut machine, &outcome, &ending))
 }
 
@@ -151,6 +151,17 @@ fn show(
         (Opened::Window(screen), Some(input)) => screen.show(&input, picture, running, ending),
         _ => Ok(()),
     }
+}
+
+/// Figures of the run, a line each.
+fn statistics(count: u64, guest_ns: u64, host: Duration) -> String {
+    let rate = count as f64 / host.as_secs_f64().max(1e-9) / 1e6;
+    format!(
+        "instructions        {count}\nguest time          {:.3} s\nhost time           {:.3} s\n\
+         million a second    {rate:.1}\n",
+        guest_ns as f64 / 1e9,
+        host.as_secs_f64()
+    )
 }
 
 /// What is to be done when the run has ended; the exit status.
