@@ -125,9 +125,11 @@ impl Channel {
         }
     }
 
-    /// The drive that answers a register access: the selected one, or device 0 in place of an absent device 1.
+    /// The drive that answers a register access: the selected one, or device 0 in place of an absent device 1. A
+    /// packet device doesn't stand in: its signature there would look like a second one.
     fn answering(&self) -> Option<&Drive> {
-        self.drives[self.selected].as_ref().or(self.drives[0].as_ref())
+        let stands_in = self.drives[0].as_ref().filter(|d| matches!(d.unit, Unit::Disk(_)));
+        self.drives[self.selected].as_ref().or(stands_in)
     }
 
     pub fn alternate_status(&self) -> u8 {

@@ -43,7 +43,8 @@ pub enum Unit {
 /// The controller with its drives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ide {
-    /// The controller's configuration space: PIIX3 function 1.
+    /// The controller's configuration space: PIIX3 function 1. After a write to it call [`Timed::advance`], which sees
+    /// whether the bus masters may go on.
     pub function: IdeFunction,
     channels: [Channel; 2],
 }

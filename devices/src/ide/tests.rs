@@ -178,6 +178,10 @@ fn an_absent_device_1_is_answered_for_and_takes_no_command() {
     assert_eq!(b.ide.deadline(), None);
     b.out(6, 0xa0);
     assert_eq!(b.inb(STATUS), 0x50);
+    b.channel = 1;
+    b.out(6, 0xb0);
+    b.out(2, 0x55);
+    assert_eq!((b.inb(2), b.lbas(), b.inb(STATUS)), (0, [0; 3], 0), "no second signature");
 }
 
 #[test]
