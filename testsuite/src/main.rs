@@ -1,2 +1,38 @@
-//! The test suite.
-fn main() {}
+//! The test suite's command line. Each command is one oracle that is not our own code (DESIGN §9), or a tool that
+//! needs none: see the module behind it.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo run --release -p testsuite -- COMMAND ...
+
+  captures DIR [--model 286|8086] [--engine E] [--limit N]   hardware captures (shared/vectors/README.md, part 1)
+  flat DIR [--engine E] [--limit N]                          flat programs (shared/vectors/README.md, part 2)
+
+Every command ends with a line `N passed, N failed, N skipped` and status 1 if anything failed.";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next();
+    let rest: Vec<String> = args.collect();
+    let result = match command.as_deref() {
+        Some("captures") => testsuite::captures::command(&rest),
+        Some("flat") => testsuite::flat::command(&rest),
+        Some("--help" | "help") => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => Err(HELP.into()),
+    };
+    match result {
+        Ok(tally) => {
+            println!("{tally}");
+            if tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        Err(e) => {
+            eprintln!("testsuite: {e}");
+            ExitCode::from(2)
+        }
+    }
+}

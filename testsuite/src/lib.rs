@@ -1,0 +1,11 @@
+//! Proof that the emulator is right, from outside sources. The folder is a list of oracles:
+//!
+//! - [`captures`]: instruction tests captured from real 8086 and 80286 processors;
+//! - [`flat`]: small programs whose results were read off a real processor;
+//! - [`rig`]: a processor with memory and nothing else, for the first two.
+
+pub mod captures;
+pub mod flat;
+pub mod guests;
+pub mod rig;
+pub mod tally;

@@ -1,0 +1,64 @@
+//! Counting what passed, and the closing line that every command prints.
+
+use std::fmt;
+
+/// Counts of one command's cases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Cases that did what the oracle says.
+    pub passed: u64,
+    /// Cases that did not.
+    pub failed: u64,
+    /// Cases that could not run here; each was named when it was skipped.
+    pub skipped: u64,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, o: Tally) {
+        self.passed += o.passed;
+        self.failed += o.failed;
+        self.skipped += o.skipped;
+    }
+}
+
+/// Options that the two vector commands share.
+#[derive(Debug, Clone)]
+pub struct VectorOptions {
+    /// The folder to run.
+    pub dir: std::path::PathBuf,
+    /// Only this processor's captures.
+    pub model: Option<String>,
+    /// Engine name.
+    pub engine: String,
+    /// At most this many failing cases are printed.
+    pub limit: u64,
+}
+
+impl VectorOptions {
+    /// Reads `DIR [--model M] [--engine E] [--limit N]`.
+    pub fn parse(args: &[String]) -> Result<VectorOptions, String> {
+        use lexopt::prelude::*;
+        let mut o = VectorOptions { dir: Default::default(), model: None, engine: "auto".into(), limit: 40 };
+        let mut p = lexopt::Parser::from_args(args);
+        let text = |p: &mut lexopt::Parser| p.value().and_then(|v| v.string()).map_err(|e| e.to_string());
+        while let Some(arg) = p.next().map_err(|e| e.to_string())? {
+            match arg {
+                Long("model") => o.model = Some(text(&mut p)?),
+                Long("engine") => o.engine = text(&mut p)?,
+                Long("limit") => o.limit = text(&mut p)?.parse().map_err(|_| "--limit takes a number")?,
+                Value(v) if o.dir.as_os_str().is_empty() => o.dir = v.into(),
+                other => return Err(other.unexpected().to_string()),
+            }
+        }
+        if !o.dir.is_dir() {
+            return Err(format!("'{}' is not a folder of test vectors", o.dir.display()));
+        }
+        Ok(o)
+    }
+}
