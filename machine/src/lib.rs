@@ -10,12 +10,17 @@
 
 pub mod board;
 pub mod config;
+mod hash;
 pub mod input;
 pub mod load;
 mod machine;
 pub mod media;
 pub mod outcome;
+mod pacer;
+pub mod report;
 pub mod screen;
+pub mod script;
+mod snapshot;
 pub mod tables;
 
 pub use config::{Config, ConfigError};

@@ -100,7 +100,7 @@ impl Vga {
     }
 
     /// The sixteen colours of text and planar modes.
-    pub(super) fn palette(&self) -> [u32; 16] {
+    pub fn palette(&self) -> [u32; 16] {
         std::array::from_fn(|i| self.dac.colour(self.attr.dac_index(i as u8)))
     }
 

@@ -261,6 +261,28 @@ impl Config {
         Ok(())
     }
 
+    /// Whether there is a second floppy drive: only when it has a medium.
+    pub fn has_floppy_b(&self) -> bool {
+        let described = self.drive.iter().filter(|d| d.kind == DriveKind::Floppy).count();
+        self.fd[1].is_some() || described + usize::from(self.fd[0].is_some()) > 1
+    }
+
+    /// Boot order when none is given: media that are there, disks first, then CD, then floppy.
+    pub fn default_boot_order(&self) -> String {
+        let described = |kind| self.drive.iter().any(|d| d.kind == kind);
+        let mut order = String::new();
+        if self.hd.iter().any(Option::is_some) || described(DriveKind::Disk) {
+            order.push('c');
+        }
+        if self.cdrom.is_some() || described(DriveKind::Cd) {
+            order.push('d');
+        }
+        if self.fd.iter().any(Option::is_some) || described(DriveKind::Floppy) {
+            order.push('a');
+        }
+        if order.is_empty() { "cda".into() } else { order }
+    }
+
     /// Whether there is anything to start from: a medium, a kernel, another BIOS or a saved state.
     pub fn has_medium(&self) -> bool {
         self.hd.iter().chain(&self.fd).any(Option::is_some)

@@ -127,7 +127,7 @@ pub fn load(file: &[u8], initrd: Option<&[u8]>, append: &str, t: &mut Target) ->
 
 /// As high as the kernel can take it, on a page.
 fn place_initrd(len: u64, busy_end: u64, h: &Header, t: &Target) -> Result<u64, String> {
-    let top = t.layout.low_end().min(h.initrd_max.saturating_add(1));
+    let top = t.layout.usable_end().min(h.initrd_max.saturating_add(1));
     let at = top.checked_sub(len).map(|a| a & !0xfff);
     at.filter(|a| *a >= busy_end).ok_or_else(|| {
         format!(
@@ -152,9 +152,9 @@ fn memory_map(params: &mut [u8], t: &Target) {
         let row = &mut params[0x2d0 + 20 * i..][..20];
         row[..8].copy_from_slice(&r.base.to_le_bytes());
         row[8..16].copy_from_slice(&r.len.to_le_bytes());
-        row[16] = if r.usable { 1 } else { 2 };
+        row[16] = r.kind as u8;
     }
-    let extended_kib = (t.layout.low_end().saturating_sub(0x10_0000)) >> 10;
+    let extended_kib = (t.layout.usable_end().saturating_sub(0x10_0000)) >> 10;
     params[0x02..0x04].copy_from_slice(&(extended_kib.min(0xfc00) as u16).to_le_bytes());
     params[0x1e0..0x1e4].copy_from_slice(&(extended_kib as u32).to_le_bytes());
 }

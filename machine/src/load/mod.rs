@@ -30,14 +30,14 @@ impl Target<'_> {
     fn check(&self, base: u64, len: u64) -> Result<(), String> {
         let end = base.checked_add(len).ok_or("has an address that wraps around")?;
         let low = end <= crate::board::layout::EBDA;
-        let high = base >= 0x10_0000 && end <= self.layout.low_end();
+        let high = base >= 0x10_0000 && end <= self.layout.usable_end();
         if low || high {
             return Ok(());
         }
         if base >= 0x10_0000 && base < crate::board::layout::PCI_HOLE {
             return Err(format!(
                 "needs RAM up to {end:#x}, the machine has it up to {:#x}: give more with --memory",
-                self.layout.low_end()
+                self.layout.usable_end()
             ));
         }
         Err(format!("wants to be at {base:#x} to {end:#x}, where there is no RAM"))

@@ -95,7 +95,7 @@ impl Info {
         // Memory sizes (0), command line (2), modules (3), memory map (6), loader's name (9).
         info.set(0, 1 | 1 << 2 | 1 << 3 | 1 << 6 | 1 << 9);
         info.set(4, 639);
-        info.set(8, (t.layout.low_end().saturating_sub(0x10_0000) >> 10) as u32);
+        info.set(8, (t.layout.usable_end().saturating_sub(0x10_0000) >> 10) as u32);
         let line_at = info.string(line);
         info.set(16, line_at);
         let list = info.modules(modules, kernel_end, t)?;
@@ -149,7 +149,7 @@ impl Info {
             self.bytes.extend(20u32.to_le_bytes());
             self.bytes.extend(r.base.to_le_bytes());
             self.bytes.extend(r.len.to_le_bytes());
-            self.bytes.extend(if r.usable { 1u32 } else { 2 }.to_le_bytes());
+            self.bytes.extend((r.kind as u32).to_le_bytes());
         }
         self.set(44, 24 * ranges.len() as u32);
         self.set(48, at);

@@ -48,7 +48,7 @@ fn bzimage_goes_where_the_protocol_says() {
     let initrd = u32::from_le_bytes(params[0x218..0x21c].try_into().unwrap());
     assert_eq!(read(&mem, initrd.into(), 6), b"initrd");
     assert_eq!(initrd % 4096, 0);
-    assert_eq!(params[0x1e8], 5);
+    assert_eq!(params[0x1e8], 6);
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! Input on its way into the chips: characters for the serial ports at the pace of the line, keys as fast as the keyboard
+//! takes them. What a chip has no room for waits here, in order, and costs no time while it waits.
+
+use crate::board::{Board, Request};
+use crate::config::SERIAL_PORTS;
+use crate::input::{Input, Key, MouseButton};
+use lucid86_devices::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Most characters and keys that wait; beyond, the oldest source is at fault and its input is dropped.
+const LIMIT: usize = 1 << 20;
+/// A character at 115,200 baud.
+const CHARACTER_NS: u64 = 86_806;
+/// Between two changes of keys: slower than a PS/2 line, faster than any typist.
+const KEY_NS: u64 = 2_000_000;
+
+/// What waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feed {
+    serial: [VecDeque<u8>; SERIAL_PORTS],
+    serial_next: [u64; SERIAL_PORTS],
+    keys: VecDeque<(u16, bool)>,
+    keys_next: u64,
+    buttons: u8,
+}
+
+impl Feed {
+    /// Takes an input. `Some` if it is one for the machine as a whole.
+    pub fn take(&mut self, input: Input, board: &mut Board) -> Option<Input> {
+        match input {
+            Input::Key { key, down } if self.keys.len() < LIMIT => self.keys.push_back((key.0, down)),
+            Input::Key { .. } => {}
+            Input::SerialByte(port, byte) => {
+                if let Some(q) = self.serial.get_mut(port).filter(|q| q.len() < LIMIT) {
+                    q.push_back(byte);
+                }
+            }
+            Input::MouseMove { dx, dy, wheel } => board.mouse(dx, dy, wheel, self.buttons),
+            Input::MouseButton { button, down } => {
+                let bit = match button {
+                    MouseButton::Left => 1,
+                    MouseButton::Right => 2,
+                    MouseButton::Middle => 4,
+                };
+                self.buttons = if down { self.buttons | bit } else { self.buttons & !bit };
+                board.mouse(0, 0, 0, self.buttons);
+            }
+            Input::Reset => {
+                board.request.get_or_insert(Request::Reset("the reset button"));
+            }
+            Input::PowerButton => board.power_button(),
+            Input::Quit => return Some(input),
+        }
+        None
+    }
+
+    /// Hands over what is due and fits.
+    pub fn run(&mut self, board: &mut Board, now: Time) {
+        for port in 0..SERIAL_PORTS {
+            while self.serial_due(port, board).is_some_and(|t| t <= now.0) {
+                let Some(byte) = self.serial[port].pop_front() else { break };
+                board.chips.uarts[port].receive(now, byte);
+                self.serial_next[port] = now.0 + CHARACTER_NS;
+            }
+        }
+        while self.keys_due(board).is_some_and(|t| t <= now.0) {
+            let Some((key, down)) = self.keys.pop_front() else { break };
+            board.key(now, Key(key), down);
+            self.keys_next = now.0 + KEY_NS;
+        }
+        board.watch.serial = self.serial.iter().any(|q| !q.is_empty());
+        board.watch.keyboard = !self.keys.is_empty();
+    }
+
+    /// When the next thing can go in. What waits for the guest to make room has no time.
+    pub fn due(&self, board: &Board) -> Option<u64> {
+        let serial = (0..SERIAL_PORTS).filter_map(|port| self.serial_due(port, board));
+        serial.chain(self.keys_due(board)).min()
+    }
+
+    fn serial_due(&self, port: usize, board: &Board) -> Option<u64> {
+        (!self.serial[port].is_empty() && board.chips.uarts[port].room() > 0)
+            .then_some(self.serial_next[port])
+    }
+
+    fn keys_due(&self, board: &Board) -> Option<u64> {
+        (!self.keys.is_empty() && board.keyboard_has_room()).then_some(self.keys_next)
+    }
+}

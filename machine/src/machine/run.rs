@@ -1,0 +1,348 @@
+//! The main loop (DESIGN §5): apply inputs, run the processors up to the next deadline or until something that they did
+//! ends the slice, fire what is due. Everything from outside enters in [`Machine::boundary`] and nowhere else.
+
+use super::{Machine, Until};
+use crate::board::{Request, Signal};
+use crate::config::ClockKind;
+use crate::input::Input;
+use crate::outcome::{HostIo, Outcome};
+use crossbeam_channel::{RecvTimeoutError, TryRecvError};
+use lucid86_cpu::exec::Stop;
+use lucid86_cpu::state::{Activity, Shadow, flag};
+use lucid86_cpu::{Clock, Cpu, Exec};
+use lucid86_devices::Time;
+use std::time::{Duration, Instant};
+
+/// Instructions of the longest slice under the virtual clock. Slices end at its multiples.
+const SLICE: u64 = 1 << 20;
+/// Instructions of a processor's turn when there are several.
+const TURN: u64 = 20_000;
+/// Idle virtual time after which timers that wake nobody count as nothing.
+const IDLE_LIMIT_NS: u64 = 24 * 3_600_000_000_000;
+
+impl Machine {
+    /// Runs until the machine ends.
+    pub fn run(&mut self, io: &mut dyn HostIo) -> Outcome {
+        loop {
+            if let Some(outcome) = self.run_until(io, Until::default()) {
+                return outcome;
+            }
+        }
+    }
+
+    /// Runs until the machine ends (`Some`) or `until` is reached (`None`).
+    pub fn run_until(&mut self, io: &mut dyn HostIo, until: Until) -> Option<Outcome> {
+        self.sender = None;
+        self.pacer.set(self.time_ns());
+        loop {
+            if let Some(outcome) = self.boundary(io) {
+                self.deliver_output(io);
+                return Some(outcome);
+            }
+            if until.count.is_some_and(|n| self.progress.count >= n)
+                || until.time_ns.is_some_and(|t| self.time_ns() >= t)
+            {
+                return None;
+            }
+            match self.choose() {
+                Some(cpu) => self.run_slice(cpu, until),
+                None => {
+                    if let Some(outcome) = self.idle(io, until) {
+                        return Some(outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Between slices: output out, inputs in, due chips fired, requests carried out.
+    fn boundary(&mut self, io: &mut dyn HostIo) -> Option<Outcome> {
+        let serial = std::mem::take(&mut self.board.outside.wrote);
+        if serial {
+            self.deliver_output(io);
+        }
+        self.drain_inputs();
+        let now = self.now();
+        if let Some(mut script) = self.script.take() {
+            let ended = script.step(self, now.0);
+            self.script = Some(script);
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        self.feed.run(&mut self.board, now);
+        if self.board.deadline().is_some_and(|d| d <= now) {
+            self.board.advance(&mut self.mem, now);
+        } else {
+            self.board.update_lines(now);
+        }
+        if let Some(outcome) = self.carry_out() {
+            return Some(outcome);
+        }
+        self.carry_signals();
+        for cpu in &mut self.cpus {
+            cpu.intr = lucid86_cpu::Board::interrupt_line(&self.board, cpu.index);
+        }
+        if !self.board.log_lines.is_empty() {
+            for line in std::mem::take(&mut self.board.log_lines) {
+                io.log(&line);
+            }
+        }
+        self.tick(io, false);
+        if let Some(outcome) = self.ended_by.take() {
+            return Some(outcome);
+        }
+        let ran_out = self.stop_count.is_some_and(|n| self.progress.count >= n)
+            || self.stop_ns.is_some_and(|t| self.time_ns() >= t);
+        ran_out.then_some(Outcome::StopAfter)
+    }
+
+    fn deliver_output(&mut self, io: &mut dyn HostIo) {
+        let out = &mut self.board.outside;
+        for (port, bytes) in out.serial.iter_mut().enumerate().filter(|(_, b)| !b.is_empty()) {
+            if let Some(script) = &mut self.script {
+                script.saw_serial(port, bytes);
+            }
+            io.serial_out(port, bytes);
+            bytes.clear();
+        }
+        if !out.debug.is_empty() {
+            io.debug_out(&out.debug);
+            out.debug.clear();
+        }
+        if !out.parallel.is_empty() {
+            io.parallel_out(&out.parallel);
+            out.parallel.clear();
+        }
+    }
+
+    fn drain_inputs(&mut self) {
+        while self.live {
+            match self.receiver.try_recv() {
+                Ok(input) => self.apply(input),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.live = false,
+            }
+        }
+    }
+
+    pub(crate) fn apply(&mut self, input: Input) {
+        if self.feed.take(input, &mut self.board) == Some(Input::Quit) {
+            self.ended_by = Some(Outcome::Quit);
+        }
+    }
+
+    /// Lets the host look, when it wants to. Returns when it wants to again.
+    fn tick(&mut self, io: &mut dyn HostIo, sleeping: bool) -> Option<Duration> {
+        let now = Instant::now();
+        if !sleeping && self.next_tick.is_some_and(|t| now < t) {
+            return None;
+        }
+        let again = io.tick(self);
+        self.next_tick = Some(now + again.unwrap_or(Duration::MAX).min(Duration::from_millis(5)));
+        again
+    }
+
+    /// Resets, power-off, debug exit.
+    fn carry_out(&mut self) -> Option<Outcome> {
+        let request = self.board.request.take()?;
+        let now = self.now();
+        match request {
+            Request::PowerOff => return Some(Outcome::PowerOff),
+            Request::DebugExit(v) => return Some(Outcome::DebugExit(v as u8)),
+            Request::Reset(why) | Request::Init(why) => {
+                if self.board.log.resets {
+                    self.board.note(now, format_args!("reset: by {why}"));
+                }
+                if self.config.no_reboot {
+                    return Some(Outcome::Reset);
+                }
+                if matches!(request, Request::Init(_)) && self.board.resumes_after_init() {
+                    self.init_processors();
+                } else if let Err(e) = self.reset() {
+                    return Some(Outcome::HostError(e.to_string()));
+                }
+            }
+        }
+        None
+    }
+
+    fn carry_signals(&mut self) {
+        for signal in std::mem::take(&mut self.board.signals) {
+            match signal {
+                Signal::Nmi(i) => self.cpus[i].nmi_pending = true,
+                Signal::Smi(i) => self.cpus[i].smi_pending = true,
+                Signal::Init(i) => {
+                    self.cpus[i].init();
+                    if i != 0 {
+                        self.cpus[i].activity = Activity::WaitForSipi;
+                    }
+                }
+                Signal::Startup(i, vector) => self.cpus[i].start_up(vector),
+            }
+        }
+    }
+
+    /// The processor that runs next: who has the turn keeps it until its end.
+    fn choose(&mut self) -> Option<usize> {
+        let n = self.cpus.len();
+        if n == 1 {
+            return can_run(&self.cpus[0]).then_some(0);
+        }
+        let p = &mut self.progress;
+        if p.count < p.turn_end && can_run(&self.cpus[p.turn]) {
+            return Some(p.turn);
+        }
+        let next = (1..=n).map(|i| (p.turn + i) % n).find(|&i| can_run(&self.cpus[i]))?;
+        p.turn = next;
+        p.turn_end = p.count + TURN;
+        Some(next)
+    }
+
+    /// The next moment at which something is to be done: by chips, script or input.
+    fn next_event(&self) -> Option<u64> {
+        let script = self.script.as_ref().and_then(|s| s.due());
+        [self.board.deadline().map(|t| t.0), script, self.feed.due(&self.board)].into_iter().flatten().min()
+    }
+
+    fn run_slice(&mut self, cpu: usize, until: Until) {
+        let now = self.time_ns();
+        let event = [self.next_event(), until.time_ns, self.stop_ns].into_iter().flatten().min();
+        let p = &mut self.progress;
+        let mut limit = match self.config.clock {
+            ClockKind::Virtual => (p.count / SLICE + 1) * SLICE,
+            ClockKind::Host => {
+                let plan = self.pacer.plan(p.count, now, event);
+                p.clock = plan.clock;
+                plan.limit
+            }
+        };
+        if let Some(t) = event {
+            limit = limit.min(p.clock.count_at(t));
+        }
+        for n in [until.count, self.stop_count].into_iter().flatten() {
+            limit = limit.min(n);
+        }
+        if self.cpus.len() > 1 {
+            limit = limit.min(p.turn_end);
+        }
+        // A deadline that has passed may not stop the world.
+        let limit = limit.max(p.count + 1);
+        let end = p.clock.time_ns(limit);
+        p.idle_ns = 0;
+        let (clock, count) = (p.clock, p.count);
+        self.board.begin_slice(Time(end));
+        for (offset, cpu) in self.board.tsc_offsets.iter_mut().zip(&self.cpus) {
+            *offset = cpu.msr.tsc_offset;
+        }
+        let mut exec = Exec {
+            cpu: &mut self.cpus[cpu],
+            mem: &mut self.mem,
+            derived: &mut self.derived,
+            board: &mut self.board,
+            clock,
+            count,
+            limit,
+        };
+        let stop = lucid86_cpu::interp::run(&mut exec);
+        self.progress.count = exec.count;
+        if self.config.clock == ClockKind::Host {
+            self.pacer.finish(self.progress.count);
+        }
+        match stop {
+            Stop::TripleFault => self.triple_fault(cpu),
+            Stop::Yield => self.progress.turn_end = self.progress.count,
+            Stop::Limit | Stop::Board | Stop::Halted | Stop::Debug => {}
+        }
+    }
+
+    fn triple_fault(&mut self, cpu: usize) {
+        let report = crate::report::triple_fault(&self.cpus[cpu], &self.mem, self.progress.count);
+        if self.board.log.resets {
+            let now = self.now();
+            self.board.note(now, format_args!("reset: triple fault on processor {cpu}"));
+        }
+        if self.config.no_reboot {
+            self.ended_by = Some(Outcome::TripleFault(report));
+        } else {
+            self.board.request.get_or_insert(Request::Init("a triple fault"));
+        }
+    }
+
+    /// All processors wait: passes time until something happens.
+    fn idle(&mut self, io: &mut dyn HostIo, until: Until) -> Option<Outcome> {
+        let now = self.time_ns();
+        // With interrupts off everywhere no timer wakes anyone.
+        let deaf = self.cpus.iter().all(|c| c.rflags & flag::IF == 0 || c.activity != Activity::Halted);
+        let mut event = self.next_event();
+        if deaf && self.script.is_none() && self.feed.due(&self.board).is_none() {
+            event = None;
+        }
+        let pending = event.is_some();
+        let event = [event, until.time_ns, self.stop_ns].into_iter().flatten().min();
+        match (event, self.live) {
+            (None, false) => return Some(Outcome::NothingPending),
+            (Some(t), false) if self.config.clock == ClockKind::Virtual => {
+                self.progress.idle_ns += t.saturating_sub(now);
+                if self.progress.idle_ns > IDLE_LIMIT_NS
+                    || !pending && until.time_ns.is_none() && self.stop_ns.is_none()
+                {
+                    return Some(Outcome::NothingPending);
+                }
+                self.set_time(t);
+            }
+            _ => self.sleep(io, now, event),
+        }
+        None
+    }
+
+    /// Makes it `t_ns` now, if that is later.
+    fn set_time(&mut self, t_ns: u64) {
+        let p = &mut self.progress;
+        let t0_ns = t_ns.max(p.clock.time_ns(p.count));
+        p.clock = Clock { n0: p.count, t0_ns, rate: p.clock.rate };
+    }
+
+    /// Sleeps until the event, an input, or when the host wants to look; time passes with the wall.
+    fn sleep(&mut self, io: &mut dyn HostIo, now: u64, event: Option<u64>) {
+        if self.config.clock == ClockKind::Virtual {
+            self.pacer.set(now);
+        }
+        let again = self.tick(io, true);
+        let wait = event.map(|t| self.pacer.until(t));
+        let wait = [wait, again].into_iter().flatten().min();
+        if self.live {
+            let received = match wait {
+                Some(w) => self.receiver.recv_timeout(w),
+                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
+                Ok(input) => self.apply(input),
+                Err(RecvTimeoutError::Disconnected) => self.live = false,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        } else if let Some(w) = wait {
+            std::thread::sleep(w);
+        }
+        let wall = match event {
+            // The sleep was on purpose: only what goes beyond its end is a gap.
+            Some(t) if self.pacer.wall_ns() >= t => self.pacer.wall_after_gap(t).max(t),
+            _ => self.pacer.wall_ns(),
+        };
+        let wall =
+            if self.config.clock == ClockKind::Virtual { wall.min(event.unwrap_or(wall)) } else { wall };
+        self.set_time(wall);
+    }
+}
+
+/// Whether the processor has something to do.
+fn can_run(cpu: &Cpu) -> bool {
+    match cpu.activity {
+        Activity::Running => true,
+        Activity::Halted => {
+            let intr = cpu.intr && cpu.rflags & flag::IF != 0 && cpu.shadow == Shadow::None;
+            intr || cpu.smi_pending && !cpu.smm || cpu.nmi_pending && !cpu.nmi_blocked
+        }
+        Activity::Shutdown | Activity::WaitForSipi => false,
+    }
+}

@@ -1,0 +1,193 @@
+//! Putting the machine together, and (re)starting it.
+
+use super::feed::Feed;
+use super::{Machine, Progress};
+use crate::board::layout::Layout;
+use crate::board::setup::{Parts, VRAM_PAGES};
+use crate::board::{Board, Frames};
+use crate::config::{Config, ConfigError, format_size, unreadable};
+use crate::load::{self, Target};
+use crate::pacer::Pacer;
+use crate::script::Script;
+use crate::tables;
+use lucid86_cpu::derived::Derived;
+use lucid86_cpu::memory::PAGE;
+use lucid86_cpu::model::CpuModel;
+use lucid86_cpu::state::Activity;
+use lucid86_cpu::{Clock, Cpu, Memory};
+use std::path::Path;
+
+/// ROM images.
+struct Roms {
+    system: Vec<u8>,
+    video: Vec<u8>,
+    tables: tables::Tables,
+}
+
+/// Largest ROM image.
+const MAX_ROM: usize = 4 << 20;
+
+pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
+    config.validate()?;
+    let roms = roms(&config)?;
+    let frames = Frames {
+        layout: Layout { ram: config.memory },
+        rom_pages: (roms.system.len() / PAGE as usize) as u32,
+        video_rom_pages: (roms.video.len() / PAGE as usize) as u32,
+        vram_pages: VRAM_PAGES,
+    };
+    let no_room = || ConfigError(format!("memory: this host has no room for {}", format_size(config.memory)));
+    let mut mem = Memory::new(frames.total() as usize, frames.pages()).ok_or_else(no_room)?;
+    put_frames(&mut mem, frames.rom(), &roms.system);
+    put_frames(&mut mem, frames.video_rom(), &roms.video);
+    let model = CpuModel::parse(&config.cpu).map_err(|e| ConfigError(format!("cpu: {e}")))?;
+    let board = Board::new(&config, &Parts { frames, video_rom_low: config.bios.is_none() }, &model);
+    let cpus = (0..config.cpus).map(|i| Cpu::new(i, model.clone())).collect();
+    let script = Script::from_config(&config)?;
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    drop(sender);
+    let mut machine = Machine {
+        mem,
+        cpus,
+        derived: Derived::default(),
+        board,
+        progress: Progress {
+            clock: Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS },
+            count: 0,
+            turn: 0,
+            turn_end: 0,
+            idle_ns: 0,
+        },
+        feed: Feed::default(),
+        script,
+        hashes: crate::hash::PageHashes::new(frames.total() as usize),
+        tables: roms.tables,
+        stop_count: None,
+        stop_ns: None,
+        pacer: Pacer::new(0),
+        sender: None,
+        receiver,
+        live: false,
+        next_tick: None,
+        ended_by: None,
+        config,
+    };
+    machine.set_stop();
+    machine.reset()?;
+    if let Some(path) = machine.config.load.clone() {
+        let bytes = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
+        machine.load(&bytes).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+    }
+    Ok(machine)
+}
+
+fn put_frames(mem: &mut Memory, first: u32, bytes: &[u8]) {
+    for (i, page) in bytes.chunks(PAGE as usize).enumerate() {
+        mem.store(first + i as u32, 0, page);
+    }
+}
+
+fn roms(config: &Config) -> Result<Roms, ConfigError> {
+    let tables = tables(config);
+    let mut system = match &config.bios {
+        Some(path) => read_rom(path)?,
+        None => {
+            let (anchors, tables) = (tables.anchors.clone(), tables.body.clone());
+            lucid86_bios::system_rom(&lucid86_bios::Options { anchors, tables, tables_at: tables_at(config) })
+                .image
+        }
+    };
+    // A ROM of less than 128 KiB stands at the end of the area.
+    let size = system.len().next_multiple_of(PAGE as usize).max(0x2_0000);
+    system.splice(0..0, std::iter::repeat_n(0xff, size - system.len()));
+    let mut video = match &config.vga_bios {
+        Some(path) => read_rom(path)?,
+        None => lucid86_bios::video_rom().image,
+    };
+    video.resize(video.len().next_multiple_of(PAGE as usize), 0);
+    Ok(Roms { system, video, tables })
+}
+
+fn tables_at(config: &Config) -> u32 {
+    Layout { ram: config.memory }.tables_at().unwrap_or(0) as u32
+}
+
+fn tables(config: &Config) -> tables::Tables {
+    let at = tables_at(config);
+    if at == 0 {
+        return tables::Tables::default();
+    }
+    let platform = tables::Platform {
+        cpus: config.cpus,
+        memory: config.memory,
+        pci_hole_start: crate::board::layout::PCI_HOLE as u32,
+        uuid: uuid(config.seed_value()),
+        ..tables::Platform::default()
+    };
+    tables::build(&platform, at)
+}
+
+/// A version 4 UUID from the seed (RFC 4122, section 4.4).
+fn uuid(seed: u64) -> [u8; 16] {
+    let a = xxhash_rust::xxh3::xxh3_128_with_seed(b"system uuid", seed);
+    let mut b = a.to_le_bytes();
+    b[7] = b[7] & 0x0f | 0x40;
+    b[8] = b[8] & 0x3f | 0x80;
+    b
+}
+
+fn read_rom(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
+    if bytes.is_empty() || bytes.len() > MAX_ROM {
+        return Err(ConfigError(format!(
+            "{}: {} bytes are no ROM image: 1 byte to {}",
+            path.display(),
+            bytes.len(),
+            format_size(MAX_ROM as u64)
+        )));
+    }
+    Ok(bytes)
+}
+
+impl Machine {
+    /// Everything as after power-on, memory kept; a kernel given directly is loaded again.
+    pub(super) fn reset(&mut self) -> Result<(), ConfigError> {
+        let now = self.now();
+        self.board.reset(&mut self.mem, now);
+        for cpu in &mut self.cpus {
+            cpu.reset();
+            if cpu.index != 0 {
+                cpu.activity = Activity::WaitForSipi;
+            }
+        }
+        self.progress.turn = 0;
+        self.progress.turn_end = 0;
+        match self.config.kernel.clone() {
+            Some(kernel) => self.start_kernel(&kernel),
+            None => Ok(()),
+        }
+    }
+
+    /// INIT to every processor, as the keyboard controller's and port 92h's reset lines do.
+    pub(super) fn init_processors(&mut self) {
+        for cpu in &mut self.cpus {
+            cpu.reset();
+            if cpu.index != 0 {
+                cpu.activity = Activity::WaitForSipi;
+            }
+        }
+    }
+
+    fn start_kernel(&mut self, kernel: &Path) -> Result<(), ConfigError> {
+        let now = self.now();
+        self.board.after_post(&mut self.mem, now);
+        if self.tables.at != 0 {
+            self.mem.write_physical(self.tables.at.into(), &self.tables.body);
+        }
+        let layout = self.board.frames.layout;
+        let mut target = Target { mem: &mut self.mem, layout, rsdp: self.tables.rsdp };
+        let entry = load::load_kernel(&self.config, kernel, &mut target)?;
+        entry.start(&mut target, &mut self.cpus[0]);
+        Ok(())
+    }
+}
