@@ -144,6 +144,8 @@ pub fn number(r: Register) -> u8 {
         Register::CH => 17,
         Register::DH => 18,
         Register::BH => 19,
+        // iced-x86 counts AH to BH before SPL.
+        _ if r.is_gpr8() && r.number() >= 8 => r.number() as u8 - 4,
         _ => r.number() as u8,
     }
 }

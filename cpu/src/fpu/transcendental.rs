@@ -324,6 +324,7 @@ pub fn f2xm1(a: F80, cw: u16) -> Out {
         _ if n.exp == 0 && n.mant == 1 << 63 && n.sign => {
             return Out::exact(F80 { mant: 1 << 63, se: 0xbffe });
         }
+        _ if n.exp >= 0 && !(n.exp == 0 && n.mant == 1 << 63) => return Out { val: a, flags: ex::PE },
         _ if n.exp >= 0 => return Out::exact(a),
         _ => {}
     }
@@ -480,8 +481,12 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
     }
     let de = denormal(&a) | denormal(&b);
     let inf = |sign| Out { val: Num::inf(sign).to_f80(), flags: de };
-    if b.sign && (b.class == Class::Inf || b.class == Class::Finite && b.exp >= 0) {
+    if b.sign && b.class == Class::Inf {
         return Out::invalid();
+    }
+    if b.sign && b.class == Class::Finite && b.exp >= 0 {
+        // Undefined by the manual: what a real unit was seen to do.
+        return Out { val: x, flags: ex::PE };
     }
     match (a.class, b.class) {
         (Class::Zero, Class::Inf) | (Class::Inf, Class::Zero) => return Out::invalid(),

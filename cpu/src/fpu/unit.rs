@@ -186,6 +186,7 @@ impl Fpu {
     /// FFREE ST(i).
     pub fn free(&mut self, i: u8) {
         self.tag &= !(1 << self.phys(i));
+        self.sw &= !sw::C1;
     }
 
     /// FINCSTP (`by` 1), FDECSTP (`by` 7).
@@ -227,9 +228,6 @@ impl Fpu {
     /// FLD ST(i).
     #[inline]
     pub fn load_st(&mut self, i: u8) {
-        if !self.is_empty(7) {
-            return self.load_ext(INDEFINITE);
-        }
         if self.is_empty(i) {
             if self.underflow() {
                 self.push(INDEFINITE);
@@ -331,6 +329,15 @@ impl Fpu {
         }
     }
 
+    /// FSTPNCE ST(i) (D9 D8+i): as FSTP, but an empty ST(0) is just popped, without an exception.
+    pub fn store_st_quietly(&mut self, i: u8) {
+        self.sw &= !sw::C1;
+        if !self.is_empty(0) {
+            self.set_st(i, self.st(0));
+        }
+        self.pop();
+    }
+
     /// FXCH ST(i).
     pub fn exchange(&mut self, i: u8) {
         if self.is_empty(0) || self.is_empty(i) {
@@ -350,15 +357,14 @@ impl Fpu {
         self.set_st(i, a);
     }
 
-    /// FCMOVcc: ST(0) = ST(i) if `condition`.
+    /// FCMOVcc: ST(0) = ST(i) if `condition`. C1 stays unless the stack faults.
     pub fn conditional_move(&mut self, i: u8, condition: bool) {
         if self.is_empty(0) || self.is_empty(i) {
-            if self.underflow() && condition {
+            if self.underflow() {
                 self.set_st(0, INDEFINITE);
             }
             return;
         }
-        self.post(0);
         if condition {
             self.set_st(0, self.st(i));
         }
@@ -435,7 +441,13 @@ impl Fpu {
     /// FCOMI, FUCOMI: ZF, PF, CF as bits of RFLAGS, or nothing if an unmasked exception keeps them as they were.
     pub fn compare_flags(&mut self, i: u8, quiet: bool, pop: bool) -> Option<u64> {
         use crate::state::flag;
-        let r = self.relation(self.register(i), quiet)?;
+        let c1 = self.sw & sw::C1;
+        let faults = self.is_empty(0) || self.is_empty(i);
+        let r = self.relation(self.register(i), quiet);
+        if !faults {
+            self.sw |= c1;
+        }
+        let r = r?;
         if pop {
             self.pop();
         }
@@ -457,6 +469,9 @@ impl Fpu {
 
     /// FCHS, FABS, FSQRT, FRNDINT, FSIN, FCOS, F2XM1, FSCALE, FPREM, FPREM1.
     pub fn unary(&mut self, op: Unary) {
+        if matches!(op, Unary::Sin | Unary::Cos | Unary::Prem | Unary::Prem1) {
+            self.sw &= !sw::C2;
+        }
         let two = matches!(op, Unary::Scale | Unary::Prem | Unary::Prem1);
         if self.is_empty(0) || two && self.is_empty(1) {
             if self.underflow() {
@@ -479,7 +494,6 @@ impl Fpu {
     }
 
     fn trigonometric(&mut self, a: F80, sine: bool) {
-        self.sw &= !sw::C2;
         match tr::sincos(a, self.cw) {
             None => self.out_of_range(),
             Some((s, c)) => {
@@ -497,8 +511,9 @@ impl Fpu {
     fn remainder(&mut self, a: F80, nearest: bool) {
         let r = soft::remainder(a, self.st(1), nearest, self.cw);
         let Rem { out, quotient, partial } = r;
-        self.sw &= !sw::CC;
-        if self.deliver(0, out) {
+        // A NaN leaves C0 and C3 as they were.
+        let nan = out.val.se & 0x7fff == 0x7fff;
+        if self.deliver(0, out) && !nan {
             self.sw &= !sw::CC;
             self.sw |= if partial { sw::C2 } else { quotient_condition(quotient) };
         }
@@ -520,8 +535,9 @@ impl Fpu {
         false
     }
 
+    /// C1 is about the value that replaces ST(0).
     fn deliver_two(&mut self, below: Out, above: Out) {
-        self.post(below.flags | above.flags);
+        self.post(below.flags | above.flags & ex::ALL);
         if !below.blocked(self.cw) && !above.blocked(self.cw) {
             self.set_st(0, below.val);
             self.push(above.val);

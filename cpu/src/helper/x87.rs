@@ -277,6 +277,14 @@ pub fn store_reg<const POP: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
     Ok(())
 }
 
+/// FSTPNCE ST(i).
+pub fn store_reg_quietly(x: &mut Exec<'_>, i: &Insn) -> R {
+    ready(x)?;
+    x.cpu.fpu.store_st_quietly(i.dst);
+    note(x, i);
+    Ok(())
+}
+
 /// FXCH.
 pub fn exchange(x: &mut Exec<'_>, i: &Insn) -> R {
     ready(x)?;
@@ -488,5 +496,6 @@ pub fn restore<const WIDE: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
 pub fn emms(x: &mut Exec<'_>, _: &Insn) -> R {
     ready(x)?;
     x.cpu.fpu.tag = 0;
+    x.cpu.fpu.sw &= !crate::fpu::sw::TOP;
     Ok(())
 }

@@ -819,7 +819,7 @@ fn table<S: Select>(s: S, code: Code, mem: bool) -> Result<S::Out, S> {
         }
         Code::Cvtpi2ps_xmm_mmm64 => {
             if mem {
-                s.take::<MmxToFloat<true, true, Float<f::Cvtpi2ps>>>()
+                s.take::<MmxToFloat<true, false, Float<f::Cvtpi2ps>>>()
             } else {
                 s.take::<MmxToFloat<false, true, Float<f::Cvtpi2ps>>>()
             }

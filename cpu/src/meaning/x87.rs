@@ -146,6 +146,7 @@ calls! {
     Fnsavem94byte: Inline, save::<false>;
     Frstorm108byte: Inline, restore::<true>;
     Fnsavem108byte: Inline, save::<true>;
+    Fstpnce: Inline, store_reg_quietly;
     Wait: Inline, wait;
 }
 
@@ -276,7 +277,7 @@ fn table<S: Select>(s: S, code: Code) -> Result<S::Out, S> {
         Code::Fld_sti => s.take::<Fldsti>(),
         Code::Fst_sti => s.take::<Fststi>(),
         Code::Fstp_sti => s.take::<Fstpsti>(),
-        Code::Fstpnce_sti => s.take::<Fstpsti>(),
+        Code::Fstpnce_sti => s.take::<Fstpnce>(),
         Code::Fstp_sti_DFD0 => s.take::<Fstpsti>(),
         Code::Fstp_sti_DFD8 => s.take::<Fstpsti>(),
         Code::Fxch_st0_sti => s.take::<Fxchst0sti>(),
