@@ -54,7 +54,7 @@ impl IoApic {
         let rose = level && self.lines & bit == 0;
         self.lines = if level { self.lines | bit } else { self.lines & !bit };
         // An edge at a masked pin is lost.
-        if rose && entry & (LEVEL | MASKED) == 0 {
+        if rose && !is_level(*entry) && entry & MASKED == 0 {
             self.edges |= bit;
         }
     }
@@ -83,7 +83,7 @@ impl IoApic {
             let pin = self.ready().trailing_zeros() as usize;
             self.edges &= !(1 << pin);
             let entry = self.table[pin];
-            let level = entry & LEVEL != 0;
+            let level = is_level(entry);
             if level {
                 self.table[pin] |= REMOTE_IRR;
             }
@@ -101,14 +101,19 @@ impl IoApic {
 
     /// Pins with an interrupt to send.
     fn ready(&self) -> u32 {
-        self.table.iter().enumerate().fold(0, |ready, (pin, entry)| {
-            let asks = match entry & (LEVEL | REMOTE_IRR) {
-                LEVEL => self.lines >> pin & 1 != 0,
-                0 => self.edges >> pin & 1 != 0,
-                _ => false,
+        let mut active = self.lines | self.edges;
+        let mut ready = 0;
+        while active != 0 {
+            let pin = active.trailing_zeros() as usize;
+            active &= active - 1;
+            let Some(entry) = self.table.get(pin) else { break };
+            let asks = match is_level(*entry) {
+                true => self.lines >> pin & 1 != 0 && entry & REMOTE_IRR == 0,
+                false => self.edges >> pin & 1 != 0,
             };
-            ready | u32::from(asks && entry & MASKED == 0) << pin
-        })
+            ready |= u32::from(asks && entry & MASKED == 0) << pin;
+        }
+        ready
     }
 
     fn read_register(&self) -> u32 {
@@ -139,13 +144,19 @@ impl IoApic {
     }
 
     fn entry_changed(&mut self, pin: usize) {
-        if self.table[pin] & LEVEL == 0 {
+        if !is_level(self.table[pin]) {
             // Edge-triggered entries have no remote IRR; older software clears one by switching to edge and back.
             self.table[pin] &= !REMOTE_IRR;
         } else {
             self.edges &= !(1 << pin);
         }
     }
+}
+
+/// Whether an entry is level-triggered: only vectors are, whatever the bit says for the other delivery modes.
+fn is_level(entry: u64) -> bool {
+    let mode = Delivery::from_code((entry >> 8) as u32);
+    entry & LEVEL != 0 && matches!(mode, Some(Delivery::Fixed | Delivery::LowestPriority))
 }
 
 impl Registers for IoApic {

@@ -21,6 +21,7 @@ mod bench;
 pub mod clock;
 pub mod debug;
 pub mod dma;
+pub mod fpu_error;
 pub mod fuzz;
 pub mod fw_cfg;
 pub mod hpet;

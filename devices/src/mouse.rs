@@ -33,6 +33,8 @@ const RESEND: u8 = 0xFE;
 const BAT_PASSED: u8 = 0xAA;
 
 const BUFFER: usize = 16;
+/// The longest report.
+const LONGEST: usize = 4;
 const BAT_NS: u64 = 2_000_000;
 /// Movement that has not been sent is kept up to this much.
 const FARTHEST: i32 = 4095;
@@ -263,7 +265,10 @@ impl Mouse {
             command::REMOTE_MODE => self.mode = Mode::Remote,
             command::READ_DATA => {
                 self.reply(ACK);
-                return self.packet(false);
+                if self.replies.len() + LONGEST <= BUFFER {
+                    self.packet(false);
+                }
+                return;
             }
             command::RESET_WRAP => self.wrap = false,
             command::WRAP_MODE => self.wrap = true,

@@ -92,11 +92,11 @@ impl Pic {
 
     /// Position of the most urgent bit of `set` in the current priority order, 0 the highest; 8 if there is none.
     fn urgency(&self, set: u8) -> u8 {
-        set.rotate_right(u32::from((self.lowest + 1) & 7)).trailing_zeros() as u8
+        set.rotate_right(u32::from(self.lowest.wrapping_add(1) & 7)).trailing_zeros() as u8
     }
 
     fn input_at(&self, urgency: u8) -> u8 {
-        (self.lowest + 1 + urgency) & 7
+        self.lowest.wrapping_add(1).wrapping_add(urgency) & 7
     }
 
     /// The input that INT announces, if any.

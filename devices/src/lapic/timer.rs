@@ -49,7 +49,7 @@ impl Timer {
     /// Nanoseconds of one count.
     fn count_ns(&self, tick_ns: u32) -> u64 {
         let code = self.divide >> 1 & 4 | self.divide & 3;
-        u64::from(tick_ns) << ((code + 1) & 7) // 0 divides by 2, 6 by 128, 7 by 1
+        u64::from(tick_ns.max(1)) << ((code + 1) & 7) // 0 divides by 2, 6 by 128, 7 by 1
     }
 
     fn period_ns(&self, tick_ns: u32) -> u64 {
