@@ -14,6 +14,8 @@ pub struct Bare {
     pub chip_log: Vec<(u16, u64, u8, u64)>,
     pub chip_value: u64,
     pub ports: Vec<(u16, u8, u32)>,
+    /// An interrupt that waits to be taken.
+    pub interrupt: Option<u8>,
 }
 
 impl Board for Bare {
@@ -30,10 +32,10 @@ impl Board for Bare {
         self.chip_log.push((region, addr, width, value));
     }
     fn acknowledge(&mut self, _: &mut Memory, _: Moment) -> u8 {
-        0
+        self.interrupt.take().unwrap_or(0)
     }
     fn interrupt_line(&self, _: usize) -> bool {
-        false
+        self.interrupt.is_some()
     }
     fn task_priority(&self, _: usize) -> u8 {
         0

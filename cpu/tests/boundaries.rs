@@ -1,0 +1,434 @@
+//! What happens between instructions: shadows, single step, breakpoints, RF, NMI blocking, REP and faults. Programs in
+//! 32-bit protected mode whose handlers note where they were entered from.
+//! Expectations from Intel SDM volume 3, 6.7-6.9 (priorities, NMI, masking), 18.3 (debug exceptions), and volume 2 (REP, STI, MOV).
+
+mod rig;
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
+use lucid86_cpu::exec::Stop;
+use lucid86_cpu::interp;
+use lucid86_cpu::state::{TableReg, cr0, cr4, flag, gpr};
+use rig::Rig;
+
+const CODE: u64 = 0x1_0000;
+const GDT: u64 = 0x1000;
+const IDT: u64 = 0x2000;
+const STUBS: u64 = 0x4000;
+/// Records of eight bytes: vector and return address; the next free one is named at `LOG_END`.
+const LOG: u64 = 0x8000;
+const LOG_END: u64 = 0x7ff8;
+const STACK: u64 = 0x6000;
+
+/// A vector that pushes an error code.
+fn has_code(v: u64) -> bool {
+    matches!(v, 8 | 10..=14 | 17)
+}
+
+/// Flat 32-bit code at level 0; every vector's handler notes (vector, EIP of the frame) and returns, for #UD, #GP, #PF and
+/// #BR past the faulting instruction by the number of bytes in EBP.
+fn rig(program: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Rig {
+    let mut r = Rig::new("x86-64-v2", 512);
+    r.protected(0);
+    r.put64(GDT + 8, 0x00cf_9b00_0000_ffff);
+    r.put64(GDT + 16, 0x00cf_9300_0000_ffff);
+    r.cpu.gdtr = TableReg { base: GDT, limit: 0x1f };
+    r.cpu.idtr = TableReg { base: IDT, limit: 0x7ff };
+    for v in 0..256u64 {
+        let at = STUBS + 64 * (v & 63);
+        r.put64(IDT + 8 * v, at & 0xffff | 8 << 16 | 0x8e00 << 32 | (at >> 16) << 48);
+        if v >= 64 {
+            continue;
+        }
+        let mut a = CodeAssembler::new(32).unwrap();
+        stub(&mut a, v).unwrap();
+        let code = a.assemble(at).unwrap();
+        assert!(code.len() <= 64);
+        r.mem.write_physical(at, &code);
+    }
+    r.put32(LOG_END, LOG as u32);
+    let mut a = CodeAssembler::new(32).unwrap();
+    program(&mut a).unwrap();
+    let code = a.assemble(CODE).unwrap();
+    r.mem.write_physical(CODE, &code);
+    r.cpu.rip = CODE;
+    r.cpu.gpr[gpr::RSP] = STACK;
+    r
+}
+
+fn stub(a: &mut CodeAssembler, v: u64) -> Result<(), IcedError> {
+    if !has_code(v) {
+        a.push(0)?;
+    }
+    a.push(eax)?;
+    a.push(ebx)?;
+    a.mov(ebx, dword_ptr(LOG_END))?;
+    a.mov(eax, dword_ptr(esp + 12))?;
+    a.mov(dword_ptr(ebx), v as u32)?;
+    a.mov(dword_ptr(ebx + 4), eax)?;
+    a.add(dword_ptr(LOG_END), 8)?;
+    if matches!(v, 5 | 6 | 13 | 14) {
+        a.add(dword_ptr(esp + 12), ebp)?;
+    }
+    a.pop(ebx)?;
+    a.pop(eax)?;
+    a.add(esp, 4)?;
+    a.iretd()
+}
+
+fn run(r: &mut Rig) -> Stop {
+    let mut x = r.exec();
+    x.limit = 100_000;
+    interp::run(&mut x)
+}
+
+/// The log, addresses relative to the program.
+fn log(r: &Rig) -> Vec<(u32, u32)> {
+    let end = u64::from(r.get32(LOG_END));
+    (LOG..end).step_by(8).map(|at| (r.get32(at), r.get32(at + 4).wrapping_sub(CODE as u32))).collect()
+}
+
+fn halts(r: &mut Rig) -> Vec<(u32, u32)> {
+    assert_eq!(run(r), Stop::Halted);
+    log(r)
+}
+
+#[test]
+fn sti_shadows_one_instruction() {
+    let mut r = rig(|a| {
+        a.sti()?; // 0
+        a.nop()?; // 1
+        a.nop()?; // 2: taken before this one
+        a.cli()?;
+        a.hlt()
+    });
+    r.board.interrupt = Some(0x20);
+    assert_eq!(halts(&mut r), [(0x20, 2)]);
+    // STI; CLI: nothing gets through.
+    let mut r = rig(|a| {
+        a.sti()?;
+        a.cli()?;
+        a.nop()?;
+        a.hlt()
+    });
+    r.board.interrupt = Some(0x20);
+    assert_eq!(halts(&mut r), []);
+    // STI with IF already set has no shadow; STI; HLT wakes after the HLT.
+    let mut r = rig(|a| {
+        a.sti()?;
+        a.hlt()?; // 1
+        a.cli()?; // 2
+        a.hlt()
+    });
+    r.board.interrupt = Some(0x21);
+    assert_eq!(halts(&mut r), [(0x21, 2)]);
+}
+
+#[test]
+fn mov_ss_shadows_interrupts_and_single_step() {
+    let mut r = rig(|a| {
+        a.mov(ax, 16)?; // 0, 4 bytes
+        a.sti()?; // 4
+        a.mov(ss, eax)?; // 5, in the shadow of STI
+        a.nop()?; // 7, in the shadow of MOV SS
+        a.nop()?; // 8
+        a.cli()?;
+        a.hlt()
+    });
+    r.board.interrupt = Some(0x20);
+    assert_eq!(halts(&mut r), [(0x20, 8)]);
+    // TF: no trap between MOV SS and the next instruction.
+    let mut r = rig(|a| {
+        a.mov(ax, 16)?; // 0
+        a.pushfd()?; // 4
+        a.or(dword_ptr(esp), flag::TF as i32)?; // 5, 7 bytes
+        a.popfd()?; // 12
+        a.nop()?; // 13: trap after it, at 14
+        a.mov(ss, eax)?; // 14, 2 bytes: none at 16
+        a.nop()?; // 16: trap at 17
+        a.hlt() // 17
+    });
+    let l = halts(&mut r);
+    assert_eq!(l[..2], [(1, 14), (1, 17)]);
+    assert_eq!(r.cpu.dr6 & 1 << 14, 1 << 14);
+}
+
+#[test]
+fn single_step_over_rep_int_and_popf() {
+    // The instruction after POPF that sets TF is the first to trap; REP traps after each iteration.
+    let mut r = rig(|a| {
+        a.mov(ecx, 3)?; // 0, 5
+        a.mov(edi, 0x2_0000)?; // 5, 5
+        a.push(0x102)?; // 10, 5
+        a.popfd()?; // 15
+        a.rep().stosb()?; // 16, 2
+        a.push(2)?; // 18, 2
+        a.popfd()?; // 20
+        a.hlt() // 21
+    });
+    // The last trap comes after POPF although it cleared TF: TF was set when it began.
+    assert_eq!(halts(&mut r), [(1, 16), (1, 16), (1, 18), (1, 20), (1, 21)]);
+    // INT clears TF on its way; the handler is not stepped, and no trap comes at its first instruction.
+    let mut r = rig(|a| {
+        a.push(0x102)?; // 0
+        a.popfd()?; // 5
+        a.int(0x30)?; // 6, 2
+        a.nop()?; // 8
+        a.push(2)?; // 9
+        a.popfd()?; // 11
+        a.hlt()
+    });
+    // IRET restores TF: the instruction after it runs, then the trap.
+    assert_eq!(halts(&mut r), [(0x30, 8), (1, 9), (1, 11), (1, 12)]);
+}
+
+#[test]
+fn code_breakpoints_and_rf() {
+    let mut r = rig(|a| {
+        a.nop()?; // 0
+        a.nop()?; // 1: breakpoint
+        a.nop()?; // 2
+        a.hlt()
+    });
+    // The handler does not set RF, so a bare IRET would meet the breakpoint again for ever: it disarms it instead.
+    let mut a = CodeAssembler::new(32).unwrap();
+    a.or(dword_ptr(esp + 8), flag::RF as i32).unwrap();
+    a.inc(dword_ptr(LOG)).unwrap();
+    a.iretd().unwrap();
+    let code = a.assemble(STUBS + 64).unwrap();
+    r.mem.write_physical(STUBS + 64, &code);
+    r.cpu.dr[1] = CODE + 1;
+    r.cpu.dr7 = 0x404;
+    assert_eq!(run(&mut r), Stop::Halted);
+    assert_eq!(r.get32(LOG), 1, "once");
+    assert_eq!(r.cpu.dr6 & 15, 2);
+    assert_eq!(r.cpu.rflags & flag::RF, 0, "cleared by the instruction");
+}
+
+#[test]
+fn data_and_io_breakpoints_trap_after_the_instruction() {
+    let mut r = rig(|a| {
+        a.mov(eax, dword_ptr(0x2_0000))?; // 0, 5: loads do not hit
+        a.mov(dword_ptr(0x2_0000), eax)?; // 5, 5: hits, reported at 10
+        a.mov(dx, 0x60)?; // 10, 4
+        a.in_(al, dx)?; // 14: hits, reported at 15
+        a.mov(dword_ptr(0x2_0004), eax)?; // 15, 5
+        a.hlt()
+    });
+    r.cpu.cr4 |= cr4::DE;
+    r.cpu.dr[0] = 0x2_0000;
+    r.cpu.dr[3] = 0x60;
+    // DR0: 4 bytes, writes; DR3: 1 byte, I/O.
+    r.cpu.dr7 = 0x400 | 1 | 0x40 | 0xd << 16 | 2 << 28;
+    assert_eq!(halts(&mut r), [(1, 10), (1, 15)]);
+    assert_eq!(r.cpu.dr6 & 15, 8, "the second replaced the first");
+}
+
+#[test]
+fn nmi_waits_for_iret() {
+    let mut r = rig(|a| {
+        a.nop()?;
+        a.hlt()
+    });
+    // The NMI handler latches another one by hand: it comes only after the IRET.
+    r.cpu.nmi_pending = true;
+    r.cpu.nmi_blocked = true;
+    assert_eq!(halts(&mut r), [], "blocked");
+    r.cpu.rip = CODE;
+    r.cpu.nmi_blocked = false;
+    r.cpu.activity = Default::default();
+    assert_eq!(halts(&mut r), [(2, 0)]);
+    assert!(!r.cpu.nmi_blocked);
+}
+
+#[test]
+fn hlt_with_nmi_and_interrupts_off() {
+    let mut r = rig(|a| {
+        a.hlt()?; // 0
+        a.hlt() // 1
+    });
+    assert_eq!(run(&mut r), Stop::Halted);
+    r.board.interrupt = Some(0x20);
+    assert_eq!(run(&mut r), Stop::Halted);
+    assert_eq!(log(&r), []);
+    r.board.interrupt = None;
+    r.cpu.nmi_pending = true;
+    assert_eq!(halts(&mut r), [(2, 1)]);
+}
+
+/// REP MOVSB whose fifth store page-faults: four bytes moved, registers at the fifth, EIP at the instruction.
+#[test]
+fn rep_stops_where_it_faults() {
+    let mut r = rig(|a| {
+        a.mov(esi, 0x2_0000)?; // 0
+        a.mov(edi, 0x2_1ffc)?; // 5
+        a.mov(ecx, 9)?; // 10
+        a.mov(ebp, 2)?; // 15
+        a.rep().movsb()?; // 20, 2
+        a.hlt()
+    });
+    // Identity map of 2 MiB; page 22000h absent.
+    r.put32(0x3_0000, 0x3_1003);
+    for i in 0..512u32 {
+        r.put32(0x3_1000 + 4 * u64::from(i), i << 12 | 3);
+    }
+    r.put32(0x3_1000 + 4 * 0x22, 0);
+    r.cpu.cr3 = 0x3_0000;
+    r.cpu.cr0 |= cr0::PG;
+    r.mem.write_physical(0x2_0000, b"abcdefghi");
+    assert_eq!(halts(&mut r), [(14, 20)]);
+    let g = &r.cpu.gpr;
+    assert_eq!((g[gpr::RCX], g[gpr::RSI], g[gpr::RDI]), (5, 0x2_0004, 0x2_2000));
+    assert_eq!(r.get32(0x2_1ffc), u32::from_le_bytes(*b"abcd"));
+    assert_eq!(r.cpu.cr2, 0x2_2000);
+}
+
+/// Real mode to protected, to long, to compatibility mode, back to protected and real, as SDM 10.8 and 9.9 ask.
+#[test]
+fn modes_in_every_direction() {
+    let mut r = Rig::new("x86-64-v2", 512);
+    let descriptors: [u64; 7] = [
+        0,
+        0x00cf_9b00_0000_ffff, // 8: 32-bit code
+        0x00cf_9300_0000_ffff, // 10: data
+        0x00af_9b00_0000_ffff, // 18: 64-bit code
+        0x0000_9b00_0000_ffff, // 20: 16-bit code
+        0x0000_9300_0000_ffff, // 28: 16-bit data
+        0x0000_8900_9000_0067, // 30: TSS at 9000h
+    ];
+    for (i, d) in descriptors.iter().enumerate() {
+        r.put64(GDT + 8 * i as u64, *d);
+    }
+    r.put16(0x1800, 0x37);
+    r.put32(0x1802, GDT as u32);
+    r.put64(0x3_0000, 0x3_1003);
+    r.put64(0x3_1000, 0x83);
+    let place = |r: &mut Rig, bits, at, f: &dyn Fn(&mut CodeAssembler) -> Result<(), IcedError>| {
+        let mut a = CodeAssembler::new(bits).unwrap();
+        f(&mut a).unwrap();
+        let code = a.assemble(at).unwrap();
+        r.mem.write_physical(at, &code);
+    };
+    let far = |r: &mut Rig, at: u64, offset: u32, selector: u16, prefix: bool| {
+        // JMP ptr16:32 (16-bit code: with 66h).
+        let mut b = vec![];
+        if prefix {
+            b.push(0x66);
+        }
+        b.push(0xea);
+        b.extend(offset.to_le_bytes());
+        b.extend(selector.to_le_bytes());
+        r.mem.write_physical(at, &b);
+    };
+    // Real mode.
+    place(&mut r, 16, 0xa000, &|a| {
+        a.lgdt(ptr(0x1800))?;
+        a.mov(eax, cr0)?;
+        a.or(eax, 1)?;
+        a.mov(cr0, eax)?;
+        a.jmp(0xa100)
+    });
+    far(&mut r, 0xa100, 0xb000, 8, true);
+    // 32-bit protected mode.
+    place(&mut r, 32, 0xb000, &|a| {
+        a.mov(eax, 0x10)?;
+        a.mov(ds, eax)?;
+        a.mov(ss, eax)?;
+        a.mov(dword_ptr(0x2_0000), 32)?;
+        a.mov(eax, 0x30)?;
+        a.ltr(ax)?;
+        a.mov(eax, cr4)?;
+        a.or(eax, cr4::PAE as i32)?;
+        a.mov(cr4, eax)?;
+        a.mov(eax, 0x3_0000)?;
+        a.mov(cr3, eax)?;
+        a.mov(ecx, 0xc000_0080u32)?;
+        a.rdmsr()?;
+        a.or(eax, 0x100)?;
+        a.wrmsr()?;
+        a.mov(eax, cr0)?;
+        a.or(eax, i32::MIN)?;
+        a.mov(cr0, eax)?;
+        a.jmp(0xb200)
+    });
+    far(&mut r, 0xb200, 0xc000, 0x18, false);
+    // 64-bit mode; to compatibility mode by RETFQ.
+    place(&mut r, 64, 0xc000, &|a| {
+        a.mov(rsp, 0x6000u64)?;
+        a.mov(rax, 0x1122_3344_5566_7788u64)?;
+        a.mov(qword_ptr(0x2_0008), rax)?;
+        a.push(8)?;
+        a.push(0xd000)?;
+        a.db(&[0x48, 0xcb])
+    });
+    // Compatibility mode: paging off, long mode off, 16-bit segment, real mode.
+    place(&mut r, 32, 0xd000, &|a| {
+        a.mov(dword_ptr(0x2_0010), 0x33)?;
+        a.mov(eax, cr0)?;
+        a.and(eax, i32::MAX)?;
+        a.mov(cr0, eax)?;
+        a.mov(ecx, 0xc000_0080u32)?;
+        a.rdmsr()?;
+        a.mov(dword_ptr(0x2_0014), eax)?;
+        a.xor(eax, eax)?;
+        a.wrmsr()?;
+        a.jmp(0xd100)
+    });
+    far(&mut r, 0xd100, 0xe000, 0x20, false);
+    place(&mut r, 16, 0xe000, &|a| {
+        a.mov(ax, 0x28)?;
+        a.mov(ds, ax)?;
+        a.mov(ss, ax)?;
+        a.mov(eax, cr0)?;
+        a.and(al, 0xfe)?;
+        a.mov(cr0, eax)?;
+        a.jmp(0xe100)
+    });
+    // JMP 0:F000h in real mode.
+    r.mem.write_physical(0xe100, &[0xea, 0x00, 0xf0, 0x00, 0x00]);
+    place(&mut r, 16, 0xf000, &|a| {
+        a.mov(ax, 0x2000)?;
+        a.mov(ds, ax)?;
+        a.mov(word_ptr(0x18), 0x16)?;
+        a.hlt()
+    });
+    let code = &mut r.cpu.seg[1];
+    (code.base, code.selector) = (0, 0);
+    r.cpu.rip = 0xa000;
+    assert_eq!(run(&mut r), Stop::Halted);
+    assert_eq!(r.get32(0x2_0000), 32);
+    assert_eq!(r.get64(0x2_0008), 0x1122_3344_5566_7788);
+    assert_eq!(r.get32(0x2_0010), 0x33);
+    assert_eq!(r.get32(0x2_0014), 0x100, "LMA went with PG, LME stays");
+    assert_eq!(r.get16(0x2_0018), 0x16);
+    assert!(!r.cpu.is_protected());
+}
+
+/// LOCK is #UD on anything that doesn't write memory, and on register destinations (SDM volume 2, LOCK).
+#[test]
+fn lock_legality() {
+    let cases: &[(&[u8], bool)] = &[
+        (&[0xf0, 0x01, 0x05, 0, 0, 2, 0], true),        // lock add [20000], eax
+        (&[0xf0, 0x01, 0xc0], false),                   // lock add eax, eax
+        (&[0xf0, 0x90], false),                         // lock nop
+        (&[0xf0, 0x03, 0x05, 0, 0, 2, 0], false),       // lock add eax, [20000]
+        (&[0xf0, 0x39, 0x05, 0, 0, 2, 0], false),       // lock cmp [20000], eax
+        (&[0xf0, 0x87, 0x05, 0, 0, 2, 0], true),        // lock xchg
+        (&[0xf0, 0x89, 0x05, 0, 0, 2, 0], false),       // lock mov
+        (&[0xf0, 0x0f, 0xb1, 0x0d, 0, 0, 2, 0], true),  // lock cmpxchg
+        (&[0xf0, 0x0f, 0xc7, 0x0d, 0, 0, 2, 0], true),  // lock cmpxchg8b
+        (&[0xf0, 0x0f, 0xa3, 0x05, 0, 0, 2, 0], false), // lock bt
+        (&[0xf0, 0x0f, 0xab, 0x05, 0, 0, 2, 0], true),  // lock bts
+        (&[0xf0, 0xf7, 0x1d, 0, 0, 2, 0], true),        // lock neg
+        (&[0xf0, 0xff, 0x35, 0, 0, 2, 0], false),       // lock push
+        (&[0xf0, 0x0f, 0xc1, 0x05, 0, 0, 2, 0], true),  // lock xadd
+    ];
+    for (bytes, legal) in cases {
+        let mut r = rig(|a| {
+            a.db(bytes)?;
+            a.hlt()
+        });
+        r.cpu.gpr[gpr::RBP] = bytes.len() as u64;
+        let want: &[(u32, u32)] = if *legal { &[] } else { &[(6, 0)] };
+        assert_eq!(halts(&mut r), want, "{bytes:02x?}");
+    }
+}
