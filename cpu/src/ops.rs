@@ -425,8 +425,10 @@ pub trait Ops: Sized {
     fn mmx(&mut self, r: u8) -> Self::V;
     /// Writes an MMX register: sets exponent and sign to ones. `mmx_enter` came before.
     fn set_mmx(&mut self, r: u8, v: Self::V);
-    /// What each MMX instruction but EMMS does first: #MF if an x87 error waits; then (nothing else faulting after this)
-    /// TOP = 0 and all tags valid.
+    /// What each MMX instruction does before it touches memory: #MF if an x87 error waits.
+    fn mmx_ready(&mut self, i: &Insn) -> Done;
+    /// What each MMX instruction but EMMS does when its operands are there: TOP = 0 and all tags valid. `mmx_ready` came
+    /// before.
     fn mmx_enter(&mut self, i: &Insn) -> Done;
 }
 

@@ -131,6 +131,10 @@ pub fn finish(w: &Wide, f: Format, cw: u16) -> Out {
         if cw & ex::OE == 0 && r.exp - 24576 <= EXT.emax {
             return unbounded(r.exp - 24576).with(ex::OE);
         }
+        if cw & ex::OE == 0 {
+            // Only FSCALE gets this far.
+            return Out { val: Num::inf(w.sign).to_f80(), flags: ex::OE | ex::PE | C1 };
+        }
         return if float::overflow_to_inf(w.sign, rc) {
             Out { val: Num::inf(w.sign).to_f80(), flags: ex::OE | ex::PE | C1 }
         } else {

@@ -484,10 +484,6 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
     if b.sign && b.class == Class::Inf {
         return Out::invalid();
     }
-    if b.sign && b.class == Class::Finite && b.exp >= 0 {
-        // Undefined by the manual: what a real unit was seen to do.
-        return Out { val: x, flags: ex::PE };
-    }
     match (a.class, b.class) {
         (Class::Zero, Class::Inf) | (Class::Inf, Class::Zero) => return Out::invalid(),
         (Class::Inf, _) | (_, Class::Inf) => return inf(a.sign != b.sign),
@@ -495,6 +491,10 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
             return Out { val: Num::zero(a.sign != b.sign).to_f80(), flags: de };
         }
         _ => {}
+    }
+    if b.sign && b.class == Class::Finite && b.exp >= 0 {
+        // Undefined by the manual: what a real unit was seen to do.
+        return Out { val: x, flags: ex::PE };
     }
     let early = Out { val: y, flags: de };
     if early.blocked(cw) {

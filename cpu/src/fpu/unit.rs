@@ -205,9 +205,10 @@ impl Fpu {
             }
             return;
         }
+        // An unmasked denormal exception comes after the load.
         let out = soft::load(n);
         self.post(out.flags);
-        if !out.blocked(self.cw) {
+        if out.flags & !self.cw & ex::IE == 0 {
             self.push(out.val);
         }
     }
@@ -403,13 +404,14 @@ impl Fpu {
         self.deliver(0, out);
     }
 
-    fn relation(&mut self, other: Option<Operand>, quiet: bool) -> Option<Relation> {
+    /// The relation, and whether an unmasked exception keeps the stack as it is.
+    fn relation(&mut self, other: Option<Operand>, quiet: bool) -> (Relation, bool) {
         let Some(b) = other.filter(|_| !self.is_empty(0)) else {
-            return self.underflow().then_some(Relation::Unordered);
+            return (Relation::Unordered, !self.underflow());
         };
         let (r, flags) = super::compare(self.st(0), b, quiet);
         self.post(flags);
-        if flags & !self.cw & ex::PRE != 0 { None } else { Some(r) }
+        (r, flags & !self.cw & ex::PRE != 0)
     }
 
     fn register(&self, i: u8) -> Option<Operand> {
@@ -417,8 +419,9 @@ impl Fpu {
     }
 
     fn compare_with(&mut self, other: Option<Operand>, quiet: bool, pops: u8) {
-        if let Some(r) = self.relation(other, quiet) {
-            self.set_cc(condition(r));
+        let (r, blocked) = self.relation(other, quiet);
+        self.set_cc(condition(r));
+        if !blocked {
             self.pop_n(pops);
         }
     }
@@ -438,25 +441,24 @@ impl Fpu {
         self.compare_with(Some(Operand::Ext(F80::default())), false, 0);
     }
 
-    /// FCOMI, FUCOMI: ZF, PF, CF as bits of RFLAGS, or nothing if an unmasked exception keeps them as they were.
-    pub fn compare_flags(&mut self, i: u8, quiet: bool, pop: bool) -> Option<u64> {
+    /// FCOMI, FUCOMI: ZF, PF, CF as bits of RFLAGS. C1 stays unless the stack faults.
+    pub fn compare_flags(&mut self, i: u8, quiet: bool, pop: bool) -> u64 {
         use crate::state::flag;
         let c1 = self.sw & sw::C1;
         let faults = self.is_empty(0) || self.is_empty(i);
-        let r = self.relation(self.register(i), quiet);
+        let (r, blocked) = self.relation(self.register(i), quiet);
         if !faults {
             self.sw |= c1;
         }
-        let r = r?;
-        if pop {
+        if pop && !blocked {
             self.pop();
         }
-        Some(match r {
+        match r {
             Relation::Greater => 0,
             Relation::Less => flag::CF,
             Relation::Equal => flag::ZF,
             Relation::Unordered => flag::CF | flag::PF | flag::ZF,
-        })
+        }
     }
 
     /// FXAM.

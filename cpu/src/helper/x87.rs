@@ -169,9 +169,8 @@ pub fn compare_mem<const KIND: u8, const POPS: u8>(x: &mut Exec<'_>, i: &Insn) -
 /// FCOMI and its kin. SF, OF and AF are cleared too (AMD APM volume 5; the SDM leaves them out).
 pub fn compare_flags<const QUIET: bool, const POP: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
     ready(x)?;
-    if let Some(f) = x.cpu.fpu.compare_flags(i.src, QUIET, POP) {
-        x.cpu.rflags = x.cpu.rflags & !flag::STATUS | f;
-    }
+    let f = x.cpu.fpu.compare_flags(i.src, QUIET, POP);
+    x.cpu.rflags = x.cpu.rflags & !flag::STATUS | f;
     note(x, i);
     Ok(())
 }

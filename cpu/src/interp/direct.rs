@@ -6,7 +6,7 @@ use crate::{
     insn::{Insn, seg_from},
     mmu::Access,
     ops::*,
-    state::{Seg, cr0, flag},
+    state::{Seg, flag},
 };
 
 impl Direct<'_> {
@@ -520,11 +520,12 @@ impl Ops for Direct<'_> {
         f.se = 0xffff;
     }
     #[inline(always)]
+    fn mmx_ready(&mut self, i: &Insn) -> Done {
+        if self.x.cpu.fpu.pending() { self.call(i, Call::Inline, crate::helper::x87::wait) } else { Ok(()) }
+    }
+    #[inline(always)]
     fn mmx_enter(&mut self, _: &Insn) -> Done {
         let fpu = &mut self.x.cpu.fpu;
-        if fpu.sw & 0x80 != 0 && self.x.cpu.cr0 & cr0::NE != 0 {
-            return Err(self.raise(Fault::mf()));
-        }
         fpu.sw &= !0x3800;
         fpu.tag = 0xff;
         Ok(())

@@ -819,16 +819,16 @@ fn table<S: Select>(s: S, code: Code, mem: bool) -> Result<S::Out, S> {
         }
         Code::Cvtpi2ps_xmm_mmm64 => {
             if mem {
-                s.take::<MmxToFloat<true, false, Float<f::Cvtpi2ps>>>()
+                s.take::<Vector<8, false, Float<f::Cvtpi2ps>>>()
             } else {
-                s.take::<MmxToFloat<false, true, Float<f::Cvtpi2ps>>>()
+                s.take::<MmxToFloat<Float<f::Cvtpi2ps>>>()
             }
         }
         Code::Cvtpi2pd_xmm_mmm64 => {
             if mem {
-                s.take::<MmxToFloat<true, false, Float<f::Cvtdq2pd>>>()
+                s.take::<Vector<8, true, Float<f::Cvtdq2pd>>>()
             } else {
-                s.take::<MmxToFloat<false, true, Float<f::Cvtdq2pd>>>()
+                s.take::<MmxToFloat<Float<f::Cvtdq2pd>>>()
             }
         }
         Code::Cvtps2pi_mm_xmmm64 => {

@@ -274,6 +274,7 @@ meaning! {
 
     /// MMX destination.
     pub MmxVector<const W: u8, const UNARY: bool; M: VecOp>(o, i) {
+        o.mmx_ready(i)?;
         let b = mmx_source::<O, W>(o, i)?;
         o.mmx_enter(i)?;
         let zero = o.imm(0);
@@ -286,6 +287,7 @@ meaning! {
     }
     /// MMX shift by the immediate.
     pub MmxShiftImm<; M: VecOp>(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let zero = o.imm(0);
         let a = o.mmx(i.dst);
@@ -298,6 +300,7 @@ meaning! {
     }
     /// MOVD, MOVQ from memory.
     pub MmxLoad<const W: u8>(o, i) {
+        o.mmx_ready(i)?;
         let ea = o.ea(i);
         let v = o.load(i, i.seg, ea, W)?;
         o.mmx_enter(i)?;
@@ -306,6 +309,7 @@ meaning! {
     }
     /// MOVD, MOVQ, MOVNTQ to memory.
     pub MmxStore<const W: u8>(o, i) {
+        o.mmx_ready(i)?;
         let ea = o.ea(i);
         o.check_store(i, i.seg, ea, W)?;
         o.mmx_enter(i)?;
@@ -315,6 +319,7 @@ meaning! {
     }
     /// MOVQ between MMX registers.
     pub MmxCopy(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let v = o.mmx(i.src);
         o.set_mmx(i.dst, v);
@@ -322,6 +327,7 @@ meaning! {
     }
     /// MOVD, MOVQ from a general register.
     pub MmxFromInt<const W: u8>(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let v = o.get(i.src, W);
         o.set_mmx(i.dst, v);
@@ -329,6 +335,7 @@ meaning! {
     }
     /// MOVD, MOVQ to a general register.
     pub MmxToInt<const W: u8>(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let v = o.mmx(i.src);
         let v = o.zext(W, v);
@@ -337,6 +344,7 @@ meaning! {
     }
     /// MOVQ2DQ.
     pub MmxToVector(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let v = o.mmx(i.src);
         let zero = o.imm(0);
@@ -346,6 +354,7 @@ meaning! {
     }
     /// MOVDQ2Q.
     pub VectorToMmx(o, i) {
+        o.mmx_ready(i)?;
         o.mmx_enter(i)?;
         let v = o.xmm(i.src);
         let v = o.x_low(8, v);
@@ -354,6 +363,7 @@ meaning! {
     }
     /// PMOVMSKB of an MMX register.
     pub MmxMaskToInt<; M: VecOp>(o, i) {
+        o.mmx_ready(i)?;
         let b = mmx_source::<O, 0>(o, i)?;
         o.mmx_enter(i)?;
         let a = nothing(o);
@@ -364,6 +374,7 @@ meaning! {
     }
     /// PINSRW of an MMX register.
     pub MmxInsert<const MEM: bool>(o, i) {
+        o.mmx_ready(i)?;
         let v = if MEM {
             let ea = o.ea(i);
             o.load(i, i.seg, ea, 2)?
@@ -382,6 +393,7 @@ meaning! {
     }
     /// PEXTRW of an MMX register.
     pub MmxExtract(o, i) {
+        o.mmx_ready(i)?;
         let b = mmx_source::<O, 0>(o, i)?;
         o.mmx_enter(i)?;
         let a = nothing(o);
@@ -390,23 +402,23 @@ meaning! {
         o.set(i.dst, 4, v);
         Ok(())
     }
-    /// CVTPI2PS, CVTPI2PD; `ENTER`: a transition to MMX.
-    pub MmxToFloat<const MEM: bool, const ENTER: bool; M: VecOp>(o, i) {
-        let b = if MEM { mmx_source::<O, 8>(o, i)? } else { mmx_source::<O, 0>(o, i)? };
+    /// CVTPI2PS, CVTPI2PD of an MMX register. (Of memory they have nothing to do with MMX.)
+    pub MmxToFloat<; M: VecOp>(o, i) {
+        o.mmx_ready(i)?;
+        let b = mmx_source::<O, 0>(o, i)?;
+        o.mmx_enter(i)?;
         let a = o.xmm(i.dst);
         let r = o.vec::<M>(i, a, b)?;
-        if ENTER {
-            o.mmx_enter(i)?;
-        }
         o.set_xmm(i.dst, r);
         Ok(())
     }
     /// CVTPS2PI, CVTPD2PI and their truncating forms.
     pub FloatToMmx<const W: u8; M: VecOp>(o, i) {
+        o.mmx_ready(i)?;
         let b = source::<O, W>(o, i)?;
+        o.mmx_enter(i)?;
         let a = nothing(o);
         let r = o.vec::<M>(i, a, b)?;
-        o.mmx_enter(i)?;
         let v = o.x_low(8, r);
         o.set_mmx(i.dst, v);
         Ok(())
