@@ -139,6 +139,9 @@ impl Machine {
             return None;
         }
         let again = io.tick(self);
+        if io.quit() {
+            self.ended_by = Some(Outcome::Quit);
+        }
         self.next_tick = Some(now + again.unwrap_or(Duration::MAX).min(Duration::from_millis(5)));
         again
     }
