@@ -6,6 +6,7 @@
 //! Either way the image knows which sectors have been written: their hash is part of the state hash, and their contents
 //! are the disk's part of a snapshot.
 
+mod format;
 mod overlay;
 mod raw;
 mod saved;
@@ -13,6 +14,7 @@ mod saved;
 mod tests;
 mod written;
 
+pub use format::Format;
 pub use saved::SavedMedium;
 
 use crate::ConfigError;
@@ -44,6 +46,8 @@ pub struct Access {
     pub read_only: bool,
     /// Writes go to memory and end with the process.
     pub discard_writes: bool,
+    /// The file's format; `None`: told by content.
+    pub format: Option<Format>,
 }
 
 /// A medium.
@@ -63,14 +67,14 @@ impl std::fmt::Debug for Image {
 }
 
 impl Image {
-    /// Opens a raw image file.
+    /// Opens an image file.
     pub fn open(path: &Path, shape: Shape, access: Access) -> Result<Image, ConfigError> {
         let say = |why: String| ConfigError(format!("{}: {why}", path.display()));
         let writable = shape != Shape::Cd && !access.read_only && !access.discard_writes;
-        let file = match raw::RawFile::open(path, writable) {
+        let file = match format::open(path, access.format, writable) {
             // A diskette that can't be written is a write-protected one.
             Err(e) if shape == Shape::Floppy && writable && is_protection(&e) => {
-                raw::RawFile::open(path, false)
+                format::open(path, access.format, false)
             }
             Err(e) if writable && is_protection(&e) => {
                 return Err(say(format!("{e}: to use it as it is, give --discard-writes")));
@@ -83,7 +87,7 @@ impl Image {
             _ => say(e.to_string()),
         })?;
         let protected = file.read_only();
-        let mut image = Image::over(Box::new(file), shape).map_err(say)?;
+        let mut image = Image::over(file, shape).map_err(say)?;
         image.overlay = (access.discard_writes && shape != Shape::Cd).then(Overlay::default);
         image.read_only = access.read_only || shape == Shape::Cd || protected && image.overlay.is_none();
         Ok(image)

@@ -4,20 +4,20 @@ use super::*;
 use std::path::PathBuf;
 
 /// A file that goes when the test ends.
-struct Temp(PathBuf);
+pub(super) struct Temp(pub PathBuf);
 
 impl Temp {
-    fn new(name: &str, bytes: &[u8]) -> Temp {
+    pub fn new(name: &str, bytes: &[u8]) -> Temp {
         let path = std::env::temp_dir().join(format!("lucid86-media-{name}-{}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
         Temp(path)
     }
 
-    fn open(&self, shape: Shape, access: Access) -> Result<Image, ConfigError> {
+    pub fn open(&self, shape: Shape, access: Access) -> Result<Image, ConfigError> {
         Image::open(&self.0, shape, access)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         std::fs::read(&self.0).unwrap()
     }
 }
@@ -28,9 +28,9 @@ impl Drop for Temp {
     }
 }
 
-const WRITE: Access = Access { read_only: false, discard_writes: false };
-const DISCARD: Access = Access { read_only: false, discard_writes: true };
-const READ: Access = Access { read_only: true, discard_writes: false };
+pub(super) const WRITE: Access = Access { read_only: false, discard_writes: false, format: None };
+pub(super) const DISCARD: Access = Access { read_only: false, discard_writes: true, format: None };
+const READ: Access = Access { read_only: true, discard_writes: false, format: None };
 
 fn read(i: &mut Image, offset: u64, n: usize) -> Vec<u8> {
     let mut b = vec![0xee; n];
