@@ -190,8 +190,8 @@ mod tests {
             put(&mut f, 2 * CLUSTER + 2 * i, &1u16.to_be_bytes());
         }
         const COPIED: u64 = 1 << 63;
-        put(&mut f, 3 * CLUSTER, &(4 * CLUSTER as u64 | COPIED).to_be_bytes());
-        put(&mut f, 4 * CLUSTER + 8, &(5 * CLUSTER as u64 | COPIED).to_be_bytes());
+        put(&mut f, 3 * CLUSTER, &((4 * CLUSTER as u64) | COPIED).to_be_bytes());
+        put(&mut f, 4 * CLUSTER + 8, &((5 * CLUSTER as u64) | COPIED).to_be_bytes());
         f[5 * CLUSTER..].fill(0x5a);
         f
     }

@@ -48,7 +48,7 @@ impl Image {
         }
         let sane = saved.runs.iter().all(|(offset, bytes)| {
             offset % SECTOR == 0
-                && bytes.len() as u64 % SECTOR == 0
+                && (bytes.len() as u64).is_multiple_of(SECTOR)
                 && self.check(*offset, bytes.len()).is_ok()
         });
         if !sane {
