@@ -71,7 +71,9 @@ pub fn open(path: &Path, format: Option<Format>, writable: bool) -> io::Result<B
         Format::Qcow2 => open_as(Qcow2::<File>::builder(storage(path, writable)?), writable, follow),
         Format::Vmdk => open_as(Vmdk::<File>::builder(storage(path, writable)?), writable, follow),
     }?;
-    Ok(Box::new(Formatted { access, writable, _lock: file }))
+    // Where a lock also keeps the process's own other handles out, there is none.
+    let lock = (!cfg!(windows)).then_some(file);
+    Ok(Box::new(Formatted { access, writable, _lock: lock }))
 }
 
 /// Whether the refcount table has a block for each part of the file, as that of a sound image has: every used cluster
@@ -132,7 +134,7 @@ where
 struct Formatted {
     access: FormatAccess<File>,
     writable: bool,
-    _lock: RawFile,
+    _lock: Option<RawFile>,
 }
 
 impl Medium for Formatted {

@@ -2,7 +2,7 @@
 
 use lucid86_devices::Medium;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 /// An open image file. While it is open for writing nobody else who asks may open it.
@@ -39,6 +39,28 @@ fn lock(file: &File, writable: bool) -> io::Result<()> {
     }
 }
 
+#[cfg(unix)]
+fn read_at(file: &mut File, offset: u64, to: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, to, offset)
+}
+
+#[cfg(unix)]
+fn write_at(file: &mut File, offset: u64, from: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, from, offset)
+}
+
+#[cfg(not(unix))]
+fn read_at(file: &mut File, offset: u64, to: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    io::Read::read_exact(file, to)
+}
+
+#[cfg(not(unix))]
+fn write_at(file: &mut File, offset: u64, from: &[u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    io::Write::write_all(file, from)
+}
+
 impl Medium for RawFile {
     fn len(&self) -> u64 {
         self.len
@@ -49,13 +71,11 @@ impl Medium for RawFile {
     }
 
     fn read(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.read_exact(to)
+        read_at(&mut self.file, offset, to)
     }
 
     fn write(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(offset))?;
-        self.file.write_all(from)?;
+        write_at(&mut self.file, offset, from)?;
         self.len = self.len.max(offset + from.len() as u64);
         Ok(())
     }
