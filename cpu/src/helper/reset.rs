@@ -144,6 +144,21 @@ impl Cpu {
         self.smm = false;
     }
 
+    /// Memory types as firmware leaves them: write-back, but uncached from `hole` (a power of two's complement, below
+    /// 4 GiB) to 4 GiB and in the VGA window, write-protected above it. For kernels that start without firmware.
+    pub fn set_up_mtrrs(&mut self, hole: u32) {
+        if !self.model.has(Feature::Mtrr) {
+            return;
+        }
+        const WB: u64 = 0x0606_0606_0606_0606;
+        const WP: u64 = 0x0505_0505_0505_0505;
+        self.msr.mtrr_def_type = 0xc06;
+        self.msr.mtrr_fixed = [WB, WB, 0, WP, WP, WP, WP, WP, WP, WP, WP];
+        let width = (1u64 << self.model.phys_bits()) - 1;
+        self.msr.mtrr_phys[0] = u64::from(hole);
+        self.msr.mtrr_phys[1] = width & !0xffff_ffff | u64::from(hole) | 1 << 11;
+    }
+
     /// A start-up IPI: a processor that waits for one begins in real mode at `page` << 12.
     pub fn start_up(&mut self, page: u8) {
         if self.activity == Activity::WaitForSipi {

@@ -181,6 +181,9 @@ impl Machine {
     fn start_kernel(&mut self, kernel: &Path) -> Result<(), ConfigError> {
         let now = self.now();
         self.board.after_post(&mut self.mem, now);
+        for cpu in &mut self.cpus {
+            cpu.set_up_mtrrs(crate::board::layout::PCI_HOLE as u32);
+        }
         if self.tables.at != 0 {
             self.mem.write_physical(self.tables.at.into(), &self.tables.body);
         }
