@@ -19,7 +19,8 @@ use crate::{Options, disk, frame, pci, services};
 
 /// Lays out the whole F000h segment. Code starts behind the window for tables.
 pub(crate) fn system(a: &mut Asm, options: &Options) {
-    asm! { a; org contract::ANCHORS_SIZE as i32; }
+    // The window at its start belongs to the machine's tables.
+    asm! { a; at "tables"; org contract::ANCHORS_SIZE as i32; }
     start::code(a, options);
     shadow::code(a);
     chips::code(a);
