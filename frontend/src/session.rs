@@ -188,7 +188,7 @@ fn finish(config: &Config, machine: &mut Machine, outcome: &Outcome, ending: &En
     }
     if let Some(path) = &config.save {
         let bytes = machine.save();
-        write(path, Ok(bytes));
+        write(path, bytes.map_err(|e| e.to_string()));
     }
     if config.print_state_hash {
         let hash = machine.state_hash();

@@ -68,6 +68,12 @@ impl Machine {
         h.update(&bytes_of(&self.board.chips));
         self.hashes.update(&mut self.mem);
         self.hashes.feed(&mut h);
+        for (slot, image) in self.board.outside.media.iter_mut().enumerate() {
+            if let Some(image) = image {
+                h.update(&(slot as u32).to_le_bytes());
+                h.update(&image.written_hash().to_le_bytes());
+            }
+        }
         h.digest()
     }
 
@@ -84,6 +90,11 @@ impl Machine {
         let mut h = Xxh3::new();
         self.hashes.feed(&mut h);
         out.push(("memory".into(), h.digest()));
+        for (slot, image) in self.board.outside.media.iter_mut().enumerate() {
+            if let Some(image) = image {
+                out.push((format!("medium {slot}"), image.written_hash()));
+            }
+        }
         out
     }
 }

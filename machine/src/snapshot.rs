@@ -10,6 +10,7 @@ use crate::board::Chips;
 use crate::config::{Config, ConfigError};
 use crate::hash::bytes_of;
 use crate::machine::{Progress, SavedFeed};
+use crate::media::SavedMedium;
 use crate::script::Position;
 use lucid86_cpu::Cpu;
 use lucid86_cpu::memory::PAGE;
@@ -95,7 +96,9 @@ fn identity(config: &Config) -> Vec<u8> {
 
 impl Machine {
     /// The whole state as bytes of a snapshot file.
-    pub fn save(&mut self) -> Vec<u8> {
+    ///
+    /// Fails when a medium can't be read.
+    pub fn save(&mut self) -> Result<Vec<u8>, ConfigError> {
         let now = self.now();
         self.board.advance(&mut self.mem, now);
         let mut w = Writer { out: MAGIC.to_vec() };
@@ -109,7 +112,13 @@ impl Machine {
             w.section("script", &bytes_of(&script.position));
         }
         w.section("memory", &self.save_memory());
-        w.out
+        for (slot, image) in self.board.outside.media.iter_mut().enumerate() {
+            if let Some(image) = image {
+                let saved = image.save().map_err(|e| ConfigError(format!("a medium can't be saved: {e}")))?;
+                w.section(&format!("medium {slot}"), &bytes_of(&saved));
+            }
+        }
+        Ok(w.out)
     }
 
     fn save_memory(&self) -> Vec<u8> {
@@ -155,6 +164,24 @@ impl Machine {
         }
         let chunks = unpack(s.get("memory")?, self.mem.ram.len())?;
 
+        let mut media = Vec::new();
+        for (slot, image) in self.board.outside.media.iter().enumerate() {
+            let name = format!("medium {slot}");
+            match (image.is_some(), s.get(&name).is_ok()) {
+                (true, true) => media.push((slot, s.value::<SavedMedium>(&name)?)),
+                (false, false) => {}
+                _ => {
+                    return Err(ConfigError(
+                        "was made by a machine with other drives: give the same ones".into(),
+                    ));
+                }
+            }
+        }
+        for (slot, saved) in media {
+            if let Some(image) = &mut self.board.outside.media[slot] {
+                image.load(&saved).map_err(ConfigError)?;
+            }
+        }
         self.load_memory(&chunks);
         self.cpus = cpus;
         self.board.chips = chips;

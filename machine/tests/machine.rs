@@ -12,7 +12,7 @@ fn a_saved_machine_comes_back_the_same() {
     let mut a = Machine::new(config()).unwrap();
     a.write_memory(0x5000, b"something");
     let _ = a.run_until(&mut NoIo, Until { count: Some(100_000), time_ns: None });
-    let saved = a.save();
+    let saved = a.save().unwrap();
     let hash = a.state_hash();
     let mut b = Machine::new(config()).unwrap();
     b.write_memory(0x9000, b"what must go");
@@ -24,7 +24,7 @@ fn a_saved_machine_comes_back_the_same() {
 #[test]
 fn damaged_snapshots_are_errors_and_change_nothing() {
     let mut a = Machine::new(config()).unwrap();
-    let saved = a.save();
+    let saved = a.save().unwrap();
     let hash = a.state_hash();
     let step = (saved.len() / 200).max(1);
     for n in (0..saved.len()).step_by(step) {

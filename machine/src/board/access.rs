@@ -6,6 +6,8 @@ use super::{Board, Request, Signal};
 use lucid86_cpu::Memory;
 use lucid86_cpu::board::Moment;
 use lucid86_cpu::memory::Place;
+use lucid86_devices::dma::DmaControllers;
+use lucid86_devices::floppy::Direction;
 use lucid86_devices::i8042::I8042;
 use lucid86_devices::lapic::Pending;
 use lucid86_devices::pci::{Effect, PciFunction, Reset};
@@ -26,6 +28,9 @@ fn width_of(bytes: u8) -> Width {
 fn floating(width: u8) -> u32 {
     if width >= 4 { !0 } else { (1 << (8 * width)) - 1 }
 }
+
+/// The floppy controller's DMA channel.
+const FLOPPY_DMA: usize = 2;
 
 /// The text that ends the machine when written to the shutdown port of the Bochs BIOS.
 const SHUTDOWN: &[u8] = b"Shutdown";
@@ -52,7 +57,6 @@ impl Board {
             Wire::Speaker => return c.speaker.read(now, &c.pit).into(),
             Wire::PciAddress => return self.read_pci_address(offset, w),
             Wire::PciData => return self.read_pci_data(offset, w),
-            Wire::DebugConsole => return 0xe9,
             _ => {}
         }
         let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
@@ -76,6 +80,18 @@ impl Board {
             Wire::Port92 => c.port92.read(ctx, offset, w),
             Wire::PowerManagement => c.pm.read(ctx, offset, w),
             Wire::Apm => c.pm.read(ctx, Pm::APM + offset, w),
+            Wire::SmBus => c.smbus.read(ctx, offset, w),
+            Wire::Dma1 => c.dma.read(ctx, DmaControllers::FIRST + offset, w),
+            Wire::Dma2 => c.dma.read(ctx, DmaControllers::SECOND + offset, w),
+            Wire::DmaPages => c.dma.read(ctx, DmaControllers::PAGES + offset, w),
+            Wire::DmaHighPages => c.dma.read(ctx, DmaControllers::HIGH_PAGES + offset, w),
+            Wire::Fdc => c.floppy.read(ctx, offset, w),
+            Wire::FdcDir => c.floppy.read(ctx, 7, w),
+            Wire::Lpt1 => c.parallel.read(ctx, offset, w),
+            Wire::FpuBusy => c.fpu_error.read(ctx, offset, w),
+            Wire::FwCfg => c.fw_cfg.read(ctx, offset, w),
+            Wire::DebugConsole => c.debug_console.read(ctx, offset, w),
+            Wire::DebugExit => c.debug_exit.read(ctx, offset, w),
             _ => return floating(width),
         };
         self.after(wire, now);
@@ -98,7 +114,6 @@ impl Board {
             }
             Wire::PciAddress => return self.write_pci_address(offset, w, value),
             Wire::PciData => return self.write_pci_data(mem, now, offset, w, value),
-            Wire::DebugExit => return self.ask(Request::DebugExit(value)),
             Wire::ShutdownPort => return self.write_shutdown(value as u8),
             _ => {}
         }
@@ -125,7 +140,18 @@ impl Board {
             Wire::Port92 => c.port92.write(ctx, offset, w, value),
             Wire::PowerManagement => c.pm.write(ctx, offset, w, value),
             Wire::Apm => c.pm.write(ctx, Pm::APM + offset, w, value),
-            Wire::DebugConsole => ctx.host.debug_out(value as u8),
+            Wire::SmBus => c.smbus.write(ctx, offset, w, value),
+            Wire::Dma1 => c.dma.write(ctx, DmaControllers::FIRST + offset, w, value),
+            Wire::Dma2 => c.dma.write(ctx, DmaControllers::SECOND + offset, w, value),
+            Wire::DmaPages => c.dma.write(ctx, DmaControllers::PAGES + offset, w, value),
+            Wire::DmaHighPages => c.dma.write(ctx, DmaControllers::HIGH_PAGES + offset, w, value),
+            Wire::Fdc => c.floppy.write(ctx, offset, w, value),
+            Wire::FdcDir => c.floppy.write(ctx, 7, w, value),
+            Wire::Lpt1 => c.parallel.write(ctx, offset, w, value),
+            Wire::FpuBusy => c.fpu_error.write(ctx, offset, w, value),
+            Wire::FwCfg => c.fw_cfg.write(ctx, offset, w, value),
+            Wire::DebugConsole => c.debug_console.write(ctx, offset, w, value),
+            Wire::DebugExit => c.debug_exit.write(ctx, offset, w, value),
             _ => return,
         }
         match wire {
@@ -138,6 +164,12 @@ impl Board {
                     self.ask(Request::Init("port 92h"));
                 }
             }
+            Wire::DebugExit => {
+                if let Some(code) = self.chips.debug_exit.take_code() {
+                    self.ask(Request::DebugExit(code));
+                }
+            }
+            Wire::Fdc | Wire::FdcDir | Wire::Dma1 => self.move_floppy(mem, now),
             Wire::PowerManagement | Wire::Apm => {
                 if self.chips.pm.take_sleep() == Some(Sleep::Off) {
                     self.ask(Request::PowerOff);
@@ -148,6 +180,33 @@ impl Board {
             _ => {}
         }
         self.after(wire, now);
+    }
+
+    /// DMA channel 2: moves what the floppy controller offers or wants, as far as the channel lets it.
+    pub(super) fn move_floppy(&mut self, mem: &mut Memory, now: Time) {
+        let c = &mut self.chips;
+        while let Some(direction) = c.floppy.dreq().filter(|_| c.dma.ready(FLOPPY_DMA)) {
+            let mut bus = Bus(mem);
+            let moved = match direction {
+                Direction::ToMemory => {
+                    let moved = c.dma.to_memory(&mut bus, FLOPPY_DMA, c.floppy.offered());
+                    let ctx = &mut Ctx { now, dma: &mut bus, host: &mut self.outside };
+                    c.floppy.taken(ctx, moved.bytes, moved.terminal_count);
+                    moved
+                }
+                Direction::FromMemory => {
+                    let mut bytes = vec![0; c.floppy.ready()];
+                    let moved = c.dma.from_memory(&mut bus, FLOPPY_DMA, &mut bytes);
+                    let ctx = &mut Ctx { now, dma: &mut bus, host: &mut self.outside };
+                    c.floppy.give(ctx, &bytes[..moved.bytes], moved.terminal_count);
+                    moved
+                }
+            };
+            if moved.bytes == 0 {
+                break;
+            }
+        }
+        c.dma.set_request(FLOPPY_DMA, c.floppy.dreq().is_some());
     }
 
     /// After an access: lines, deadlines, and whether someone waits for just this.
@@ -303,6 +362,12 @@ impl lucid86_cpu::Board for Board {
                 let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
                 self.chips.ioapic.load(ctx, addr & 0xfff, w)
             }
+            region::HPET => {
+                let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
+                let value = self.chips.hpet.load(ctx, addr & 0xfff, w);
+                self.after(Wire::Hpet, now);
+                value
+            }
             region::LAPIC => {
                 let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
                 match self.chips.lapics.get_mut(at.cpu).filter(|l| l.page() == Some(addr & !0xfff)) {
@@ -333,6 +398,11 @@ impl lucid86_cpu::Board for Board {
                 let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
                 self.chips.ioapic.store(ctx, addr & 0xfff, w, value);
                 self.carry();
+            }
+            region::HPET => {
+                let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
+                self.chips.hpet.store(ctx, addr & 0xfff, w, value);
+                self.after(Wire::Hpet, now);
             }
             region::LAPIC => {
                 let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };

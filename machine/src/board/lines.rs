@@ -3,6 +3,7 @@
 use super::wires::{Wire, ioapic_input, irq};
 use super::{Board, Signal};
 use lucid86_devices::apic_bus::deliver;
+use lucid86_devices::hpet::{self, Route};
 use lucid86_devices::{Time, Timed};
 
 impl Board {
@@ -18,10 +19,43 @@ impl Board {
     }
 
     fn timer_edges(&mut self, now: Time) {
-        if self.chips.pit.take_edges(now) != 0 {
-            self.chips.pics.pulse(irq::TIMER);
-            self.chips.ioapic.pulse(ioapic_input(irq::TIMER));
+        if self.chips.pit.take_edges(now) != 0 && !self.chips.hpet.legacy() {
+            self.pulse(irq::TIMER);
         }
+    }
+
+    fn pulse(&mut self, irq: u8) {
+        self.chips.pics.pulse(irq);
+        self.chips.ioapic.pulse(ioapic_input(irq));
+    }
+
+    /// The HPET's comparators: in place of timer and clock, or on pins of the IOAPIC.
+    fn hpet_lines(&mut self) {
+        for n in 0..hpet::TIMERS {
+            let route = self.chips.hpet.route(n);
+            let level = self.chips.hpet.level(n);
+            let edge = self.chips.hpet.take_edge(n);
+            match route {
+                Route::LegacyTimer if edge => self.pulse(irq::TIMER),
+                Route::LegacyClock if edge => self.pulse(irq::RTC),
+                Route::LegacyTimer | Route::LegacyClock => {}
+                Route::Pin(pin) => {
+                    let bit = 1 << n;
+                    if edge {
+                        self.chips.ioapic.pulse(pin);
+                    } else if (self.chips.hpet_levels & bit != 0) != level {
+                        self.chips.hpet_levels ^= bit;
+                        self.chips.ioapic.set_line(pin, level);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The processor's FERR# line, as of now.
+    pub fn set_ferr(&mut self, asserted: bool) {
+        self.chips.fpu_error.set_ferr(asserted);
+        self.drive(irq::FPU, self.chips.fpu_error.irq());
     }
 
     fn com_level(&self, first: usize) -> bool {
@@ -32,7 +66,19 @@ impl Board {
     pub(super) fn update_line_of(&mut self, wire: Wire, now: Time) {
         match wire {
             Wire::Pit | Wire::Speaker => self.timer_edges(now),
-            Wire::Rtc => self.drive(irq::RTC, self.chips.rtc.irq()),
+            Wire::Rtc => {
+                if !self.chips.hpet.legacy() {
+                    self.drive(irq::RTC, self.chips.rtc.irq());
+                }
+            }
+            Wire::Hpet => self.hpet_lines(),
+            Wire::Fdc | Wire::FdcDir | Wire::Dma1 => self.drive(irq::FLOPPY, self.chips.floppy.irq()),
+            Wire::Lpt1 => {
+                if self.chips.parallel.take_pulse() {
+                    self.pulse(irq::LPT1);
+                }
+            }
+            Wire::FpuBusy => self.drive(irq::FPU, self.chips.fpu_error.irq()),
             Wire::Com1 | Wire::Com3 => self.drive(irq::COM1, self.com_level(0)),
             Wire::Com2 | Wire::Com4 => self.drive(irq::COM2, self.com_level(1)),
             Wire::KeyboardData | Wire::KeyboardCommand => {
@@ -90,9 +136,19 @@ impl Board {
 
     /// All lines.
     pub fn update_lines(&mut self, now: Time) {
-        for wire in
-            [Wire::Pit, Wire::Rtc, Wire::Com1, Wire::Com2, Wire::KeyboardData, Wire::BusMaster, Wire::Apm]
-        {
+        for wire in [
+            Wire::Hpet,
+            Wire::Fdc,
+            Wire::Lpt1,
+            Wire::FpuBusy,
+            Wire::Pit,
+            Wire::Rtc,
+            Wire::Com1,
+            Wire::Com2,
+            Wire::KeyboardData,
+            Wire::BusMaster,
+            Wire::Apm,
+        ] {
             self.update_line_of(wire, now);
         }
     }
@@ -112,6 +168,8 @@ impl Board {
                 c.ide.deadline()
             }
             Wire::PowerManagement | Wire::Apm => c.pm.deadline(),
+            Wire::Fdc | Wire::FdcDir | Wire::Dma1 => c.floppy.deadline(),
+            Wire::Hpet => c.hpet.deadline(),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! where a signal of one chip is an input of another. A 440FX/PIIX3 machine.
 
 mod access;
+mod fw_cfg;
 mod input;
 pub mod layout;
 mod lines;
@@ -15,16 +16,24 @@ pub use map::Frames;
 
 use crate::config::LogSpec;
 use lucid86_cpu::Memory;
+use lucid86_devices::debug::{DebugConsole, DebugExit};
+use lucid86_devices::dma::DmaControllers;
+use lucid86_devices::floppy::Floppy;
+use lucid86_devices::fpu_error::FpuError;
+use lucid86_devices::fw_cfg::FwCfg;
+use lucid86_devices::hpet::Hpet;
 use lucid86_devices::i8042::I8042;
 use lucid86_devices::ide::Ide;
 use lucid86_devices::ioapic::IoApic;
 use lucid86_devices::lapic::Lapic;
+use lucid86_devices::parallel::Parallel;
 use lucid86_devices::pci::{ConfigMechanism, HostBridge, IsaBridge, PowerFunction, VgaFunction};
 use lucid86_devices::pic::Pics;
 use lucid86_devices::pit::Pit;
 use lucid86_devices::pm::Pm;
 use lucid86_devices::port92::Port92;
 use lucid86_devices::rtc::Rtc;
+use lucid86_devices::smbus::SmBus;
 use lucid86_devices::speaker::Speaker;
 use lucid86_devices::uart::Uart;
 use lucid86_devices::vga::{DirectWindow, Vga};
@@ -53,11 +62,22 @@ pub struct Chips {
     pub vga: Vga,
     pub port92: Port92,
     pub pm: Pm,
+    pub smbus: SmBus,
+    pub dma: DmaControllers,
+    pub floppy: Floppy,
+    pub parallel: Parallel,
+    pub hpet: Hpet,
+    pub fpu_error: FpuError,
+    pub fw_cfg: FwCfg,
+    pub debug_console: DebugConsole,
+    pub debug_exit: DebugExit,
     pub ioapic: IoApic,
     /// One for each processor, if its model has one.
     pub lapics: Vec<Lapic>,
     /// Levels of the ISA interrupt requests as the controllers last saw them.
     pub lines: u16,
+    /// Levels of the HPET's comparators that are wired to pins of the IOAPIC, by comparator.
+    pub hpet_levels: u8,
 }
 
 /// What the guest asked of the machine as a whole.
@@ -103,6 +123,8 @@ pub struct Board {
     pub log: LogSpec,
     /// Whether the debug-exit port is there.
     pub debug_exit: bool,
+    /// Whether `fw_cfg` is there: for a firmware that is not ours.
+    pub fw_cfg: bool,
     /// Input or a script waits for something that the guest does: end the slice when it is done.
     pub watch: Watch,
     /// Difference of each processor's time-stamp counter to virtual time, as of the start of the slice.
@@ -154,9 +176,19 @@ impl Chips {
             vga,
             port92,
             pm,
+            smbus,
+            dma,
+            floppy,
+            parallel,
+            hpet,
+            fpu_error,
+            fw_cfg,
+            debug_console,
+            debug_exit,
             ioapic,
             lapics,
-            lines
+            lines,
+            hpet_levels
         )
     }
 }
@@ -176,7 +208,15 @@ impl Board {
     /// The earliest moment at which a chip changes something by itself.
     pub fn deadline(&self) -> Option<Time> {
         let c = &self.chips;
-        let one = [c.pit.deadline(), c.rtc.deadline(), c.i8042.deadline(), c.ide.deadline(), c.pm.deadline()];
+        let one = [
+            c.pit.deadline(),
+            c.rtc.deadline(),
+            c.i8042.deadline(),
+            c.ide.deadline(),
+            c.pm.deadline(),
+            c.floppy.deadline(),
+            c.hpet.deadline(),
+        ];
         let several = c.uarts.iter().map(Timed::deadline).chain(c.lapics.iter().map(Timed::deadline));
         one.into_iter().chain(several).flatten().min()
     }
@@ -190,12 +230,15 @@ impl Board {
         c.i8042.advance(ctx);
         c.ide.advance(ctx);
         c.pm.advance(ctx);
+        c.floppy.advance(ctx);
+        c.hpet.advance(ctx);
         for u in &mut c.uarts {
             u.advance(ctx);
         }
         for l in &mut c.lapics {
             l.advance(ctx);
         }
+        self.move_floppy(mem, now);
         self.update_lines(now);
     }
 

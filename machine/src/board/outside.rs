@@ -6,6 +6,7 @@ use lucid86_cpu::memory::PAGE;
 use lucid86_devices::{Dma, Host, Medium, VideoMemory};
 
 use crate::config::SERIAL_PORTS;
+use crate::media::Image;
 
 /// Number of media slots: four IDE drives, two floppies.
 pub const SLOTS: usize = 6;
@@ -22,7 +23,7 @@ pub struct Outside {
     /// What left the debug console.
     pub debug: Vec<u8>,
     /// What is in the drives.
-    pub media: [Option<Box<dyn Medium + Send>>; SLOTS],
+    pub media: [Option<Image>; SLOTS],
     /// Whether anything was put out since this was last cleared.
     pub wrote: bool,
 }
@@ -57,7 +58,7 @@ impl Host for Outside {
 
     fn medium(&mut self, slot: usize) -> Option<&mut dyn Medium> {
         match self.media.get_mut(slot) {
-            Some(Some(m)) => Some(&mut **m),
+            Some(Some(m)) => Some(m),
             _ => None,
         }
     }

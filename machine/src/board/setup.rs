@@ -2,23 +2,31 @@
 
 use super::layout::Layout;
 use super::map::Frames;
-use super::outside::Outside;
+use super::outside::{FLOPPY_SLOT, Outside};
 use super::wires::{PortMap, Wire};
 use super::{Board, Chips, Watch};
 use crate::config::Config;
 use lucid86_cpu::Memory;
 use lucid86_cpu::model::{CpuModel, Feature};
 use lucid86_devices::Time;
+use lucid86_devices::debug::{DebugConsole, DebugExit};
+use lucid86_devices::dma::DmaControllers;
+use lucid86_devices::floppy::Floppy;
+use lucid86_devices::fpu_error::FpuError;
+use lucid86_devices::fw_cfg::FwCfg;
+use lucid86_devices::hpet::Hpet;
 use lucid86_devices::i8042::I8042;
-use lucid86_devices::ide::Ide;
+use lucid86_devices::ide::{Ide, Unit};
 use lucid86_devices::ioapic::IoApic;
 use lucid86_devices::lapic::Lapic;
+use lucid86_devices::parallel::Parallel;
 use lucid86_devices::pci::{ConfigMechanism, HostBridge, IsaBridge, PowerFunction, VgaFunction};
 use lucid86_devices::pic::Pics;
 use lucid86_devices::pit::Pit;
 use lucid86_devices::pm::Pm;
 use lucid86_devices::port92::Port92;
 use lucid86_devices::rtc::Rtc;
+use lucid86_devices::smbus::SmBus;
 use lucid86_devices::speaker::Speaker;
 use lucid86_devices::uart::Uart;
 use lucid86_devices::vga::Vga;
@@ -33,6 +41,10 @@ const APIC_TICK_NS: u32 = 1;
 pub struct Parts {
     /// What holds what in the one allocation.
     pub frames: Frames,
+    /// The drives at hda to hdd; their media come in slots 0 to 3.
+    pub units: [Option<Unit>; 4],
+    /// Identity of the machine.
+    pub uuid: [u8; 16],
     /// Whether the video ROM shows at C0000h by itself.
     pub video_rom_low: bool,
 }
@@ -56,13 +68,23 @@ impl Board {
             speaker: Speaker::new(),
             uarts: std::array::from_fn(Uart::new),
             i8042: I8042::new(),
-            ide: Ide::new([None, None, None, None], 0),
+            ide: Ide::new(parts.units.clone(), 0),
             vga: Vga::new(),
             port92: Port92::new(),
             pm: Pm::new(),
+            smbus: SmBus::new(),
+            dma: DmaControllers::new(),
+            floppy: Floppy::new(1 + usize::from(config.has_floppy_b()), FLOPPY_SLOT),
+            parallel: Parallel::new(0),
+            hpet: Hpet::new(),
+            fpu_error: FpuError::new(),
+            fw_cfg: FwCfg::new(),
+            debug_console: DebugConsole,
+            debug_exit: DebugExit::default(),
             ioapic: IoApic::new(0, 0x11),
             lapics,
             lines: 0,
+            hpet_levels: 0,
         };
         let mut board = Board {
             chips,
@@ -74,6 +96,7 @@ impl Board {
             log_lines: Vec::new(),
             log: config.log.clone(),
             debug_exit,
+            fw_cfg: config.bios.is_some(),
             watch: Watch::default(),
             tsc_offsets: vec![0; config.cpus],
             video_epoch: 0,
@@ -86,6 +109,11 @@ impl Board {
             shutdown_text: 0,
         };
         board.fill_cmos(config);
+        if board.fw_cfg {
+            // How firmware recognises a machine that has `fw_cfg`: the host bridge's subsystem.
+            board.chips.host_bridge.set_subsystem(0x1af4, 0x1100);
+            super::fw_cfg::fill(&mut board.chips.fw_cfg, config, parts.frames.layout, parts.uuid);
+        }
         board.map_ports();
         board
     }
@@ -110,6 +138,13 @@ impl Board {
         c.vga.reset();
         c.port92.reset();
         c.pm.reset();
+        c.smbus.reset();
+        c.dma.reset();
+        c.floppy.reset();
+        c.parallel.reset();
+        c.hpet.reset();
+        c.fpu_error.reset();
+        c.fw_cfg.reset();
         c.ioapic.reset();
         for l in &mut c.lapics {
             l.reset();
@@ -133,15 +168,19 @@ impl Board {
     /// Builds the table of ports: the fixed ones, and those that PCI functions place.
     pub fn map_ports(&mut self) {
         let c = &self.chips;
-        let (ide, debug_exit) = (&c.ide.function, self.debug_exit);
+        let (ide, debug_exit, fw_cfg) = (&c.ide.function, self.debug_exit, self.fw_cfg);
         let mut ports = PortMap::new(|wire| match wire {
             Wire::Ide0 | Wire::Ide0Control => ide.decodes(0),
             Wire::Ide1 | Wire::Ide1Control => ide.decodes(1),
             Wire::DebugExit => debug_exit,
+            Wire::FwCfg => fw_cfg,
             _ => true,
         });
         if let Some(base) = c.power_function.pm_base() {
             ports.put(base, 64, Wire::PowerManagement);
+        }
+        if let Some(base) = c.power_function.smbus_base() {
+            ports.put(base, 16, Wire::SmBus);
         }
         if let Some(m) = ide.bus_master_ports() {
             ports.put(m.base as u16, 16, Wire::BusMaster);

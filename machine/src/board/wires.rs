@@ -36,12 +36,16 @@ pub enum Wire {
     Com1,
     Elcr,
     FwCfg,
+    DmaHighPages,
+    SmBus,
     PciAddress,
     PciData,
     Firmware,
     PowerManagement,
     BusMaster,
     ShutdownPort,
+    /// Not ports: the HPET's page.
+    Hpet,
 }
 
 /// Ports with a fixed place: first, how many, whose. Where two overlap the later one wins.
@@ -74,6 +78,7 @@ pub const PORTS: &[(u16, u16, Wire)] = &[
     (0x03f6, 1, Wire::Ide0Control),
     (0x03f7, 1, Wire::FdcDir),
     (0x03f8, 8, Wire::Com1),
+    (0x0480, 0x10, Wire::DmaHighPages),
     (0x04d0, 2, Wire::Elcr),
     (0x0510, 12, Wire::FwCfg),
     (0x0cf8, 4, Wire::PciAddress),

@@ -1,5 +1,6 @@
 //! [`Machine`]: a PC with everything in it, as one value.
 
+mod drives;
 mod feed;
 mod run;
 mod start;

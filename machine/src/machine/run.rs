@@ -79,6 +79,7 @@ impl Machine {
         if let Some(outcome) = self.carry_out() {
             return Some(outcome);
         }
+        self.board.set_ferr(self.cpus[0].ferr);
         self.carry_signals();
         for cpu in &mut self.cpus {
             cpu.intr = lucid86_cpu::Board::interrupt_line(&self.board, cpu.index);

@@ -1,7 +1,7 @@
 //! Putting the machine together, and (re)starting it.
 
 use super::feed::Feed;
-use super::{Machine, Progress};
+use super::{Machine, Progress, drives};
 use crate::board::layout::Layout;
 use crate::board::setup::{Parts, VRAM_PAGES};
 use crate::board::{Board, Frames};
@@ -41,7 +41,15 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
     put_frames(&mut mem, frames.rom(), &roms.system);
     put_frames(&mut mem, frames.video_rom(), &roms.video);
     let model = CpuModel::parse(&config.cpu).map_err(|e| ConfigError(format!("cpu: {e}")))?;
-    let board = Board::new(&config, &Parts { frames, video_rom_low: config.bios.is_none() }, &model);
+    let drives = drives::open(&config)?;
+    let parts = Parts {
+        frames,
+        units: drives.units,
+        uuid: uuid(config.seed_value()),
+        video_rom_low: config.bios.is_none(),
+    };
+    let mut board = Board::new(&config, &parts, &model);
+    board.outside.media = drives.media;
     let cpus = (0..config.cpus).map(|i| Cpu::new(i, model.clone())).collect();
     let script = Script::from_config(&config)?;
     let (sender, receiver) = crossbeam_channel::unbounded();
