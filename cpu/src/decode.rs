@@ -12,10 +12,12 @@ use crate::{
     },
     meaning,
     memory::PAGE,
-    model::CpuModel,
+    model::{CpuModel, Generation},
     ops::{Bail, End, Ops},
     state::Seg,
 };
+mod i8086;
+
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
 
 /// Longest instruction.
@@ -28,48 +30,91 @@ pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Op
     // Enough for a full block of the longest instructions.
     let end = (off + MAX_BLOCK * MAX_LEN).min(PAGE as usize);
     x.mem.ram.copy_out(at as usize, &mut page[off..end]);
-    let mut insns = [None; MAX_BLOCK];
-    let mut count = 0;
-    let mut last = End::No;
-    let mut decoder = decoder(&page[off..end], off as u64, key);
+    let mut insns = Vec::with_capacity(16);
+    let last = if x.cpu.model.generation == Generation::I8086 {
+        one_by_one(&mut page[..end], off, key, &x.cpu.model, &mut insns)
+    } else {
+        straight(&page[..end], off, key, &x.cpu.model, &mut insns)
+    };
+    if insns.is_empty() {
+        return None;
+    }
+    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last))
+}
+
+/// Decodes a straight run from `off` to the end of `page`.
+fn straight(page: &[u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut Vec<Insn>) -> End {
+    let mut decoder = decoder(&page[off..], off as u64, key, model);
     let mut ins = Instruction::default();
-    while count < MAX_BLOCK {
-        let (place, next) = (off + decoder.position(), decoder.position());
-        if place >= end {
+    while insns.len() < MAX_BLOCK {
+        let place = off + decoder.position();
+        if place >= page.len() {
             break;
         }
         decoder.decode_out(&mut ins);
         if ins.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes {
             break;
         }
-        let (i, e) = compact(&ins, &page[off + next..end], place as u16, key, &x.cpu.model);
-        insns[count] = Some(i);
-        count += 1;
+        let (i, e) = compact(&ins, &page[place..], place as u16, key, model);
+        insns.push(i);
         if e != End::No {
-            last = e;
-            break;
+            return e;
         }
     }
-    if count == 0 {
-        return None;
-    }
-    let insns: Vec<Insn> = insns[..count].iter().flatten().copied().collect();
-    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last))
+    End::No
 }
 
-/// Decodes the one instruction at the start of `bytes`, which lies at `off` in its page. `None`: it needs more bytes.
-pub fn one(x: &Exec<'_>, bytes: &[u8], off: u16, key: ModeKey) -> Option<(Insn, End)> {
-    let mut d = decoder(bytes, u64::from(off), key);
+/// As [`straight`] for an 8086, whose opcode aliases are put in order before decoding.
+fn one_by_one(page: &mut [u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut Vec<Insn>) -> End {
+    let mut place = off;
+    while place < page.len() && insns.len() < MAX_BLOCK {
+        let Some((i, e)) = old(&mut page[place..], place as u16, key, model) else { break };
+        insns.push(i);
+        place += usize::from(i.len);
+        if e != End::No {
+            return e;
+        }
+    }
+    End::No
+}
+
+fn old(bytes: &mut [u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(Insn, End)> {
+    let n = i8086::canonical(bytes);
+    if let Some(n) = n {
+        // POP CS: one byte and its prefixes.
+        let mut i = blank(off, key);
+        i.len = n;
+        i.size = 2;
+        let choice = meaning::pop_cs(Handlers);
+        i.handler = choice.handler;
+        return Some((i, choice.end));
+    }
+    fresh(bytes, off, key, model)
+}
+
+fn fresh(bytes: &[u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(Insn, End)> {
+    let mut d = decoder(bytes, u64::from(off), key, model);
     let ins = d.decode();
     if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes && bytes.len() < MAX_LEN {
         return None;
     }
-    Some(compact(&ins, bytes, off, key, &x.cpu.model))
+    Some(compact(&ins, bytes, off, key, model))
 }
 
-/// As [`one`], for tests and tools: any bytes, any mode.
+/// Decodes the one instruction at the start of `bytes`, which lies at `off` in its page. `None`: it needs more bytes.
+pub fn one(x: &Exec<'_>, bytes: &[u8], off: u16, key: ModeKey) -> Option<(Insn, End)> {
+    if x.cpu.model.generation == Generation::I8086 {
+        let mut b = [0; 16];
+        let n = bytes.len().min(16);
+        b[..n].copy_from_slice(&bytes[..n]);
+        return old(&mut b[..n], off, key, &x.cpu.model);
+    }
+    fresh(bytes, off, key, &x.cpu.model)
+}
+
+/// For tests and tools: any bytes, any mode.
 pub fn any(bytes: &[u8], key: ModeKey, model: &CpuModel) -> Option<(Instruction, Insn, End)> {
-    let mut d = decoder(bytes, 0, key);
+    let mut d = decoder(bytes, 0, key, model);
     let ins = d.decode();
     if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes {
         return None;
@@ -78,8 +123,13 @@ pub fn any(bytes: &[u8], key: ModeKey, model: &CpuModel) -> Option<(Instruction,
     Some((ins, i, e))
 }
 
-fn decoder(bytes: &[u8], ip: u64, key: ModeKey) -> Decoder<'_> {
-    Decoder::with_ip(key.bits(), bytes, ip, DecoderOptions::NO_WBNOINVD)
+fn decoder<'a>(bytes: &'a [u8], ip: u64, key: ModeKey, model: &CpuModel) -> Decoder<'a> {
+    let mut options = DecoderOptions::NO_WBNOINVD;
+    if model.generation <= Generation::I286 {
+        // LOCK goes with every instruction.
+        options |= DecoderOptions::NO_INVALID_CHECK;
+    }
+    Decoder::with_ip(key.bits(), bytes, ip, options)
 }
 
 /// An instruction that is not there.

@@ -4,7 +4,7 @@
 //! - [`alu`], [`moves`]: integer instructions; [`tail`]: their long tail and the system instructions, as helpers.
 //! - [`x87`], [`sse`] (with its shapes in [`vector`]): floating point and vectors, over `crate::fpu` and `crate::simd`.
 //! - [`operand`]: operand shapes.
-//! - [`features`]: which instructions a [`CpuModel`] has.
+//! - [`features`]: which instructions a [`crate::model::CpuModel`] has.
 
 pub mod alu;
 pub mod features;
@@ -17,6 +17,4 @@ pub mod tail;
 pub mod vector;
 pub mod x87;
 
-#[allow(unused_imports)]
-use crate::model::CpuModel;
-pub use select::select;
+pub use select::{pop_cs, select};

@@ -142,6 +142,11 @@ pub fn select<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey, mo
     }
 }
 
+/// POP CS (0Fh on an 8086), which the decoder does not know.
+pub fn pop_cs<S: Select>(s: S) -> S::Out {
+    s.take::<PopCs>()
+}
+
 fn arithmetic<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> Result<S::Out, S> {
     let (w, d) = (i.size, if ins.op_count() > 0 { kind(ins, 0) } else { K::I });
     let k = if ins.op_count() > 1 { kind(ins, 1) } else { K::I };
