@@ -12,7 +12,7 @@ use crate::{
     },
     meaning,
     memory::PAGE,
-    model::{CpuModel, Generation},
+    model::{CpuModel, Feature, Generation},
     ops::{Bail, End, Ops},
     state::Seg,
 };
@@ -31,7 +31,7 @@ pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Op
     let end = (off + MAX_BLOCK * MAX_LEN).min(PAGE as usize);
     x.mem.ram.copy_out(at as usize, &mut page[off..end]);
     let mut insns = Vec::with_capacity(16);
-    let last = if x.cpu.model.generation == Generation::I8086 {
+    let last = if rewrites(&x.cpu.model) {
         one_by_one(&mut page[..end], off, key, &x.cpu.model, &mut insns)
     } else {
         straight(&page[..end], off, key, &x.cpu.model, &mut insns)
@@ -64,7 +64,12 @@ fn straight(page: &[u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut
     End::No
 }
 
-/// As [`straight`] for an 8086, whose opcode aliases are put in order before decoding.
+/// Whether bytes must be rewritten before decoding: the aliases of an 8086, and ESC without an x87.
+fn rewrites(model: &CpuModel) -> bool {
+    model.generation == Generation::I8086 || !model.has(Feature::Fpu)
+}
+
+/// As [`straight`] where bytes are rewritten.
 fn one_by_one(page: &mut [u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut Vec<Insn>) -> End {
     let mut place = off;
     while place < page.len() && insns.len() < MAX_BLOCK {
@@ -79,13 +84,24 @@ fn one_by_one(page: &mut [u8], off: usize, key: ModeKey, model: &CpuModel, insns
 }
 
 fn old(bytes: &mut [u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(Insn, End)> {
-    let n = i8086::canonical(bytes);
-    if let Some(n) = n {
+    if model.generation == Generation::I8086
+        && let Some(n) = i8086::canonical(bytes)
+    {
         // POP CS: one byte and its prefixes.
         let mut i = blank(off, key);
         i.len = n;
         i.size = 2;
         let choice = meaning::pop_cs(Handlers);
+        i.handler = choice.handler;
+        return Some((i, choice.end));
+    }
+    if !model.has(Feature::Fpu)
+        && let Some(opcode) = i8086::escape(bytes)
+    {
+        // Decoded as MOV, for its operand.
+        let (mut i, _) = fresh(bytes, off, key, model)?;
+        i.imm = u64::from(opcode);
+        let choice = meaning::escape(Handlers);
         i.handler = choice.handler;
         return Some((i, choice.end));
     }
@@ -103,7 +119,7 @@ fn fresh(bytes: &[u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(Insn
 
 /// Decodes the one instruction at the start of `bytes`, which lies at `off` in its page. `None`: it needs more bytes.
 pub fn one(x: &Exec<'_>, bytes: &[u8], off: u16, key: ModeKey) -> Option<(Insn, End)> {
-    if x.cpu.model.generation == Generation::I8086 {
+    if rewrites(&x.cpu.model) {
         let mut b = [0; 16];
         let n = bytes.len().min(16);
         b[..n].copy_from_slice(&bytes[..n]);
@@ -147,6 +163,11 @@ fn compact(ins: &Instruction, bytes: &[u8], off: u16, key: ModeKey, model: &CpuM
     if ins.code() == Code::INVALID {
         let long = bytes.len() >= MAX_LEN && bytes[..MAX_LEN - 1].iter().all(|&b| is_prefix(b, key));
         i.handler = if long { too_long } else { undefined };
+        i.len = 1;
+        return (i, End::Transfer);
+    }
+    if model.generation == Generation::I286 && ins.len() > 10 {
+        i.handler = too_long;
         i.len = 1;
         return (i, End::Transfer);
     }

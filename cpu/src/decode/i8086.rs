@@ -1,5 +1,5 @@
-//! The 8086's opcode aliases: it does not decode all bits. Intel's iAPX 86 manual leaves them undefined; what they do is
-//! in the hardware captures of `testsuite`.
+//! The 8086's opcode aliases (it does not decode all bits; Intel's iAPX 86 manual leaves them undefined, what they do is in
+//! the hardware captures of `testsuite`), and ESC where there is no x87.
 
 /// Rewrites an alias at the start of `bytes` to the opcode it stands for. `Some(length)`: it is POP CS, which later
 /// processors don't have.
@@ -25,6 +25,18 @@ pub(super) fn canonical(bytes: &mut [u8]) -> Option<u8> {
         _ => {}
     }
     None
+}
+
+/// Rewrites ESC (D8h-DFh) at the start of `bytes` to MOV r, r/m. Yields the opcode's two bytes as a word.
+pub(super) fn escape(bytes: &mut [u8]) -> Option<u16> {
+    let at =
+        bytes.iter().position(|b| !matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0..=0xf3))?;
+    let (op, &modrm) = (bytes[at], bytes.get(at + 1)?);
+    if op & 0xf8 != 0xd8 {
+        return None;
+    }
+    bytes[at] = 0x8b;
+    Some(u16::from(modrm) << 8 | u16::from(op))
 }
 
 /// Changes the register field of the ModRM byte after the opcode.

@@ -63,7 +63,7 @@ impl Stack {
         if x.cpu.model.generation == crate::model::Generation::I8086 && sp <= 0xffff {
             return Ok(crate::mmu::wrapping_address(self.seg.base, sp));
         }
-        Err(Fault::ss(self.code))
+        Err(x.cpu.stack_end(self.code))
     }
 
     /// Pushes `values` in order, each `width` bytes wide, or faults with nothing written.

@@ -217,7 +217,8 @@ pub fn shift_by(op: Shift, w: u8, a: u64, n: u32, old: &Flags) -> Option<(u64, F
         Shift::Rcl | Shift::Rcr => {
             let k = n % (bits + 1);
             if k == 0 {
-                return Some((a, *old));
+                let of = if op == Shift::Rcl { old.cf() != top(a) } else { top(a) != second(a) };
+                return Some((a, old.with_cf_of(old.cf(), of)));
             }
             let wide = u128::from(a) | u128::from(old.cf()) << bits;
             let all = (1u128 << (bits + 1)) - 1;

@@ -67,6 +67,8 @@ impl Direct<'_> {
     fn drive(&mut self, blocks: &mut Blocks) -> Stop {
         let mut from = NONE;
         loop {
+            // A flush while looking voids `from`.
+            let era = blocks.statistics.flushed;
             let mut one = false;
             if self.attention {
                 from = NONE;
@@ -96,7 +98,7 @@ impl Direct<'_> {
             };
             let r = match found {
                 Found::Block(id) => {
-                    if from != NONE {
+                    if from != NONE && era == blocks.statistics.flushed {
                         self.remember(blocks, from, id);
                     }
                     from = id;
@@ -274,7 +276,7 @@ impl Direct<'_> {
     #[inline(never)]
     fn single(&mut self, blocks: &mut Blocks, linear: u64) -> Result<Found, Fault> {
         let mut bytes = [0; 16];
-        let n = self.x.fetch_bytes(linear, &mut bytes[..15])?;
+        let n = self.fetch(linear, &mut bytes)?;
         let off = (linear % PAGE) as u16;
         let rip = self.x.cpu.rip;
         self.rip_base = rip.wrapping_sub(u64::from(off));
@@ -303,6 +305,17 @@ impl Direct<'_> {
             }
         }
         Ok(Found::Single(i, end))
+    }
+
+    /// Instruction bytes from `linear` on; on an 8086 they wrap at the end of the code segment.
+    fn fetch(&mut self, linear: u64, bytes: &mut [u8; 16]) -> Result<usize, Fault> {
+        let before = (0x1_0000 - self.x.cpu.rip.min(0xffff)) as usize;
+        if !self.wraps() || before >= 15 {
+            return self.x.fetch_bytes(linear, &mut bytes[..15]);
+        }
+        let base = self.x.cpu.seg[Seg::Cs as usize].base;
+        let n = self.x.fetch_bytes(linear, &mut bytes[..before])?;
+        Ok(n + self.x.fetch_bytes(base, &mut bytes[before..15])?)
     }
 
     /// Whether IP runs from FFFFh to 0 without a fault.

@@ -10,6 +10,7 @@ use crate::{
     interp::flags,
     memory::PAGE,
     mmu::Access,
+    model::Generation,
     state::{Seg, flag, gpr},
 };
 
@@ -35,7 +36,7 @@ const RDI: u8 = gpr::RDI as u8;
 pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
     let next = x.next_rip(i);
     if i.prefix & (prefix::REP | prefix::REPNE) == 0 {
-        one(x, i, op)?;
+        one(x, i, op).map_err(|f| late_fault(x, i, op, f))?;
         x.count += 1;
         x.cpu.rip = next;
         return Ok(());
@@ -51,7 +52,7 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         let budget = (x.limit - x.count).min(left);
         let done = if single { 0 } else { block(x, i, op, budget) };
         let done = if done == 0 {
-            one(x, i, op)?;
+            one(x, i, op).map_err(|f| late_fault(x, i, op, f))?;
             1
         } else {
             done
@@ -162,6 +163,42 @@ fn one(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// A 286 in real mode notices a word at the segment's end late: it has moved on (hardware captures). `f` is what
+/// [`one`] was about to raise.
+#[cold]
+fn late_fault(x: &mut Exec<'_>, i: &Insn, op: Op, f: Fault) -> Fault {
+    if x.cpu.model.generation != Generation::I286 || x.cpu.is_protected() {
+        return f;
+    }
+    let by = step(x, i.size);
+    let (si, di) = (x.reg(RSI, 2), x.reg(RDI, 2));
+    let (end_si, end_di) = (si == 0xffff, di == 0xffff);
+    // Iterations that CX has lost already, and what has moved.
+    let (lost, move_si, move_di) = match op {
+        Op::Movs if end_si => (1, true, false),
+        Op::Movs => (2, true, true),
+        Op::Stos | Op::Ins => (2, false, true),
+        Op::Lods | Op::Outs => (1, true, false),
+        Op::Scas => (1, false, true),
+        Op::Cmps if end_di => (0, false, true),
+        Op::Cmps => (1, true, true),
+    };
+    if op == Op::Ins {
+        let port = x.reg(gpr::RDX as u8, 2) as u16;
+        helper::port_in(x, port, i.size);
+    }
+    if move_si {
+        advance(x, i, RSI, by);
+    }
+    if move_di {
+        advance(x, i, RDI, by);
+    }
+    if i.prefix & (prefix::REP | prefix::REPNE) != 0 {
+        advance(x, i, RCX, 0u64.wrapping_sub(lost));
+    }
+    f
 }
 
 fn store_probed(x: &mut Exec<'_>, h: &crate::mmu::WriteHandle, w: u8, v: u64) {

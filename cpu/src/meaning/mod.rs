@@ -17,4 +17,4 @@ pub mod tail;
 pub mod vector;
 pub mod x87;
 
-pub use select::{pop_cs, select};
+pub use select::{escape, pop_cs, select};

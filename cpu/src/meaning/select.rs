@@ -142,6 +142,11 @@ pub fn select<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey, mo
     }
 }
 
+/// ESC without an x87; `imm` holds its two opcode bytes.
+pub fn escape<S: Select>(s: S) -> S::Out {
+    s.take::<Escape>()
+}
+
 /// POP CS (0Fh on an 8086), which the decoder does not know.
 pub fn pop_cs<S: Select>(s: S) -> S::Out {
     s.take::<PopCs>()
@@ -172,6 +177,10 @@ fn arithmetic<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel
         M::Imul if ins.op_count() == 1 => rm!(s, w, d, Mul<[1]>),
         M::Imul if ins.op_count() == 2 => src_rm!(s, w, k, Imul2<[]>),
         M::Imul => src_rm!(s, w, k, Imul3<[]>),
+        M::Div | M::Idiv if model.generation == Generation::I8086 => {
+            i.third = u8::from(ins.mnemonic() == M::Idiv);
+            s.take::<Div8086>()
+        }
         M::Div => rm!(s, w, d, Div<[0]>),
         M::Idiv => rm!(s, w, d, Div<[1]>),
         M::Cbw => s.take::<Widen<2>>(),
@@ -208,6 +217,8 @@ fn shifts<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
             M::Rcr => 3,
             M::Shr => 5,
             M::Sar => 7,
+            // SETMO and SETMOC: all ones.
+            M::Sal => 6,
             _ => 4,
         };
         return s.take::<Shift8086>();
@@ -322,7 +333,7 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
         };
     }
     Ok(match ins.mnemonic() {
-        M::Mov => return mov(s, ins, i),
+        M::Mov => return mov(s, ins, i, model.generation),
         M::Movzx => extend!(MovZx),
         M::Movsx | M::Movsxd => extend!(MovSx),
         M::Movbe if d == K::M => by_width3!(s, w, MovBe<[]; Mem, Rs>),
@@ -342,7 +353,7 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
         M::Cmpxchg16b => s.take::<CmpXchg16b>(),
         M::Xlatb => s.take::<Xlat>(),
         M::Push => return Ok(push(s, ins, i, model)),
-        M::Pop => return Ok(pop(s, ins, i)),
+        M::Pop => return Ok(pop(s, ins, i, model)),
         M::Pusha | M::Pushad => {
             i.size = if ins.mnemonic() == M::Pusha { 2 } else { 4 };
             s.take::<Pusha>()
@@ -377,8 +388,15 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
     })
 }
 
-fn mov<S: Select>(s: S, ins: &Instruction, i: &Insn) -> Result<S::Out, S> {
+fn mov<S: Select>(s: S, ins: &Instruction, i: &Insn, old: Generation) -> Result<S::Out, S> {
     let (w, d, k) = (i.size, kind(ins, 0), kind(ins, 1));
+    let to = d == K::R && ins.op0_register().is_segment_register();
+    let from = k == K::R && ins.op1_register().is_segment_register();
+    let number = if to { i.dst } else { i.src };
+    if (to || from) && (number > 3 && old < Generation::I386 || to && number == 1 && old > Generation::I8086)
+    {
+        return Err(s);
+    }
     if d == K::R && !ins.op0_register().is_gpr() {
         let r = ins.op0_register();
         return if r.is_segment_register() {
@@ -431,10 +449,11 @@ fn push<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> S
     }
 }
 
-fn pop<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> S::Out {
+fn pop<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> S::Out {
     let w = stack_bytes(ins);
     i.size = w;
     match kind(ins, 0) {
+        K::M if model.generation == Generation::I286 => s.take::<PopMem286>(),
         K::M => by_width3!(s, w, PopMem<[];>),
         _ if ins.op0_register() == iced_x86::Register::CS => s.take::<PopCs>(),
         _ if ins.op0_register().is_segment_register() => s.take::<PopSeg>(),

@@ -56,6 +56,12 @@ helpers! {
     Aad = InlineFlags tail::aad;
     /// Shifts of an 8086.
     Shift8086 = InlineFlags tail::shift_8086;
+    /// Division of an 8086.
+    Div8086 = Transfer tail::div_8086;
+    /// POP to memory of a 286.
+    PopMem286 = Inline tail::pop_mem_286;
+    /// ESC without an x87.
+    Escape = Step tail::escape;
     /// PUSHF.
     Pushf = InlineFlags tail::pushf;
     /// POPF.

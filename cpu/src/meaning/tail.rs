@@ -121,6 +121,14 @@ tails! {
     aam(x, i) {
         let base = i.imm & 0xff;
         if base == 0 {
+            if x.cpu.model.generation == crate::model::Generation::I8086 {
+                // The fault of an 8086 comes after its internal division has set flags.
+                x.set_status(flag::STATUS, flags::sub(1, 0, 0, 0).1.bits());
+                x.cpu.rip = x.next_rip(i);
+            } else if x.cpu.model.generation == crate::model::Generation::I286 {
+                let f = flags::Flags::logic(1, x.reg(RAX, 1) >> 1).bits();
+                x.set_status(flag::STATUS, f);
+            }
             return Err(Fault::de());
         }
         let al = x.reg(RAX, 1);
@@ -168,7 +176,7 @@ fn decimal_adjust(x: &mut Exec<'_>, add: bool) {
     let limit = if old { 0x9f } else { 0x99 };
     if af {
         v = if add { v.wrapping_add(6) } else { v.wrapping_sub(6) };
-        cf = if add { false } else { al < 6 };
+        cf = !add && al < 6 && x.cpu.model.generation != crate::model::Generation::I8086;
     }
     if al > limit || f & flag::CF != 0 {
         v = if add { v.wrapping_add(0x60) } else { v.wrapping_sub(0x60) };
@@ -184,10 +192,15 @@ tails! {
     shift_8086(x, i) {
         let w = i.size;
         let op = Shift::of(i.third);
+        let ones = i.third == 6;
         let n = if i.src == 1 { x.reg(1, 1) as u32 } else { i.imm as u8 as u32 };
         let rflags = x.cpu.rflags;
         let run = |v: u64| match n {
             0 => (v, rflags),
+            _ if ones => {
+                let r = Insn::mask(w);
+                (r, rflags & !flag::STATUS | flags::Flags::logic(w, r).bits())
+            }
             _ => {
                 let old = flags::Flags::from_rflags(rflags);
                 let (r, f) = flags::shift_by(op, w, v, n, &old).unwrap_or((v, old));
@@ -198,6 +211,71 @@ tails! {
         let (r, f) = run(v);
         x.set_rm(i, w, r)?;
         x.cpu.rflags = f;
+        Ok(())
+    }
+    /// DIV and IDIV (`third` = 1) of an 8086: a fault returns to the next instruction, IDIV refuses the most negative
+    /// quotient, REP negates IDIV's quotient.
+    div_8086(x, i) {
+        let w = i.size;
+        let signed = i.third != 0;
+        let d = x.rm(i, w)?;
+        let high = if w == 1 { 16 } else { RDX };
+        let (hi, lo) = (x.reg(high, w), x.reg(RAX, w));
+        let next = x.next_rip(i);
+        let most = 1u64 << (8 * w - 1);
+        let negate = i.prefix & (crate::insn::prefix::REP | crate::insn::prefix::REPNE) != 0;
+        match flags::div(signed, w, hi, lo, d) {
+            Some((q, r)) if !signed || q != most => {
+                let q = if signed && negate { q.wrapping_neg() } else { q };
+                x.set_reg(RAX, w, q);
+                x.set_reg(high, w, r);
+                x.cpu.rip = next;
+                Ok(())
+            }
+            _ => {
+                let (mut a, mut b) = (hi, d);
+                if signed {
+                    let whole = flags::sext(2 * w, hi << (8 * w) | lo) as i64;
+                    a = whole.unsigned_abs() >> (8 * w);
+                    b = (flags::sext(w, d) as i64).unsigned_abs();
+                }
+                let f = flags::sub(w, a & Insn::mask(w), b, 0).1;
+                x.set_status(flag::STATUS, f.bits());
+                helper::soft_int(x, 0, SoftKind::Break, next)
+            }
+        }
+    }
+    /// POP to memory of a 286: SP has moved before the store (hardware captures).
+    pop_mem_286(x, i) {
+        let v = x.top_of_stack(i, 2)?;
+        x.drop_stack(i, 2);
+        x.store_operand(i, 0, 2, v)
+    }
+    /// ESC where there is no x87: nothing, but a 286 offers it to the coprocessor at ports F8h and FCh (opcode; IP, CS,
+    /// operand's offset and selector; hardware captures).
+    escape(x, i) {
+        use crate::{model::Generation, state::cr0};
+        if x.cpu.model.generation >= Generation::I286 && x.cpu.cr0 & (cr0::EM | cr0::TS) != 0 {
+            return Err(Fault::nm());
+        }
+        if x.cpu.model.generation != Generation::I286 {
+            return Ok(());
+        }
+        let seg = x.seg_of(i);
+        if i.is_mem() {
+            let ea = x.ea(i);
+            x.linear(seg, ea, 2, Access::Read)?;
+        }
+        let words = [
+            x.cpu.rip,
+            u64::from(x.cpu.seg[Seg::Cs as usize].selector),
+            x.ea(i),
+            u64::from(x.cpu.seg[seg as usize].selector),
+        ];
+        helper::port_out(x, 0xf8, 2, i.imm as u32);
+        for &w in &words[..if i.is_mem() { 4 } else { 2 }] {
+            helper::port_out(x, 0xfc, 2, w as u32);
+        }
         Ok(())
     }
     /// PUSHF.

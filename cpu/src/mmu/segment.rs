@@ -41,6 +41,17 @@ impl Cpu {
     }
 }
 
+impl Cpu {
+    /// The fault of an access beyond the stack segment. A 286 in real mode knows one vector for every segment's end
+    /// (hardware captures).
+    pub(crate) fn stack_end(&self, code: u32) -> Fault {
+        if self.model.generation == Generation::I286 && !self.is_protected() {
+            return Fault::gp(code);
+        }
+        Fault::ss(code)
+    }
+}
+
 /// #SS(0) for the stack segment, else #GP(0).
 #[cold]
 fn refused(seg: Seg) -> Fault {
@@ -116,7 +127,7 @@ impl Exec<'_> {
             let base = self.cpu.seg[seg as usize].base;
             return Ok(wrapping_address(base, offset));
         }
-        Err(refused(seg))
+        Err(if seg == Seg::Ss { self.cpu.stack_end(0) } else { Fault::gp(0) })
     }
 
     /// #AC(0) where alignment is checked (CR0.AM and EFLAGS.AC at CPL 3) and the address is not aligned to its length.
