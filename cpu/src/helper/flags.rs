@@ -67,7 +67,7 @@ pub fn popf(x: &mut Exec, v: u64, width: u8) -> Result<(), Fault> {
             bits |= flag::IF;
         }
     }
-    bits &= existing(&x.cpu.model);
+    bits &= x.cpu.writable_flags();
     x.cpu.rflags = x.cpu.rflags & !(bits | flag::RF) | v & bits;
     x.view_changed();
     Ok(())

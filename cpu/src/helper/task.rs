@@ -305,8 +305,9 @@ pub(crate) fn switch_by_transfer(
 const _: () = assert!(gpr::RSP == 4);
 
 impl Cpu {
-    /// Bits of RFLAGS that exist in this model.
+    /// Bits of RFLAGS that exist in this model. A 286 in real mode holds zeros in IOPL and NT.
     pub fn writable_flags(&self) -> u64 {
-        super::flags::existing(&self.model)
+        let real = if crate::mmu::is_286_real(self) { flag::IOPL | flag::NT } else { 0 };
+        super::flags::existing(&self.model) & !real
     }
 }

@@ -14,7 +14,7 @@ pub use access::WriteHandle;
 pub(crate) use access::own_view;
 pub(crate) use breakpoint::armed as armed_breakpoint;
 pub use segment::is_canonical;
-pub(crate) use segment::{allows as segment_allows, wrapping_address};
+pub(crate) use segment::{allows as segment_allows, is_286_real, wrapping_address};
 pub use space::{Paging, Space};
 pub use tlb::Tlb;
 

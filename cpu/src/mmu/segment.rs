@@ -52,10 +52,15 @@ impl Cpu {
     }
 }
 
-/// #SS(0) for the stack segment, else #GP(0).
+/// #SS(0) for the stack segment, else #GP(0). A 286 in real mode knows only the latter (the captures' vector 13).
 #[cold]
-fn refused(seg: Seg) -> Fault {
-    if seg == Seg::Ss { Fault::ss(0) } else { Fault::gp(0) }
+fn refused(cpu: &Cpu, seg: Seg) -> Fault {
+    if seg == Seg::Ss && !is_286_real(cpu) { Fault::ss(0) } else { Fault::gp(0) }
+}
+
+/// Real mode of an 80286.
+pub(crate) fn is_286_real(cpu: &Cpu) -> bool {
+    cpu.model.generation == Generation::I286 && cpu.cr0 & cr0::PE == 0
 }
 
 /// Whether a segment's type and limit allow an access of `len` bytes at `offset` (not 64-bit mode).
@@ -116,7 +121,7 @@ impl Exec<'_> {
         if self.cpu.canonical(linear) && self.cpu.canonical(linear.wrapping_add(len - 1)) {
             Ok(linear)
         } else {
-            Err(refused(seg))
+            Err(refused(self.cpu, seg))
         }
     }
 
