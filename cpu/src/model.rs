@@ -214,23 +214,23 @@ use Feature::*;
 static MODELS: &[Row] = &[
     Row {
         name: "8086",
-        gloss: "Intel 8086 with 8087",
+        gloss: "Intel 8086 (+fpu: with 8087)",
         generation: Generation::I8086,
         base: None,
-        adds: &[Fpu],
+        adds: &[],
         signature: 0,
     },
     Row {
         name: "286",
-        gloss: "Intel 80286 with 80287",
+        gloss: "Intel 80286 (+fpu: with 80287)",
         generation: Generation::I286,
         base: None,
-        adds: &[Fpu],
+        adds: &[],
         signature: 0,
     },
     Row {
         name: "386",
-        gloss: "Intel 386 with 387",
+        gloss: "Intel 386 with 387 (-fpu: without)",
         generation: Generation::I386,
         base: None,
         adds: &[Fpu],
