@@ -31,6 +31,11 @@ impl FpuError {
         self.ferr = asserted;
     }
 
+    /// FERR#, as last driven.
+    pub fn ferr(&self) -> bool {
+        self.ferr
+    }
+
     /// IRQ 13.
     pub fn irq(&self) -> bool {
         self.irq

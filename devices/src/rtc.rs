@@ -1,7 +1,7 @@
 //! MC146818 real-time clock with the PC's CMOS memory behind it.
 //!
-//! Follows: Motorola MC146818A data sheet (ADI1165), Intel 82371SB (PIIX3) for the second bank of 128 bytes, and the
-//! PC/AT convention of a century byte at 32h. The time registers are the truth: bytes as the guest wrote them, in the
+//! Follows: Motorola MC146818A data sheet (ADI1165), Intel 82371AB (PIIX4) for the second bank of 128 bytes and for the
+//! date alarm in register D, and the PC/AT convention of a century byte at 32h. The time registers are the truth: bytes as the guest wrote them, in the
 //! format that register B names; an update adds whole seconds to them, however many have passed. What the CMOS bytes
 //! above 0Dh mean (memory sizes, drive types) is the board's business. Tests at the foot.
 
@@ -40,6 +40,7 @@ const C_IRQF: u8 = 1 << 7; // interrupt request: a flag is set whose enable in B
 const C_PF: u8 = 1 << 6; // periodic (enabled by B bit 6)
 const C_AF: u8 = 1 << 5; // alarm (B bit 5)
 const C_UF: u8 = 1 << 4; // update ended (B bit 4)
+const D_DATE: u8 = 0x3F; // date alarm; 0 is any
 const D_VRT: u8 = 1 << 7; // valid RAM and time: the battery is good
 
 const HOUR_PM: u8 = 1 << 7; // in 12-hour format
@@ -196,8 +197,25 @@ impl Rtc {
         }
     }
 
-    /// Seconds from second-of-day `from` to the next one after it that the alarm bytes match.
-    fn seconds_to_alarm(&self, from: u32) -> Option<u32> {
+    /// Seconds from now to the next one that the alarm bytes match.
+    fn seconds_to_alarm(&self) -> Option<u64> {
+        let now = self.second_of_day() % DAY as u32;
+        let after = u64::from(self.seconds_to_time(now)?);
+        let date = self.decode(self.get(D) & D_DATE);
+        if date == 0 {
+            return Some(after);
+        }
+        let from_midnight = u64::from(self.seconds_to_time(DAY as u32 - 1)?) - 1;
+        // Any date comes within two months.
+        let days = self.days();
+        (0..=62).filter(|k| civil_from_days(days.saturating_add(*k)).2 == date).find_map(|k| match k {
+            0 => (u64::from(now) + after < DAY).then_some(after),
+            k => Some(k as u64 * DAY + from_midnight - u64::from(now)),
+        })
+    }
+
+    /// Seconds from second-of-day `from` to the next one, today or tomorrow, that the alarm's time matches.
+    fn seconds_to_time(&self, from: u32) -> Option<u32> {
         let field = |register: u8| {
             let raw = self.get(register);
             (raw < ANY).then_some(raw)
@@ -255,10 +273,10 @@ impl Rtc {
         }
         let seconds = to / SECOND_NS - from / SECOND_NS;
         if seconds != 0 && self.updates() {
-            let alarm = self.seconds_to_alarm(self.second_of_day());
+            let alarm = self.seconds_to_alarm();
             self.add_seconds(seconds);
             self.raise(C_UF);
-            if alarm.is_some_and(|after| u64::from(after) <= seconds) {
+            if alarm.is_some_and(|after| after <= seconds) {
                 self.raise(C_AF);
             }
         }
@@ -304,7 +322,8 @@ impl Rtc {
                 self.put(B, value);
                 self.update_request();
             }
-            C | D => {}
+            C => {}
+            D => self.put(D, value & D_DATE | D_VRT),
             _ => self.put(address, value),
         }
     }
@@ -359,8 +378,8 @@ impl Rtc {
             }
             C_UF => (from / SECOND_NS + 1).checked_mul(SECOND_NS),
             _ => {
-                let after = self.seconds_to_alarm(self.second_of_day())?;
-                (from / SECOND_NS + u64::from(after)).checked_mul(SECOND_NS)
+                let after = self.seconds_to_alarm()?;
+                (from / SECOND_NS + after).checked_mul(SECOND_NS)
             }
         }
     }
@@ -620,6 +639,26 @@ mod tests {
     }
 
     #[test]
+    fn alarm_on_a_date() {
+        let mut clock = Clock::at(1_709_251_199 - DAY as i64); // 2024-02-28 23:59:59
+        for (register, value) in
+            [(HOURS_ALARM, 0x06), (MINUTES_ALARM, 0x00), (SECONDS_ALARM, 0x00), (D, 0x30)]
+        {
+            clock.write(register, value);
+        }
+        assert_eq!(clock.read(D), 0xB0);
+        clock.write(B, B_24H | C_AF);
+        // February has no 30th: the alarm is on March 30th.
+        assert_eq!(clock.run_to_irq(), (1 + 30 * DAY + 6 * 3600) * NS);
+        clock.read(C);
+        clock.write(D, 0x30);
+        assert_eq!(clock.run_to_irq(), 31 * DAY * NS, "April 30th");
+        clock.read(C);
+        clock.write(D, 0x00);
+        assert_eq!(clock.run_to_irq(), DAY * NS);
+    }
+
+    #[test]
     fn reset_keeps_time_and_memory() {
         let mut clock = Clock::at(1_709_251_199);
         clock.write(0x40, 0x5A);
@@ -628,7 +667,7 @@ mod tests {
         assert_eq!(clock.read(B), B_24H);
         assert_eq!(clock.read(0x40), 0x5A);
         assert_eq!(clock.read(YEAR), 0x24);
-        assert_eq!(clock.read(D), 0x80);
+        assert_eq!(clock.read(D), 0x80, "battery good, no date alarm");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Scripts: what a person would do at the machine, a line each, in virtual time, so that a scripted run is the same every
 //! time. DESIGN §8.
 //!
+//! ```text
 //!     wait serial "login:"      until the text has come out of a serial port (since the last wait that was met)
 //!     wait screen "GRUB"        until the text stands on the text screen
 //!     wait 3s
@@ -9,6 +10,7 @@
 //!     serial "uname -a\n"       into COM1
 //!     screenshot FILE.png
 //!     quit
+//! ```
 //!
 //! Empty lines and lines that start with # count for nothing. `serial 2 "..."` and `wait serial 2 "..."` mean COM2.
 
