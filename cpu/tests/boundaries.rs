@@ -432,3 +432,26 @@ fn lock_legality() {
         assert_eq!(halts(&mut r), want, "{bytes:02x?}");
     }
 }
+
+/// Between iterations RF is set, and an interrupt there pushes it set; after the last it is clear (SDM 18.3.1.1).
+#[test]
+fn rf_between_iterations() {
+    let mut r = rig(|a| {
+        a.mov(ecx, 8)?; // 0
+        a.mov(edi, 0x2_0000)?; // 5
+        a.rep().stosb()?; // 10
+        a.hlt()
+    });
+    r.cpu.rflags |= flag::IF;
+    let mut x = r.exec();
+    x.limit = 5;
+    assert_eq!(interp::run(&mut x), Stop::Limit);
+    assert_eq!((r.cpu.rip, r.cpu.gpr[gpr::RCX]), (CODE + 10, 5));
+    assert_ne!(r.cpu.rflags & flag::RF, 0);
+    r.board.interrupt = Some(0x20);
+    assert_eq!(halts(&mut r), [(0x20, 10)]);
+    // The frame below the stack's top still holds the image.
+    assert_ne!(u64::from(r.get32(STACK - 4)) & flag::RF, 0);
+    assert_eq!(r.cpu.rflags & flag::RF, 0);
+    assert_eq!(r.cpu.gpr[gpr::RCX], 0);
+}

@@ -360,8 +360,7 @@ impl Direct<'_> {
             let at = cpu.seg[Seg::Cs as usize].base.wrapping_add(cpu.rip);
             let at = if cpu.is_64() { cpu.rip } else { at & 0xffff_ffff };
             if let Some(f) = helper::code_breakpoint(cpu, at) {
-                // A fault: the instruction runs when the handler returns with RF set.
-                self.x.cpu.rflags |= flag::RF;
+                // The handler finds RF as it was; it sets it in the image to get past the instruction.
                 helper::deliver_fault(&mut self.x, f)?;
                 return self.boundary(blocks);
             }
@@ -378,15 +377,15 @@ impl Direct<'_> {
         let ss = cpu.shadow == Shadow::MovSs;
         let open = cpu.intr && cpu.rflags & flag::IF != 0 && cpu.shadow == Shadow::None;
         let nmi = cpu.nmi_pending && !cpu.nmi_blocked && !ss;
-        match cpu.activity {
-            Activity::Running => {}
-            Activity::Halted if open || nmi || cpu.smi_pending => cpu.activity = Activity::Running,
-            Activity::Halted | Activity::WaitForSipi => return Err(Stop::Halted),
-            Activity::Shutdown => return Err(Stop::TripleFault),
-        }
-        if cpu.smi_pending && !cpu.smm {
+        if cpu.smi_pending && !cpu.smm && matches!(cpu.activity, Activity::Running | Activity::Halted) {
             helper::enter_smm(&mut self.x);
             return Ok(true);
+        }
+        match cpu.activity {
+            Activity::Running => {}
+            Activity::Halted if open || nmi => cpu.activity = Activity::Running,
+            Activity::Halted | Activity::WaitForSipi => return Err(Stop::Halted),
+            Activity::Shutdown => return Err(Stop::TripleFault),
         }
         if cpu.pending_debug != 0 && !ss {
             let bits = std::mem::take(&mut cpu.pending_debug);

@@ -47,7 +47,7 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         x.cpu.rip = next;
         return Ok(());
     }
-    let single = x.cpu.rflags & (flag::TF | flag::RF) != 0;
+    let single = x.cpu.rflags & flag::TF != 0;
     loop {
         let budget = (x.limit - x.count).min(left);
         let done = if single { 0 } else { block(x, i, op, budget) };
@@ -66,6 +66,8 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         }
         let look = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
         if single || look || x.count >= x.limit {
+            // Whatever comes now finds RF set, and so does the rest of the instruction (SDM 18.3.1.1).
+            x.cpu.rflags |= flag::RF;
             return Ok(());
         }
     }
