@@ -13,7 +13,7 @@ use crate::{
     meaning,
     memory::PAGE,
     model::{CpuModel, Feature, Generation},
-    ops::{Bail, End, Ops},
+    ops::{Bail, End, Ops, Select},
     state::Seg,
 };
 mod i8086;
@@ -128,15 +128,23 @@ pub fn one(x: &Exec<'_>, bytes: &[u8], off: u16, key: ModeKey) -> Option<(Insn, 
     fresh(bytes, off, key, &x.cpu.model)
 }
 
-/// For tests and tools: any bytes, any mode.
-pub fn any(bytes: &[u8], key: ModeKey, model: &CpuModel) -> Option<(Instruction, Insn, End)> {
-    let mut d = decoder(bytes, 0, key, model);
-    let ins = d.decode();
-    if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes {
+/// Decodes the instruction at the start of `bytes`, which lies at `off` in its page, and hands its meaning to another
+/// selector than the interpreter's: for a translator, tests and tools. The handler of the [`Insn`] is the interpreter's
+/// too. `None`: it needs more bytes, or does not exist.
+pub fn with<S: Select>(
+    s: S,
+    bytes: &[u8],
+    off: u16,
+    key: ModeKey,
+    model: &CpuModel,
+) -> Option<(Instruction, Insn, S::Out)> {
+    let ins = decoder(bytes, u64::from(off), key, model).decode();
+    if ins.code() == Code::INVALID {
         return None;
     }
-    let (i, e) = compact(&ins, bytes, 0, key, model);
-    Some((ins, i, e))
+    let (mut i, _) = compact(&ins, bytes, off, key, model);
+    let out = meaning::select(s, &ins, &mut i, key, model);
+    Some((ins, i, out))
 }
 
 fn decoder<'a>(bytes: &'a [u8], ip: u64, key: ModeKey, model: &CpuModel) -> Decoder<'a> {

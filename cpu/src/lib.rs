@@ -6,6 +6,7 @@
 pub mod board;
 pub mod decode;
 pub mod derived;
+pub mod effects;
 pub mod exec;
 pub mod fault;
 pub mod fpu;
