@@ -172,22 +172,24 @@ pub struct F80 {
 pub struct Fpu {
     /// Physical registers R0-R7 (ST(i) is R((TOP + i) mod 8)).
     pub regs: [F80; 8],
-    /// Control word.
-    pub cw: u16,
-    /// Status word, TOP in bits 13:11.
-    pub sw: u16,
-    /// Abridged tag word as in FXSAVE: bit i set = R(i) holds something.
-    pub tag: u8,
-    /// Last opcode, 11 bits.
-    pub fop: u16,
-    /// Last instruction's address and selector.
-    pub fip: u64,
+    // The order of the next six keeps what every instruction reads (control word, status word, tags) out of the aligned
+    // words of what it writes: a load that spans two younger stores waits for both.
     #[allow(missing_docs)]
     pub fcs: u16,
-    /// Last operand's address and selector.
-    pub fdp: u64,
+    /// Status word, TOP in bits 13:11.
+    pub sw: u16,
     #[allow(missing_docs)]
     pub fds: u16,
+    /// Control word.
+    pub cw: u16,
+    /// Last opcode, 11 bits.
+    pub fop: u16,
+    /// Abridged tag word as in FXSAVE: bit i set = R(i) holds something.
+    pub tag: u8,
+    /// Last instruction's address; its selector is `fcs`.
+    pub fip: u64,
+    /// Last operand's address; its selector is `fds`.
+    pub fdp: u64,
 }
 
 impl Default for Fpu {

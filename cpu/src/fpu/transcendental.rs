@@ -437,8 +437,8 @@ fn log2(x: &Wide) -> (Wide, bool) {
 fn times_log(y: &Num, log: Wide, exact: bool, cw: u16, de: u16) -> Out {
     let y = Wide::from_num(y);
     let product = wide::mul(&y, &log);
-    let product = if exact { product } else { inexact(product) };
-    with(finish(&product, EXT, cw), de)
+    // The unit reports an inexact result even where it is exact.
+    if exact { with(finish(&product, EXT, cw), de | ex::PE) } else { with(finish(&inexact(product), EXT, cw), de) }
 }
 
 /// FYL2X: `y * log2(x)`.
@@ -492,13 +492,13 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
         }
         _ => {}
     }
-    if b.sign && b.class == Class::Finite && b.exp >= 0 {
-        // Undefined by the manual: what a real unit was seen to do.
-        return Out { val: x, flags: ex::PE };
-    }
     let early = Out { val: y, flags: de };
     if early.blocked(cw) {
         return early;
+    }
+    if b.sign && b.class == Class::Finite && b.exp >= 0 {
+        // Undefined by the manual: what a real unit was seen to do.
+        return Out { val: x, flags: ex::PE };
     }
     let w = Wide::from_num(&b);
     if b.exp < -2 {

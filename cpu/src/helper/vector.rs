@@ -111,7 +111,12 @@ pub fn crc32<const W: u8>(x: &mut Exec<'_>, i: &Insn) -> R {
 /// SHA256RNDS2.
 pub fn sha256rnds2(x: &mut Exec<'_>, i: &Insn) -> R {
     let b = source(x, i, true)?;
-    let r = crypto::sha256rnds2(xmm(x, i.dst), b, xmm(x, 0));
+    let (a, k) = (xmm(x, i.dst), xmm(x, 0));
+    #[cfg(target_arch = "x86_64")]
+    let host = crate::simd::host_int::sha256rnds2(a, b, k);
+    #[cfg(not(target_arch = "x86_64"))]
+    let host: Option<Vec128> = None;
+    let r = host.unwrap_or_else(|| crypto::sha256rnds2(a, b, k));
     set_xmm(x, i.dst, r);
     Ok(())
 }

@@ -3,6 +3,7 @@
 //!
 //! Follows Intel SDM volume 1, chapters 10 and 11, and volume 2 per instruction.
 
+use super::fast;
 use super::lanes::{from_words, words};
 use super::soft::{D, Env, Kind, Op, S};
 use crate::ops::{Vec128, VecOp};
@@ -13,6 +14,14 @@ use core::cmp::Ordering;
 pub trait FloatOp {
     /// In software.
     fn soft(e: &mut Env, a: Vec128, b: Vec128, imm: u8) -> Vec128;
+    /// The usual case beats the host's instruction with its look at MXCSR (conversions), too.
+    const FAST_FIRST: bool = false;
+    /// The usual case, if this is one: see [`super::fast`].
+    #[inline(always)]
+    fn fast(mxcsr: u32, a: Vec128, b: Vec128) -> Option<Vec128> {
+        let _ = (mxcsr, a, b);
+        None
+    }
     /// On the host, all exceptions masked: the result and exception flags that include the new ones; `None` if the host
     /// lacks the instruction.
     #[cfg(target_arch = "x86_64")]
@@ -34,6 +43,11 @@ impl<T: FloatOp> VecOp for Float<T> {
     const FLOAT: bool = true;
     #[inline(always)]
     fn run(x: &mut Exec<'_>, i: &Insn, a: Vec128, b: Vec128) -> Result<Vec128, Fault> {
+        if (T::FAST_FIRST || cfg!(not(target_arch = "x86_64")))
+            && let Some(r) = T::fast(x.cpu.mxcsr, a, b)
+        {
+            return Ok(r);
+        }
         #[cfg(target_arch = "x86_64")]
         {
             let csr = x.cpu.mxcsr;
@@ -90,7 +104,7 @@ fn scalar_d(a: Vec128, b: Vec128, mut f: impl FnMut(u64, u64) -> u64) -> Vec128 
 
 /// One operation: name, soft body, host instruction.
 macro_rules! op {
-    ($($(#[$doc:meta])* $name:ident($e:ident, $a:ident, $b:ident, $imm:ident) $body:expr, host $host:expr;)*) => { $(
+    ($($(#[$doc:meta])* $name:ident($e:ident, $a:ident, $b:ident, $imm:ident) $body:expr, host $host:expr $(, fast $fast:expr)? $(, first $first:expr)?;)*) => { $(
         #[doc = concat!("The operation of ", stringify!($name), ".")]
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
@@ -99,6 +113,21 @@ macro_rules! op {
             fn soft($e: &mut Env, $a: Vec128, $b: Vec128, $imm: u8) -> Vec128 {
                 $body
             }
+            $(
+                #[inline(always)]
+                fn fast(csr: u32, a: Vec128, b: Vec128) -> Option<Vec128> {
+                    #[allow(clippy::redundant_closure_call)]
+                    ($fast)(csr, a, b)
+                }
+            )?
+            $(
+                const FAST_FIRST: bool = true;
+                #[inline(always)]
+                fn fast(csr: u32, a: Vec128, b: Vec128) -> Option<Vec128> {
+                    #[allow(clippy::redundant_closure_call)]
+                    ($first)(csr, a, b)
+                }
+            )?
             #[cfg(target_arch = "x86_64")]
             #[inline(always)]
             fn host(csr: u32, a: Vec128, b: Vec128, imm: u8) -> Option<(Vec128, u32)> {
@@ -120,10 +149,14 @@ fn none(_: u32, _: Vec128, _: Vec128, _: u8) -> HostResult {
 
 macro_rules! binary {
     ($($op:ident: $ps:ident $pd:ident $ss:ident $sd:ident, $hps:ident $hpd:ident $hss:ident $hsd:ident;)*) => { op! { $(
-        $ps(e, a, b, imm) packed_s(a, b, |x, y| e.binary(S, Op::$op, x, y)), host |c, a, b, _| Some(host::$hps(c, a, b));
-        $pd(e, a, b, imm) packed_d(a, b, |x, y| e.binary(D, Op::$op, x, y)), host |c, a, b, _| Some(host::$hpd(c, a, b));
-        $ss(e, a, b, imm) scalar_s(a, b, |x, y| e.binary(S, Op::$op, x, y)), host |c, a, b, _| Some(host::$hss(c, a, b));
-        $sd(e, a, b, imm) scalar_d(a, b, |x, y| e.binary(D, Op::$op, x, y)), host |c, a, b, _| Some(host::$hsd(c, a, b));
+        $ps(e, a, b, imm) packed_s(a, b, |x, y| e.binary(S, Op::$op, x, y)), host |c, a, b, _| Some(host::$hps(c, a, b)),
+            fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::packed_s(Op::$op, a, b) } else { None };
+        $pd(e, a, b, imm) packed_d(a, b, |x, y| e.binary(D, Op::$op, x, y)), host |c, a, b, _| Some(host::$hpd(c, a, b)),
+            fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::packed_d(Op::$op, a, b) } else { None };
+        $ss(e, a, b, imm) scalar_s(a, b, |x, y| e.binary(S, Op::$op, x, y)), host |c, a, b, _| Some(host::$hss(c, a, b)),
+            fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::scalar_s(Op::$op, a, b) } else { None };
+        $sd(e, a, b, imm) scalar_d(a, b, |x, y| e.binary(D, Op::$op, x, y)), host |c, a, b, _| Some(host::$hsd(c, a, b)),
+            fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::scalar_d(Op::$op, a, b) } else { None };
     )* } };
 }
 
@@ -181,8 +214,8 @@ fn ints(v: Vec128) -> [i64; 4] {
 op! {
     Sqrtps(e, a, b, imm) packed_s(a, b, |_, y| e.sqrt(S, y)), host |c, a, b, _| Some(host::sqrtps(c, a, b));
     Sqrtpd(e, a, b, imm) packed_d(a, b, |_, y| e.sqrt(D, y)), host |c, a, b, _| Some(host::sqrtpd(c, a, b));
-    Sqrtss(e, a, b, imm) scalar_s(a, b, |_, y| e.sqrt(S, y)), host |c, a, b, _| Some(host::sqrtss(c, a, b));
-    Sqrtsd(e, a, b, imm) scalar_d(a, b, |_, y| e.sqrt(D, y)), host |c, a, b, _| Some(host::sqrtsd(c, a, b));
+    Sqrtss(e, a, b, imm) scalar_s(a, b, |_, y| e.sqrt(S, y)), host |c, a, b, _| Some(host::sqrtss(c, a, b)), fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::sqrt_s(a, b) } else { None };
+    Sqrtsd(e, a, b, imm) scalar_d(a, b, |_, y| e.sqrt(D, y)), host |c, a, b, _| Some(host::sqrtsd(c, a, b)), fast |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::sqrt_d(a, b) } else { None };
 
     Cmpps(e, a, b, imm) packed_s(a, b, |x, y| all(S, e.compare(S, imm, x, y))), host |c, a, b, i| Some(host::cmpps(c, a, b, i));
     Cmppd(e, a, b, imm) packed_d(a, b, |x, y| all(D, e.compare(D, imm, x, y))), host |c, a, b, i| Some(host::cmppd(c, a, b, i));
@@ -215,8 +248,8 @@ op! {
         Vec128([e.convert(S, D, w[0].into()), e.convert(S, D, w[1].into())])
     }, host |c, a, b, _| Some(host::cvtps2pd(c, a, b));
     Cvtpd2ps(e, a, b, imm) low2(e.convert(D, S, b.0[0]), e.convert(D, S, b.0[1])), host |c, a, b, _| Some(host::cvtpd2ps(c, a, b));
-    Cvtss2sd(e, a, b, imm) Vec128([e.convert(S, D, b.0[0] & 0xffff_ffff), a.0[1]]), host |c, a, b, _| Some(host::cvtss2sd(c, a, b));
-    Cvtsd2ss(e, a, b, imm) scalar_s(a, b, |_, _| e.convert(D, S, b.0[0])), host |c, a, b, _| Some(host::cvtsd2ss(c, a, b));
+    Cvtss2sd(e, a, b, imm) Vec128([e.convert(S, D, b.0[0] & 0xffff_ffff), a.0[1]]), host |c, a, b, _| Some(host::cvtss2sd(c, a, b)), first |c: u32, a: Vec128, b: Vec128| if fast::exact(c) { fast::widen(a, b) } else { None };
+    Cvtsd2ss(e, a, b, imm) scalar_s(a, b, |_, _| e.convert(D, S, b.0[0])), host |c, a, b, _| Some(host::cvtsd2ss(c, a, b)), first |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { fast::narrow(a, b) } else { None };
     Cvtdq2ps(e, a, b, imm) from_words(ints(b).map(|v| e.from_int(S, v) as u32)), host |c, a, b, _| Some(host::cvtdq2ps(c, a, b));
     Cvtdq2pd(e, a, b, imm) Vec128([e.from_int(D, ints(b)[0]), e.from_int(D, ints(b)[1])]), host |c, a, b, _| Some(host::cvtdq2pd(c, a, b));
     Cvtps2dq(e, a, b, imm) packed_s(a, b, |_, y| e.to_int(S, y, 32, false)), host |c, a, b, _| Some(host::cvtps2dq(c, a, b));
@@ -236,16 +269,16 @@ op! {
     // General registers: the integer is in the low word of `b`, or of the result.
     Cvtsi2ss32(e, a, b, imm) scalar_s(a, b, |_, y| e.from_int(S, i64::from(y as i32))), host |c, a, b, _| Some(host::cvtsi2ss32(c, a, b));
     Cvtsi2ss64(e, a, b, imm) scalar_s(a, b, |_, _| e.from_int(S, b.0[0] as i64)), host |c, a, b, _| Some(host::cvtsi2ss64(c, a, b));
-    Cvtsi2sd32(e, a, b, imm) scalar_d(a, b, |_, y| e.from_int(D, i64::from(y as i32))), host |c, a, b, _| Some(host::cvtsi2sd32(c, a, b));
-    Cvtsi2sd64(e, a, b, imm) scalar_d(a, b, |_, y| e.from_int(D, y as i64)), host |c, a, b, _| Some(host::cvtsi2sd64(c, a, b));
+    Cvtsi2sd32(e, a, b, imm) scalar_d(a, b, |_, y| e.from_int(D, i64::from(y as i32))), host |c, a, b, _| Some(host::cvtsi2sd32(c, a, b)), first |c: u32, a: Vec128, b: Vec128| if fast::exact(c) { Some(Vec128([f64::from(b.0[0] as i32).to_bits(), a.0[1]])) } else { None };
+    Cvtsi2sd64(e, a, b, imm) scalar_d(a, b, |_, y| e.from_int(D, y as i64)), host |c, a, b, _| Some(host::cvtsi2sd64(c, a, b)), first |c: u32, a: Vec128, b: Vec128| if fast::usual(c) { Some(Vec128([(b.0[0] as i64 as f64).to_bits(), a.0[1]])) } else { None };
     Cvtss2si32(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 32, false), 0]), host |c, _, b, _| Some(host::cvtss2si32(c, b));
     Cvtss2si64(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 64, false), 0]), host |c, _, b, _| Some(host::cvtss2si64(c, b));
     Cvtsd2si32(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 32, false), 0]), host |c, _, b, _| Some(host::cvtsd2si32(c, b));
     Cvtsd2si64(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 64, false), 0]), host |c, _, b, _| Some(host::cvtsd2si64(c, b));
-    Cvttss2si32(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 32, true), 0]), host |c, _, b, _| Some(host::cvttss2si32(c, b));
-    Cvttss2si64(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 64, true), 0]), host |c, _, b, _| Some(host::cvttss2si64(c, b));
-    Cvttsd2si32(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 32, true), 0]), host |c, _, b, _| Some(host::cvttsd2si32(c, b));
-    Cvttsd2si64(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 64, true), 0]), host |c, _, b, _| Some(host::cvttsd2si64(c, b));
+    Cvttss2si32(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 32, true), 0]), host |c, _, b, _| Some(host::cvttss2si32(c, b)), first |c: u32, _: Vec128, b: Vec128| if fast::usual(c) { fast::truncate_s(b, 32) } else { None };
+    Cvttss2si64(e, a, b, imm) Vec128([e.to_int(S, b.0[0] & 0xffff_ffff, 64, true), 0]), host |c, _, b, _| Some(host::cvttss2si64(c, b)), first |c: u32, _: Vec128, b: Vec128| if fast::usual(c) { fast::truncate_s(b, 64) } else { None };
+    Cvttsd2si32(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 32, true), 0]), host |c, _, b, _| Some(host::cvttsd2si32(c, b)), first |c: u32, _: Vec128, b: Vec128| if fast::usual(c) { fast::truncate_d(b, 32) } else { None };
+    Cvttsd2si64(e, a, b, imm) Vec128([e.to_int(D, b.0[0], 64, true), 0]), host |c, _, b, _| Some(host::cvttsd2si64(c, b)), first |c: u32, _: Vec128, b: Vec128| if fast::usual(c) { fast::truncate_d(b, 64) } else { None };
 }
 
 /// COMISS, COMISD, UCOMISS, UCOMISD: ZF, PF, CF; the other status flags cleared. The same code on every host: ordinary

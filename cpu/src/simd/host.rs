@@ -16,14 +16,16 @@ const HOME: u32 = 0x1f80;
 /// Rounding control, DAZ, FTZ.
 const MODES: u32 = 0xe040;
 
+/// To the host's type.
 #[inline(always)]
-fn to_host(v: Vec128) -> __m128i {
+pub fn to_host(v: Vec128) -> __m128i {
     // SAFETY: reads 16 bytes of a live value whose type is aligned to 16.
     unsafe { _mm_load_si128((&raw const v).cast()) }
 }
 
+/// From the host's type.
 #[inline(always)]
-fn from_host(v: __m128i) -> Vec128 {
+pub fn from_host(v: __m128i) -> Vec128 {
     let mut r = Vec128([0; 2]);
     // SAFETY: writes 16 bytes of a live value whose type is aligned to 16.
     unsafe { _mm_store_si128((&raw mut r).cast(), v) };

@@ -4,11 +4,244 @@
 //! Follows Intel SDM volume 2, the operation section of each instruction.
 
 use super::lanes::{lane, map1, map2, set_lane};
+use crate::ops::Vec128;
 
 /// An operation on bytes of a destination `a`, a source `b` and an immediate.
 pub trait IntOp {
     /// Computes.
     fn f<const N: usize>(a: [u8; N], b: [u8; N], imm: u8) -> [u8; N];
+    /// As `f` of 128 bits, by one instruction of the host if it has a suitable one.
+    fn host(a: Vec128, b: Vec128) -> Option<Vec128>;
+}
+
+/// The host's form of an operation, for those that are slow in portable code.
+#[cfg(target_arch = "x86_64")]
+macro_rules! host_form {
+    (Paddsb, $a:expr, $b:expr) => {
+        super::host_int::paddsb($a, $b)
+    };
+    (Paddsw, $a:expr, $b:expr) => {
+        super::host_int::paddsw($a, $b)
+    };
+    (Paddusb, $a:expr, $b:expr) => {
+        super::host_int::paddusb($a, $b)
+    };
+    (Paddusw, $a:expr, $b:expr) => {
+        super::host_int::paddusw($a, $b)
+    };
+    (Psubsb, $a:expr, $b:expr) => {
+        super::host_int::psubsb($a, $b)
+    };
+    (Psubsw, $a:expr, $b:expr) => {
+        super::host_int::psubsw($a, $b)
+    };
+    (Psubusb, $a:expr, $b:expr) => {
+        super::host_int::psubusb($a, $b)
+    };
+    (Psubusw, $a:expr, $b:expr) => {
+        super::host_int::psubusw($a, $b)
+    };
+    (Pcmpeqb, $a:expr, $b:expr) => {
+        super::host_int::pcmpeqb($a, $b)
+    };
+    (Pcmpeqw, $a:expr, $b:expr) => {
+        super::host_int::pcmpeqw($a, $b)
+    };
+    (Pcmpeqd, $a:expr, $b:expr) => {
+        super::host_int::pcmpeqd($a, $b)
+    };
+    (Pcmpgtb, $a:expr, $b:expr) => {
+        super::host_int::pcmpgtb($a, $b)
+    };
+    (Pcmpgtw, $a:expr, $b:expr) => {
+        super::host_int::pcmpgtw($a, $b)
+    };
+    (Pcmpgtd, $a:expr, $b:expr) => {
+        super::host_int::pcmpgtd($a, $b)
+    };
+    (Pmullw, $a:expr, $b:expr) => {
+        super::host_int::pmullw($a, $b)
+    };
+    (Pmulhw, $a:expr, $b:expr) => {
+        super::host_int::pmulhw($a, $b)
+    };
+    (Pmulhuw, $a:expr, $b:expr) => {
+        super::host_int::pmulhuw($a, $b)
+    };
+    (Pmuludq, $a:expr, $b:expr) => {
+        super::host_int::pmuludq($a, $b)
+    };
+    (Pmaddwd, $a:expr, $b:expr) => {
+        super::host_int::pmaddwd($a, $b)
+    };
+    (Pavgb, $a:expr, $b:expr) => {
+        super::host_int::pavgb($a, $b)
+    };
+    (Pavgw, $a:expr, $b:expr) => {
+        super::host_int::pavgw($a, $b)
+    };
+    (Pminub, $a:expr, $b:expr) => {
+        super::host_int::pminub($a, $b)
+    };
+    (Pminsw, $a:expr, $b:expr) => {
+        super::host_int::pminsw($a, $b)
+    };
+    (Pmaxub, $a:expr, $b:expr) => {
+        super::host_int::pmaxub($a, $b)
+    };
+    (Pmaxsw, $a:expr, $b:expr) => {
+        super::host_int::pmaxsw($a, $b)
+    };
+    (Psadbw, $a:expr, $b:expr) => {
+        super::host_int::psadbw($a, $b)
+    };
+    (Packsswb, $a:expr, $b:expr) => {
+        super::host_int::packsswb($a, $b)
+    };
+    (Packuswb, $a:expr, $b:expr) => {
+        super::host_int::packuswb($a, $b)
+    };
+    (Packssdw, $a:expr, $b:expr) => {
+        super::host_int::packssdw($a, $b)
+    };
+    (Punpcklbw, $a:expr, $b:expr) => {
+        super::host_int::punpcklbw($a, $b)
+    };
+    (Punpcklwd, $a:expr, $b:expr) => {
+        super::host_int::punpcklwd($a, $b)
+    };
+    (Punpckldq, $a:expr, $b:expr) => {
+        super::host_int::punpckldq($a, $b)
+    };
+    (Punpckhbw, $a:expr, $b:expr) => {
+        super::host_int::punpckhbw($a, $b)
+    };
+    (Punpckhwd, $a:expr, $b:expr) => {
+        super::host_int::punpckhwd($a, $b)
+    };
+    (Punpckhdq, $a:expr, $b:expr) => {
+        super::host_int::punpckhdq($a, $b)
+    };
+    (Psllw, $a:expr, $b:expr) => {
+        super::host_int::psllw($a, $b)
+    };
+    (Pslld, $a:expr, $b:expr) => {
+        super::host_int::pslld($a, $b)
+    };
+    (Psllq, $a:expr, $b:expr) => {
+        super::host_int::psllq($a, $b)
+    };
+    (Psrlw, $a:expr, $b:expr) => {
+        super::host_int::psrlw($a, $b)
+    };
+    (Psrld, $a:expr, $b:expr) => {
+        super::host_int::psrld($a, $b)
+    };
+    (Psrlq, $a:expr, $b:expr) => {
+        super::host_int::psrlq($a, $b)
+    };
+    (Psraw, $a:expr, $b:expr) => {
+        super::host_int::psraw($a, $b)
+    };
+    (Psrad, $a:expr, $b:expr) => {
+        super::host_int::psrad($a, $b)
+    };
+    (Pshufb, $a:expr, $b:expr) => {
+        super::host_int::pshufb($a, $b)
+    };
+    (Phaddw, $a:expr, $b:expr) => {
+        super::host_int::phaddw($a, $b)
+    };
+    (Phaddd, $a:expr, $b:expr) => {
+        super::host_int::phaddd($a, $b)
+    };
+    (Phaddsw, $a:expr, $b:expr) => {
+        super::host_int::phaddsw($a, $b)
+    };
+    (Phsubw, $a:expr, $b:expr) => {
+        super::host_int::phsubw($a, $b)
+    };
+    (Phsubd, $a:expr, $b:expr) => {
+        super::host_int::phsubd($a, $b)
+    };
+    (Phsubsw, $a:expr, $b:expr) => {
+        super::host_int::phsubsw($a, $b)
+    };
+    (Pmaddubsw, $a:expr, $b:expr) => {
+        super::host_int::pmaddubsw($a, $b)
+    };
+    (Psignb, $a:expr, $b:expr) => {
+        super::host_int::psignb($a, $b)
+    };
+    (Psignw, $a:expr, $b:expr) => {
+        super::host_int::psignw($a, $b)
+    };
+    (Psignd, $a:expr, $b:expr) => {
+        super::host_int::psignd($a, $b)
+    };
+    (Pmulhrsw, $a:expr, $b:expr) => {
+        super::host_int::pmulhrsw($a, $b)
+    };
+    (Pabsb, $a:expr, $b:expr) => {
+        super::host_int::pabsb($a, $b)
+    };
+    (Pabsw, $a:expr, $b:expr) => {
+        super::host_int::pabsw($a, $b)
+    };
+    (Pabsd, $a:expr, $b:expr) => {
+        super::host_int::pabsd($a, $b)
+    };
+    (Packusdw, $a:expr, $b:expr) => {
+        super::host_int::packusdw($a, $b)
+    };
+    (Pminsb, $a:expr, $b:expr) => {
+        super::host_int::pminsb($a, $b)
+    };
+    (Pminsd, $a:expr, $b:expr) => {
+        super::host_int::pminsd($a, $b)
+    };
+    (Pminuw, $a:expr, $b:expr) => {
+        super::host_int::pminuw($a, $b)
+    };
+    (Pminud, $a:expr, $b:expr) => {
+        super::host_int::pminud($a, $b)
+    };
+    (Pmaxsb, $a:expr, $b:expr) => {
+        super::host_int::pmaxsb($a, $b)
+    };
+    (Pmaxsd, $a:expr, $b:expr) => {
+        super::host_int::pmaxsd($a, $b)
+    };
+    (Pmaxuw, $a:expr, $b:expr) => {
+        super::host_int::pmaxuw($a, $b)
+    };
+    (Pmaxud, $a:expr, $b:expr) => {
+        super::host_int::pmaxud($a, $b)
+    };
+    (Pmulld, $a:expr, $b:expr) => {
+        super::host_int::pmulld($a, $b)
+    };
+    (Pmuldq, $a:expr, $b:expr) => {
+        super::host_int::pmuldq($a, $b)
+    };
+    (Phminposuw, $a:expr, $b:expr) => {
+        super::host_int::phminposuw($a, $b)
+    };
+    (Pcmpeqq, $a:expr, $b:expr) => {
+        super::host_int::pcmpeqq($a, $b)
+    };
+    (Pcmpgtq, $a:expr, $b:expr) => {
+        super::host_int::pcmpgtq($a, $b)
+    };
+    ($other:ident, $a:expr, $b:expr) => {
+        None
+    };
+}
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! host_form {
+    ($any:ident, $a:expr, $b:expr) => {
+        None
+    };
 }
 
 macro_rules! op {
@@ -21,6 +254,11 @@ macro_rules! op {
             #[allow(unused_variables)]
             fn f<const N: usize>($a: [u8; N], $b: [u8; N], $imm: u8) -> [u8; N] {
                 $body
+            }
+            #[inline(always)]
+            #[allow(unused_variables)]
+            fn host(a: Vec128, b: Vec128) -> Option<Vec128> {
+                host_form!($name, a, b)
             }
         }
     )* };

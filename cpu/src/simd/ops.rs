@@ -16,6 +16,9 @@ pub struct Sse<T>(PhantomData<T>);
 impl<T: IntOp> VecOp for Sse<T> {
     #[inline(always)]
     fn run(_: &mut Exec<'_>, i: &Insn, a: Vec128, b: Vec128) -> Result<Vec128, Fault> {
+        if let Some(r) = T::host(a, b) {
+            return Ok(r);
+        }
         Ok(from_bytes(T::f::<16>(bytes(a), bytes(b), i.imm as u8)))
     }
 }
@@ -30,6 +33,17 @@ impl<T: IntOp> VecOp for Mmx<T> {
         let r = T::f::<8>(a.0[0].to_le_bytes(), b.0[0].to_le_bytes(), i.imm as u8);
         Ok(Vec128([u64::from_le_bytes(r), 0]))
     }
+}
+
+/// The host's instruction if it has one, else portable code.
+macro_rules! host_or {
+    ($name:ident($($arg:expr),*), $soft:expr) => {{
+        #[cfg(target_arch = "x86_64")]
+        let r = super::host_int::$name($($arg),*);
+        #[cfg(not(target_arch = "x86_64"))]
+        let r: Option<Vec128> = None;
+        r.unwrap_or_else(|| $soft)
+    }};
 }
 
 macro_rules! op {
@@ -95,31 +109,31 @@ op! {
     /// RSQRTSS.
     Rsqrtss(a, b, imm) Vec128([a.0[0] & !0xffff_ffff | u64::from(soft::reciprocal_sqrt(b.0[0] as u32)), a.0[1]]);
     /// AESENC.
-    Aesenc(a, b, imm) crypto::aesenc(a, b, false);
+    Aesenc(a, b, imm) host_or!(aesenc(a, b), crypto::aesenc(a, b, false));
     /// AESENCLAST.
-    Aesenclast(a, b, imm) crypto::aesenc(a, b, true);
+    Aesenclast(a, b, imm) host_or!(aesenclast(a, b), crypto::aesenc(a, b, true));
     /// AESDEC.
-    Aesdec(a, b, imm) crypto::aesdec(a, b, false);
+    Aesdec(a, b, imm) host_or!(aesdec(a, b), crypto::aesdec(a, b, false));
     /// AESDECLAST.
-    Aesdeclast(a, b, imm) crypto::aesdec(a, b, true);
+    Aesdeclast(a, b, imm) host_or!(aesdeclast(a, b), crypto::aesdec(a, b, true));
     /// AESIMC.
-    Aesimc(a, b, imm) crypto::aesimc(b);
+    Aesimc(a, b, imm) host_or!(aesimc(a, b), crypto::aesimc(b));
     /// AESKEYGENASSIST.
     Aeskeygenassist(a, b, imm) crypto::aeskeygenassist(b, imm);
     /// PCLMULQDQ.
-    Pclmulqdq(a, b, imm) crypto::pclmulqdq(a, b, imm);
+    Pclmulqdq(a, b, imm) host_or!(pclmulqdq(a, b, imm), crypto::pclmulqdq(a, b, imm));
     /// SHA1RNDS4.
-    Sha1rnds4(a, b, imm) crypto::sha1rnds4(a, b, imm);
+    Sha1rnds4(a, b, imm) host_or!(sha1rnds4(a, b, imm), crypto::sha1rnds4(a, b, imm));
     /// SHA1NEXTE.
-    Sha1nexte(a, b, imm) crypto::sha1nexte(a, b);
+    Sha1nexte(a, b, imm) host_or!(sha1nexte(a, b), crypto::sha1nexte(a, b));
     /// SHA1MSG1.
-    Sha1msg1(a, b, imm) crypto::sha1msg1(a, b);
+    Sha1msg1(a, b, imm) host_or!(sha1msg1(a, b), crypto::sha1msg1(a, b));
     /// SHA1MSG2.
-    Sha1msg2(a, b, imm) crypto::sha1msg2(a, b);
+    Sha1msg2(a, b, imm) host_or!(sha1msg2(a, b), crypto::sha1msg2(a, b));
     /// SHA256MSG1.
-    Sha256msg1(a, b, imm) crypto::sha256msg1(a, b);
+    Sha256msg1(a, b, imm) host_or!(sha256msg1(a, b), crypto::sha256msg1(a, b));
     /// SHA256MSG2.
-    Sha256msg2(a, b, imm) crypto::sha256msg2(a, b);
+    Sha256msg2(a, b, imm) host_or!(sha256msg2(a, b), crypto::sha256msg2(a, b));
 }
 
 /// PTEST: ZF = (a & b == 0), CF = (!a & b == 0).

@@ -99,6 +99,12 @@ fn check<T: FloatOp>(name: &str, singles: bool) {
         let csr = 0x1f80 | if n & 3 == 0 { 0 } else { modes };
         let imm = (r.next() >> 30) as u8;
         let Some((h, flags)) = T::host(csr, a, b, imm) else { return };
+        if let Some(r) = T::fast(csr | 0x20, a, b) {
+            assert_eq!((r, flags & 0x1f), (h, 0), "{name}, usual case: {a:x?} {b:x?} mxcsr {csr:x}");
+        }
+        if let Some(r) = T::fast(csr, a, b) {
+            assert_eq!((r, flags & 0x3f), (h, 0), "{name}, exact case: {a:x?} {b:x?} mxcsr {csr:x}");
+        }
         let mut e = Env::new(csr);
         let s = T::soft(&mut e, a, b, imm);
         assert_eq!((h, flags & 0x3f), (s, e.flags()), "{name} {a:x?} {b:x?} imm {imm:x} mxcsr {csr:x}");
@@ -135,5 +141,61 @@ fn estimates_meet_the_bound() {
         assert!((rcp * x - 1.0).abs() <= bound, "rcp {x}");
         let rsqrt = f64::from(f32::from_bits(super::soft::reciprocal_sqrt(v)));
         assert!((rsqrt * x.sqrt() - 1.0).abs() <= bound, "rsqrt {x}");
+    }
+}
+
+/// Integer operations and those of AES, SHA and PCLMULQDQ: portable code beside the host's instruction.
+#[test]
+fn integers_match_the_host() {
+    use super::int::*;
+    use super::lanes::{bytes, from_bytes};
+    use super::{crypto, host_int};
+    let mut r = Rng(0x2468_ace0_1357_9bdf);
+    let mut mix = || {
+        let (a, b) = (r.next(), r.next());
+        match a & 3 {
+            0 => Vec128([a & b & 0x7f80_ff01_8000_00ff, b]),
+            1 => Vec128([b & 63, a]),
+            2 => Vec128([a | 0x8000_7fff_0080_ff7f, b & 0x0f8f_0f8f_7f80_8000]),
+            _ => Vec128([a, b]),
+        }
+    };
+    macro_rules! compare {
+        ($($op:ident)*) => { $(
+            for _ in 0..3000 {
+                let (a, b) = (mix(), mix());
+                if let Some(h) = $op::host(a, b) {
+                    let s = from_bytes($op::f::<16>(bytes(a), bytes(b), 0));
+                    assert_eq!(h, s, "{} {a:x?} {b:x?}", stringify!($op));
+                }
+            }
+        )* };
+    }
+    compare!(Paddsb Paddsw Paddusb Paddusw Psubsb Psubsw Psubusb Psubusw Pcmpeqb Pcmpeqw Pcmpeqd Pcmpgtb Pcmpgtw Pcmpgtd
+        Pmullw Pmulhw Pmulhuw Pmuludq Pmaddwd Pavgb Pavgw Pminub Pminsw Pmaxub Pmaxsw Psadbw Packsswb Packuswb Packssdw
+        Punpcklbw Punpcklwd Punpckldq Punpckhbw Punpckhwd Punpckhdq Psllw Pslld Psllq Psrlw Psrld Psrlq Psraw Psrad
+        Pshufb Phaddw Phaddd Phaddsw Phsubw Phsubd Phsubsw Pmaddubsw Psignb Psignw Psignd Pmulhrsw Pabsb Pabsw Pabsd
+        Packusdw Pminsb Pminsd Pminuw Pminud Pmaxsb Pmaxsd Pmaxuw Pmaxud Pmulld Pmuldq Phminposuw Pcmpeqq Pcmpgtq);
+    for _ in 0..20_000 {
+        let (a, b, k) = (mix(), mix(), mix());
+        let n = k.0[1] as u8;
+        let pairs = [
+            (host_int::aesenc(a, b), crypto::aesenc(a, b, false)),
+            (host_int::aesenclast(a, b), crypto::aesenc(a, b, true)),
+            (host_int::aesdec(a, b), crypto::aesdec(a, b, false)),
+            (host_int::aesdeclast(a, b), crypto::aesdec(a, b, true)),
+            (host_int::aesimc(a, b), crypto::aesimc(b)),
+            (host_int::pclmulqdq(a, b, n), crypto::pclmulqdq(a, b, n)),
+            (host_int::sha1rnds4(a, b, n), crypto::sha1rnds4(a, b, n)),
+            (host_int::sha1nexte(a, b), crypto::sha1nexte(a, b)),
+            (host_int::sha1msg1(a, b), crypto::sha1msg1(a, b)),
+            (host_int::sha1msg2(a, b), crypto::sha1msg2(a, b)),
+            (host_int::sha256msg1(a, b), crypto::sha256msg1(a, b)),
+            (host_int::sha256msg2(a, b), crypto::sha256msg2(a, b)),
+            (host_int::sha256rnds2(a, b, k), crypto::sha256rnds2(a, b, k)),
+        ];
+        for (which, (host, soft)) in pairs.into_iter().enumerate() {
+            assert_eq!(host.unwrap_or(soft), soft, "{which}: {a:x?} {b:x?} {k:x?}");
+        }
     }
 }
