@@ -63,26 +63,6 @@ fn exact_flags(sw: u16, mut f: impl FnMut() -> u16) -> u16 {
     f()
 }
 
-macro_rules! arith_of {
-    ($name:ident, $ty:ty, $load:tt, $doc:literal) => {
-        #[doc = $doc]
-        #[inline]
-        pub fn $name(op: Arith, a: &F80, b: &$ty, cw: u16, sw: u16) -> Out {
-            let mut val = F80::default();
-            let r = &raw mut val;
-            let s = exact_flags(sw, || match op {
-                Arith::Add => arith_body!($load, "fadd", cw, a, b, r),
-                Arith::Mul => arith_body!($load, "fmul", cw, a, b, r),
-                Arith::Sub => arith_body!($load, "fsub", cw, a, b, r),
-                Arith::SubR => arith_body!($load, "fsubr", cw, a, b, r),
-                Arith::Div => arith_body!($load, "fdiv", cw, a, b, r),
-                Arith::DivR => arith_body!($load, "fdivr", cw, a, b, r),
-            });
-            Out { val, flags: s & (0x3f | C1) }
-        }
-    };
-}
-
 macro_rules! arith_body {
     ("reg", $m:literal, $cw:expr, $a:expr, $b:expr, $r:expr) => {
         x87!(
@@ -104,6 +84,68 @@ macro_rules! arith_body {
             $r
         )
     };
+}
+
+macro_rules! arith_of {
+    ($name:ident, $ty:ty, $load:tt, $doc:literal) => {
+        #[doc = $doc]
+        #[inline]
+        pub fn $name(op: Arith, a: &F80, b: &$ty, cw: u16, sw: u16) -> Out {
+            let mut val = F80::default();
+            let r = &raw mut val;
+            let s = exact_flags(sw, || arith_match!($load, op, cw, a, b, r));
+            Out { val, flags: s & (0x3f | C1) }
+        }
+    };
+}
+
+macro_rules! arith_match {
+    ($load:tt, $op:expr, $cw:expr, $a:expr, $b:expr, $r:expr) => {
+        match $op {
+            Arith::Add => arith_body!($load, "fadd", $cw, $a, $b, $r),
+            Arith::Mul => arith_body!($load, "fmul", $cw, $a, $b, $r),
+            Arith::Sub => arith_body!($load, "fsub", $cw, $a, $b, $r),
+            Arith::SubR => arith_body!($load, "fsubr", $cw, $a, $b, $r),
+            Arith::Div => arith_body!($load, "fdiv", $cw, $a, $b, $r),
+            Arith::DivR => arith_body!($load, "fdivr", $cw, $a, $b, $r),
+        }
+    };
+}
+
+/// Runs `f` on register `d` in place; flags as from [`exact_flags`].
+#[inline(always)]
+fn in_place(regs: &mut [F80; 8], d: usize, sw: u16, mut f: impl FnMut(*mut F80) -> u16) -> u16 {
+    let r = &mut regs[d & 7];
+    let (mant, se) = (r.mant, r.se);
+    let s = f(r);
+    if s & !sw & 0x3f == 0 {
+        return s & C1;
+    }
+    clear_flags();
+    (r.mant, r.se) = (mant, se);
+    f(r) & (0x3f | C1)
+}
+
+/// Register `d` = register `d` op register `s`; yields the flags. The result goes straight to its place: a copy would
+/// wait for the store of ten bytes.
+#[inline(always)]
+pub fn arith_regs(op: Arith, regs: &mut [F80; 8], d: usize, s: usize, cw: u16, sw: u16) -> u16 {
+    let b = &raw const regs[s & 7];
+    in_place(regs, d, sw, |r| arith_match!("reg", op, cw, r, b, r))
+}
+
+/// Register `d` = register `d` op a single.
+#[inline(always)]
+pub fn arith_reg_m32(op: Arith, regs: &mut [F80; 8], d: usize, b: u32, cw: u16, sw: u16) -> u16 {
+    let b = &raw const b;
+    in_place(regs, d, sw, |r| arith_match!("dword", op, cw, r, b, r))
+}
+
+/// Register `d` = register `d` op a double.
+#[inline(always)]
+pub fn arith_reg_m64(op: Arith, regs: &mut [F80; 8], d: usize, b: u64, cw: u16, sw: u16) -> u16 {
+    let b = &raw const b;
+    in_place(regs, d, sw, |r| arith_match!("qword", op, cw, r, b, r))
 }
 
 arith_of!(arith, F80, "reg", "`a op b` of two registers.");

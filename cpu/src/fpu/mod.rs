@@ -17,7 +17,7 @@ mod wide;
 
 use crate::state::F80;
 use float::{Num, ex};
-use soft::{Arith, Out, Relation, Stored};
+use soft::{Out, Relation, Stored};
 
 /// Bits of the status word beside the exception flags of [`ex`].
 #[allow(missing_docs)]
@@ -76,21 +76,6 @@ macro_rules! host_or_soft {
     }};
 }
 
-/// `a op b`. `sw` is the guest's status word: flags set there may be missing in the result.
-#[inline]
-pub fn arith(op: Arith, a: F80, b: Operand, cw: u16, sw: u16) -> Out {
-    let _ = sw;
-    host_or_soft!(
-        cw,
-        match b {
-            Operand::Ext(b) => host::arith(op, &a, &b, cw, sw),
-            Operand::M32(b) => host::arith_m32(op, &a, &b, cw, sw),
-            Operand::M64(b) => host::arith_m64(op, &a, &b, cw, sw),
-        },
-        soft::arith(op, Num::from_f80(a), b.num(), cw)
-    )
-}
-
 /// FSQRT.
 pub fn sqrt(a: F80, cw: u16, sw: u16) -> Out {
     let _ = sw;
@@ -104,34 +89,53 @@ pub fn round_to_integral(a: F80, cw: u16, sw: u16) -> Out {
 }
 
 /// FST m32.
-pub fn store_f32(a: F80, cw: u16, sw: u16) -> Stored {
+#[inline(always)]
+pub fn store_f32(a: &F80, cw: u16, sw: u16) -> Stored {
     let _ = sw;
-    host_or_soft!(cw, host::store_f32(&a, cw, sw), soft::store_f32(a, cw))
+    host_or_soft!(cw, host::store_f32(a, cw, sw), soft::store_f32(*a, cw))
 }
 
 /// FST m64.
-pub fn store_f64(a: F80, cw: u16, sw: u16) -> Stored {
+#[inline(always)]
+pub fn store_f64(a: &F80, cw: u16, sw: u16) -> Stored {
     let _ = sw;
-    host_or_soft!(cw, host::store_f64(&a, cw, sw), soft::store_f64(a, cw))
+    host_or_soft!(cw, host::store_f64(a, cw, sw), soft::store_f64(*a, cw))
 }
 
 /// FIST with the rounding of `cw`; `bits` is 16, 32 or 64.
-pub fn store_int(a: F80, bits: u32, cw: u16, sw: u16) -> Stored {
+#[inline(always)]
+pub fn store_int(a: &F80, bits: u32, cw: u16, sw: u16) -> Stored {
     let _ = sw;
     host_or_soft!(
         cw,
         match bits {
-            16 => host::store_i16(&a, cw, sw),
-            32 => host::store_i32(&a, cw, sw),
-            _ => host::store_i64(&a, cw, sw),
+            16 => host::store_i16(a, cw, sw),
+            32 => host::store_i32(a, cw, sw),
+            _ => host::store_i64(a, cw, sw),
         },
-        soft::store_int(a, bits, soft::rounding(cw))
+        soft::store_int(*a, bits, soft::rounding(cw))
     )
 }
 
 /// Compare: the relation and the exception flags. Ordinary numbers take a short way.
-#[inline]
+#[inline(always)]
 pub fn compare(a: F80, b: Operand, quiet: bool) -> (Relation, u16) {
+    if let Operand::Ext(b) = b {
+        let plain = |v: F80| (v.se & 0x7fff).wrapping_sub(1) < 0x7ffe && v.mant >> 63 != 0;
+        if plain(a) && plain(b) {
+            // Sign and magnitude as one number that orders as the values do.
+            let key = |v: F80| {
+                let m = i128::from(v.se & 0x7fff) << 64 | i128::from(v.mant);
+                if v.se >> 15 != 0 { -m } else { m }
+            };
+            let r = match key(a).cmp(&key(b)) {
+                core::cmp::Ordering::Less => Relation::Less,
+                core::cmp::Ordering::Equal => Relation::Equal,
+                core::cmp::Ordering::Greater => Relation::Greater,
+            };
+            return (r, 0);
+        }
+    }
     soft::compare(Num::from_f80(a), b.num(), quiet)
 }
 

@@ -120,6 +120,11 @@ fn arithmetic_matches_the_host() {
         let h = host::arith(op, &a, &b, cw, 0);
         let s = soft::arith(op, Num::from_f80(a), Num::from_f80(b), cw);
         assert_eq!(h, s, "{op:?} {a:x?} {b:x?} cw {cw:x}");
+        let mut regs = [a; 8];
+        regs[3] = b;
+        let sw = if i & 1 == 0 { 0 } else { 0x3f };
+        let flags = host::arith_regs(op, &mut regs, 5, 3, cw, sw);
+        assert_eq!((regs[5], flags | sw), (s.val, s.flags | sw), "in place: {op:?} {a:x?} {b:x?} cw {cw:x}");
         let m = if r.next() & 1 != 0 { r.next() as u32 } else { soft::store_f32(b, cw).bits as u32 };
         let h = host::arith_m32(op, &a, &m, cw, 0);
         let s = soft::arith(op, Num::from_f80(a), Num::from_f32(m), cw);
@@ -166,6 +171,11 @@ fn comparisons_match_the_host() {
             let h = host::compare(&a, &b, quiet, 0);
             let (rel, flags) = soft::compare(Num::from_f80(a), Num::from_f80(b), quiet);
             assert_eq!(h & 0x453f, super::condition(rel) | flags, "compare {a:x?} {b:x?} {quiet}");
+            assert_eq!(
+                (rel, flags),
+                super::compare(a, super::Operand::Ext(b), quiet),
+                "short compare {a:x?} {b:x?}"
+            );
         }
     }
 }

@@ -438,7 +438,11 @@ fn times_log(y: &Num, log: Wide, exact: bool, cw: u16, de: u16) -> Out {
     let y = Wide::from_num(y);
     let product = wide::mul(&y, &log);
     // The unit reports an inexact result even where it is exact.
-    if exact { with(finish(&product, EXT, cw), de | ex::PE) } else { with(finish(&inexact(product), EXT, cw), de) }
+    if exact {
+        with(finish(&product, EXT, cw), de | ex::PE)
+    } else {
+        with(finish(&inexact(product), EXT, cw), de)
+    }
 }
 
 /// FYL2X: `y * log2(x)`.

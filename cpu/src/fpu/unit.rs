@@ -258,11 +258,12 @@ impl Fpu {
 
     // ---- stores ----
 
-    fn pending_store(&self, indefinite: u64, f: impl FnOnce(F80) -> Stored) -> Pending {
+    #[inline(always)]
+    fn pending_store(&self, indefinite: u64, f: impl FnOnce(&F80) -> Stored) -> Pending {
         if self.is_empty(0) {
             return Pending { bits: indefinite, blocked: !self.invalid_masked(), flags: ex::IE | sw::SF };
         }
-        let s = f(self.st(0));
+        let s = f(&self.regs[self.top()]);
         Pending { bits: s.bits, blocked: s.blocked(self.cw), flags: s.flags }
     }
 
@@ -374,34 +375,64 @@ impl Fpu {
     // ---- arithmetic ----
 
     /// ST(dst) = ST(dst) op ST(src), and pop.
-    #[inline]
+    #[inline(always)]
     pub fn arith_st(&mut self, op: Arith, dst: u8, src: u8, pop: bool) {
-        let done = if self.is_empty(dst) || self.is_empty(src) {
-            let masked = self.underflow();
-            if masked {
-                self.set_st(dst, INDEFINITE);
+        let (d, s) = (self.phys(dst), self.phys(src));
+        if self.tag >> d & self.tag >> s & 1 == 0 {
+            return self.arith_empty(dst, pop);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::on_host(self.cw) {
+            let flags = super::host::arith_regs(op, &mut self.regs, d, s, self.cw, self.sw);
+            self.sw = self.sw & !sw::C1 | flags;
+            if pop {
+                self.pop();
             }
-            masked
-        } else {
-            let out = super::arith(op, self.st(dst), Operand::Ext(self.st(src)), self.cw, self.sw);
-            self.deliver(dst, out)
-        };
-        if pop && done {
+            return;
+        }
+        self.arith_soft(op, dst, Operand::Ext(self.st(src)), pop);
+    }
+
+    #[cold]
+    fn arith_empty(&mut self, dst: u8, pop: bool) {
+        if self.underflow() {
+            self.set_st(dst, INDEFINITE);
+            if pop {
+                self.pop();
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn arith_soft(&mut self, op: Arith, dst: u8, src: Operand, pop: bool) {
+        let out = soft::arith(op, Num::from_f80(self.st(dst)), src.num(), self.cw);
+        if self.deliver(dst, out) && pop {
             self.pop();
         }
     }
 
     /// ST(0) = ST(0) op memory.
-    #[inline]
+    #[inline(always)]
     pub fn arith_mem(&mut self, op: Arith, src: Operand) {
         if self.is_empty(0) {
-            if self.underflow() {
-                self.set_st(0, INDEFINITE);
-            }
+            return self.arith_empty(0, false);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if super::on_host(self.cw) {
+            let (d, cw, sw) = (self.top(), self.cw, self.sw);
+            let flags = match src {
+                Operand::M32(v) => super::host::arith_reg_m32(op, &mut self.regs, d, v, cw, sw),
+                Operand::M64(v) => super::host::arith_reg_m64(op, &mut self.regs, d, v, cw, sw),
+                Operand::Ext(v) => {
+                    let out = super::host::arith(op, &self.regs[d], &v, cw, sw);
+                    self.set_st(0, out.val);
+                    out.flags
+                }
+            };
+            self.sw = self.sw & !sw::C1 | flags;
             return;
         }
-        let out = super::arith(op, self.st(0), src, self.cw, self.sw);
-        self.deliver(0, out);
+        self.arith_soft(op, 0, src, false);
     }
 
     /// The relation, and whether an unmasked exception keeps the stack as it is.

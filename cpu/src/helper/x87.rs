@@ -196,12 +196,24 @@ pub fn load_mem<const KIND: u8>(x: &mut Exec<'_>, i: &Insn) -> R {
     let ea = x.ea(i);
     match KIND {
         kind::M32 => {
-            let v = load(x, i, ea)?;
-            x.cpu.fpu.load(Num::from_f32(v));
+            let v: u32 = load(x, i, ea)?;
+            let e = v >> 23 & 0xff;
+            if e.wrapping_sub(1) < 0xfe {
+                let mant = u64::from(v) << 40 | 1 << 63;
+                x.cpu.fpu.load_ext(F80 { mant, se: (v >> 16 & 0x8000) as u16 | (e + 0x3f80) as u16 });
+            } else {
+                x.cpu.fpu.load(Num::from_f32(v));
+            }
         }
         kind::M64 => {
-            let v = load(x, i, ea)?;
-            x.cpu.fpu.load(Num::from_f64(v));
+            let v: u64 = load(x, i, ea)?;
+            let e = v >> 52 & 0x7ff;
+            if e.wrapping_sub(1) < 0x7fe {
+                let mant = v << 11 | 1 << 63;
+                x.cpu.fpu.load_ext(F80 { mant, se: (v >> 48 & 0x8000) as u16 | (e + 0x3c00) as u16 });
+            } else {
+                x.cpu.fpu.load(Num::from_f64(v));
+            }
         }
         kind::M80 => {
             let b: [u8; 10] = load_block(x, i, ea)?;
