@@ -9,6 +9,7 @@ usage: cargo run --release -p testsuite -- COMMAND ...
 
   captures DIR [--model 286|8086] [--engine E] [--limit N]   hardware captures (shared/vectors/README.md, part 1)
   flat DIR [--engine E] [--limit N]                          flat programs (shared/vectors/README.md, part 2)
+  guests [NAME...] [--required] [--engine E] [--minutes N] [--list]   real software from Debian's packages
 
 Every command ends with a line `N passed, N failed, N skipped` and status 1 if anything failed.";
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match command.as_deref() {
         Some("captures") => testsuite::captures::command(&rest),
         Some("flat") => testsuite::flat::command(&rest),
+        Some("guests") => testsuite::guests::command(&rest),
         Some("--help" | "help") => {
             println!("{HELP}");
             return ExitCode::SUCCESS;

@@ -24,7 +24,20 @@ pub struct Kernel {
 
 /// The installer's kernel. Its modules come from the kernel package of the same version where Debian still has it.
 pub fn installer_kernel(cache: &Cache, arch: Arch) -> Result<Kernel, String> {
-    Ok(Kernel { image: installer_dir(cache, arch)?.join("linux"), modules: None, arch })
+    let image = installer_dir(cache, arch)?.join("linux");
+    let modules = version(&read(&image)?)
+        .and_then(|v| {
+            cache.package(&format!("linux-image-{v}"), arch).ok().map(|d| d.join("lib/modules").join(v))
+        })
+        .filter(|d| d.is_dir());
+    Ok(Kernel { image, modules, arch })
+}
+
+/// `uname -r` of a bzImage, from its header (Linux Documentation/arch/x86/boot, `kernel_version`).
+fn version(image: &[u8]) -> Option<String> {
+    let at = usize::from(u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?)) + 0x200;
+    let text: Vec<u8> = image.get(at..)?.iter().copied().take_while(|&b| b > b' ').collect();
+    String::from_utf8(text).ok()
 }
 
 /// `linux-image-cloud-amd64`.

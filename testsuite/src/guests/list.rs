@@ -1,0 +1,231 @@
+//! The guests: what each is made of, what is done at it, and how it must end.
+
+use super::fetch::{Arch, Cache, read};
+use super::media::{self, Kernel};
+use lucid86_machine::{Config, Outcome};
+use std::path::PathBuf;
+
+/// One guest to run: a machine, a script and an end.
+pub struct Guest {
+    /// The machine, without clock and script.
+    pub config: Config,
+    /// What is done at it ([`lucid86_machine::script`]); the guest passes when all of it is done.
+    pub script: String,
+    /// How the run must end.
+    pub end: Outcome,
+    /// Looks at what came out of COM1; an error fails the guest.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+/// Makes a guest, fetching what it needs.
+pub type Make = fn(&Cache) -> Result<Vec<Guest>, String>;
+
+/// All guests by name. A guest may take several runs (a reboot); they follow one another.
+pub const GUESTS: &[(&str, Make)] = &[
+    ("grub-floppy", grub_floppy),
+    ("grub-cdrom", |c| grub_cdrom(c, Bios::Ours)),
+    ("linux-i386", |c| linux(&media::installer_kernel(c, Arch::I386)?, c)),
+    ("linux-amd64", |c| linux(&media::installer_kernel(c, Arch::Amd64)?, c)),
+    ("linux-cloud", |c| linux(&media::cloud_kernel(c)?, c)),
+    ("disk-i386", |c| grub_linux(c, Arch::I386, Medium::Disk, Bios::Ours)),
+    ("disk-amd64", |c| grub_linux(c, Arch::Amd64, Medium::Disk, Bios::Ours)),
+    ("iso-i386", |c| grub_linux(c, Arch::I386, Medium::Cd, Bios::Ours)),
+    ("iso-amd64", |c| grub_linux(c, Arch::Amd64, Medium::Cd, Bios::Ours)),
+    ("installer-i386", |c| installer(c, Arch::I386, Bios::Ours)),
+    ("installer-amd64", |c| installer(c, Arch::Amd64, Bios::Ours)),
+    ("memtest-32", |c| memtest_kernel(c, "memtest86+ia32.bin")),
+    ("memtest-64", |c| memtest_kernel(c, "memtest86+x64.bin")),
+    ("memtest-grub-32", |c| memtest_grub(c, "memtest86+ia32.bin")),
+    ("memtest-grub-64", |c| memtest_grub(c, "memtest86+x64.bin")),
+    ("seabios-disk", |c| grub_linux(c, Arch::I386, Medium::Disk, Bios::Sea)),
+    ("seabios-grub-cdrom", |c| grub_cdrom(c, Bios::Sea)),
+    ("seabios-installer", |c| installer(c, Arch::Amd64, Bios::Sea)),
+];
+
+/// Whose firmware.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bios {
+    Ours,
+    Sea,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    Disk,
+    Cd,
+}
+
+fn machine(cache: &Cache, bios: Bios, memory_mib: u64) -> Result<Config, String> {
+    let mut c = Config { memory: memory_mib << 20, discard_writes: true, ..Config::default() };
+    if bios == Bios::Sea {
+        let dir = cache.package("seabios", Arch::Amd64)?.join("usr/share/seabios");
+        c.bios = Some(dir.join("bios-256k.bin"));
+        c.vga_bios = Some(dir.join("vgabios-stdvga.bin"));
+    }
+    Ok(c)
+}
+
+fn nothing(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn quits(config: Config, script: &str) -> Vec<Guest> {
+    vec![Guest { config, script: format!("{script}quit\n"), end: Outcome::Quit, check: nothing }]
+}
+
+/// What the command typed below prints, which the command itself does not contain.
+const GRUB_COMMAND: &str =
+    "wait screen \"grub>\"\ntype \"set x=lu\\n\"\ntype \"echo ${x}cid86\\n\"\nwait screen \"lucid86\"\n";
+
+fn grub_floppy(cache: &Cache) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, Bios::Ours, 64)?;
+    c.fd[0] = Some(media::rescue_dir(cache)?.join("grub-rescue-floppy.img"));
+    Ok(quits(c, GRUB_COMMAND))
+}
+
+fn grub_cdrom(cache: &Cache, bios: Bios) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, bios, 64)?;
+    c.cdrom = Some(media::rescue_dir(cache)?.join("grub-rescue-cdrom.iso"));
+    Ok(quits(c, &format!("wait screen \"FreeBSD\"\nwait 1s\nkey c\n{GRUB_COMMAND}")))
+}
+
+fn made(
+    cache: &Cache,
+    name: &str,
+    make: impl FnOnce() -> Result<Vec<u8>, String>,
+) -> Result<PathBuf, String> {
+    let path = cache.made()?.join(name);
+    if !path.is_file() {
+        let part = path.with_extension("part");
+        std::fs::write(&part, make()?).map_err(|e| format!("{}: {e}", part.display()))?;
+        std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(path)
+}
+
+fn initrd(cache: &Cache, kernel: &Kernel) -> Result<PathBuf, String> {
+    let name = kernel.image.display().to_string();
+    let tag = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
+    made(cache, &format!("initramfs-{}-{tag:016x}.cpio", kernel.arch.name()), || {
+        media::initramfs(cache, kernel)
+    })
+}
+
+const CONSOLE: &str = "console=ttyS0,115200 panic=-1";
+
+/// Linux by `--kernel` to a shell where commands are typed; a disk is written, the machine reboots and reads it back.
+fn linux(kernel: &Kernel, cache: &Cache) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, Bios::Ours, 256)?;
+    c.kernel = Some(kernel.image.clone());
+    c.initrd = Some(initrd(cache, kernel)?.display().to_string());
+    c.append = Some(CONSOLE.into());
+    let ready = "wait serial \"LUCID86 READY\"\nwait serial \"lucid# \"\n";
+    let step = |command: &str, answer: &str| {
+        format!("serial \"{command}\\n\"\nwait serial \"{answer}\"\nwait serial \"lucid# \"\n")
+    };
+    let mut first = ready.to_owned();
+    first += &step("uname -a", "GNU/Linux");
+    first += &step("cat /proc/interrupts", "ttyS0");
+    first += &step("echo abcabc | tr abc xyz | sort", "xyzxyz");
+    first +=
+        &step("echo source is $(cat /sys/devices/system/clocksource/*/current_clocksource)", "source is tsc");
+    first += &step("grep -c GenuineIntel /proc/cpuinfo", "1");
+    first += &step("dmesg -r | grep '^<[0-4]>' | sed 's/^/WARN /'; echo end of warnings", "end of warnings");
+    let off = "serial \"poweroff -f\\n\"\n";
+    let mut runs = Vec::new();
+    if kernel.modules.is_none() {
+        runs.push(Guest { config: c, script: first + off, end: Outcome::PowerOff, check: warnings });
+        return Ok(runs);
+    }
+    let disk = cache.made()?.join("scratch.img");
+    std::fs::write(&disk, vec![0; 8 << 20]).map_err(|e| format!("{}: {e}", disk.display()))?;
+    c.hd[0] = Some(disk);
+    c.discard_writes = false;
+    first +=
+        &step("seq 1 200000 > /tmp/s; dd if=/tmp/s of=/dev/sda bs=64k conv=fsync; echo written", "written");
+    first += "serial \"reboot -f\\n\"\n";
+    first += ready;
+    first +=
+        &step("seq 1 200000 > /tmp/s; cmp -n 1288895 /tmp/s /dev/sda && echo disk holds it", "disk holds it");
+    runs.push(Guest { config: c, script: first + off, end: Outcome::PowerOff, check: warnings });
+    Ok(runs)
+}
+
+/// Kernel messages of level warning and above that Debian's QEMU `-M pc` prints for the same kernels too, each with its
+/// reason.
+const KNOWN_WARNINGS: &[(&str, &str)] = &[
+    (
+        "process '",
+        "the kernel notes that the first program runs without a stack guard gap: not the machine's doing",
+    ),
+    ("floating point emulation", "the i386 kernel says so on every processor with an FPU"),
+    ("Spectre V2 : WARNING: Unprivileged eBPF", "a kernel setting"),
+    ("acpi PNP0A03:00: fail to add MMCONFIG information", "no PCI Express on this board"),
+    ("pci 0000:00:00.0: [Firmware Bug]", "i440FX has no capability list"),
+    ("Error: Driver 'pcspkr' is already registered", "two drivers for one speaker"),
+    ("platform pcspkr", "the same"),
+    ("Warning: unable to open an initial console", "no console device in an empty initramfs"),
+    ("random: ", "the kernel's entropy notes"),
+    ("module verification failed", "modules loaded from an initramfs"),
+    ("loading out-of-tree module", "the same"),
+];
+
+fn warnings(serial: &str) -> Result<(), String> {
+    let unknown: Vec<&str> = serial
+        .lines()
+        .filter_map(|l| l.trim_end().strip_prefix("WARN "))
+        .filter(|l| !KNOWN_WARNINGS.iter().any(|(k, _)| l.contains(k)))
+        .collect();
+    if unknown.is_empty() { Ok(()) } else { Err(format!("kernel warnings: {}", unknown.join(" | "))) }
+}
+
+/// Linux from GRUB, on an IDE disk or a CD, through a BIOS.
+fn grub_linux(cache: &Cache, arch: Arch, medium: Medium, bios: Bios) -> Result<Vec<Guest>, String> {
+    let kernel = media::installer_kernel(cache, arch)?;
+    let image = made(cache, &format!("grub-{}.iso", arch.name()), || {
+        let files = vec![("k".into(), read(&kernel.image)?), ("i".into(), read(&initrd(cache, &kernel)?)?)];
+        let config = format!("set timeout=1\nmenuentry linux {{\n linux /k {CONSOLE}\n initrd /i\n}}\n");
+        media::grub_iso(cache, &config, files)
+    })?;
+    let mut c = machine(cache, bios, 256)?;
+    match medium {
+        Medium::Disk => c.hd[0] = Some(image),
+        Medium::Cd => c.cdrom = Some(image),
+    }
+    let script = "wait serial \"LUCID86 READY\"\nwait serial \"lucid# \"\nserial \"uname -m\\n\"\n\
+                  wait serial \"lucid# \"\nserial \"poweroff -f\\n\"\n";
+    Ok(vec![Guest { config: c, script: script.into(), end: Outcome::PowerOff, check: nothing }])
+}
+
+/// The Debian installer from an El Torito ISO: boot menu, then its first question.
+fn installer(cache: &Cache, arch: Arch, bios: Bios) -> Result<Vec<Guest>, String> {
+    let image = made(cache, &format!("installer-{}.iso", arch.name()), || {
+        media::installer_iso(cache, arch, "vga=normal")
+    })?;
+    let mut c = machine(cache, bios, 1024)?;
+    c.cdrom = Some(image);
+    Ok(quits(c, "wait screen \"Debian installer\"\nwait 1s\nkey enter\nwait screen \"Select a language\"\n"))
+}
+
+/// Tests 0 to 9 of memtest86+ once through.
+const MEMTEST: &str = "wait screen \"Pass:   1\"\nwait screen \"Errors: 0\"\n";
+
+fn memtest_image(cache: &Cache, name: &str) -> Result<PathBuf, String> {
+    Ok(cache.package("memtest86+", Arch::Amd64)?.join("boot").join(name))
+}
+
+fn memtest_kernel(cache: &Cache, name: &str) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, Bios::Ours, 24)?;
+    c.kernel = Some(memtest_image(cache, name)?);
+    Ok(quits(c, MEMTEST))
+}
+
+fn memtest_grub(cache: &Cache, name: &str) -> Result<Vec<Guest>, String> {
+    let image = made(cache, &format!("grub-{name}.iso"), || {
+        let config = "set timeout=1\nmenuentry memtest {\n linux /m\n}\n";
+        media::grub_iso(cache, config, vec![("m".into(), read(&memtest_image(cache, name)?)?)])
+    })?;
+    let mut c = machine(cache, Bios::Ours, 24)?;
+    c.cdrom = Some(image);
+    Ok(quits(c, MEMTEST))
+}
