@@ -241,7 +241,7 @@ static MODELS: &[Row] = &[
         gloss: "Intel 486DX4",
         generation: Generation::I486,
         base: None,
-        adds: &[Fpu, Vme, Pse, Cpuid],
+        adds: &[Fpu, Vme, Cpuid],
         signature: 0x480,
     },
     Row {
@@ -249,7 +249,7 @@ static MODELS: &[Row] = &[
         gloss: "Intel Pentium",
         generation: Generation::P5,
         base: Some("486"),
-        adds: &[De, Tsc, Msr, Mce, Cx8],
+        adds: &[De, Pse, Tsc, Msr, Mce, Cx8],
         signature: 0x52c,
     },
     Row {
@@ -306,6 +306,8 @@ static MODELS: &[Row] = &[
             Pcid,
             Invpcid,
             Erms,
+            Rdrand,
+            Rdseed,
             TscInvariant,
         ],
         signature: 0x106ca,

@@ -325,6 +325,8 @@ pub struct Cpu {
     #[allow(missing_docs)]
     pub smbase: u32,
 
+    /// Seed of RDRAND and RDSEED: configuration, saved so that a snapshot goes on alike.
+    pub seed: u64,
     /// Position of this processor in the machine.
     pub index: usize,
     /// What it claims to be: configuration, saved so that a snapshot explains itself.

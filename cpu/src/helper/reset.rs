@@ -78,6 +78,7 @@ impl Cpu {
             ferr: false,
             smm: false,
             smbase: 0x3_0000,
+            seed: 0,
             index,
             model,
         };

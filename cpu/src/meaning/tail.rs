@@ -654,9 +654,9 @@ tails! {
     rsm(x, i) { helper::rsm(x) }
     /// UD0, UD1, UD2 and whatever the model does not have.
     undefined(x, i) { Err(Fault::ud()) }
-    /// RDRAND and RDSEED: a fixed generator seeded by the count, so that runs repeat.
+    /// RDRAND and RDSEED: a hash of the machine's seed and the count, so that runs repeat.
     random(x, i) {
-        let mut z = x.count.wrapping_add(x.cpu.msr.tsc_offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut z = x.count.wrapping_add(x.cpu.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
         x.set_reg(i.dst, i.size, z ^ z >> 31);

@@ -50,7 +50,9 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
     };
     let mut board = Board::new(&config, &parts, &model);
     board.outside.media = drives.media;
-    let cpus = (0..config.cpus).map(|i| Cpu::new(i, model.clone())).collect();
+    let seed = config.seed_value();
+    let new_cpu = |i| Cpu { seed: seed.rotate_left(i as u32), ..Cpu::new(i, model.clone()) };
+    let cpus = (0..config.cpus).map(new_cpu).collect();
     let script = Script::from_config(&config)?;
     let (sender, receiver) = crossbeam_channel::unbounded();
     drop(sender);
