@@ -3,7 +3,7 @@
 
 use iced_x86::{
     Decoder, DecoderOptions, InstructionInfoFactory, InstructionInfoOptions, Mnemonic, OpAccess, OpKind,
-    Register, RflagsBits,
+    RflagsBits,
 };
 use lucid86_cpu::decode;
 use lucid86_cpu::effects::{Effects, EffectsLater};

@@ -1,6 +1,6 @@
 //! Moves, exchanges, the stack, near control transfer. Intel SDM volume 2, by mnemonic.
 
-use super::operand::Operand;
+use super::operand::{Mem, Operand};
 use crate::{
     meaning,
     ops::*,
@@ -134,6 +134,10 @@ meaning! {
     /// NOP in all its forms, prefetches and hints: the operand is not touched.
     pub Nop(o, i) {
         Ok(())
+    }
+    /// CLFLUSH: there is no cache, but the address is checked as for a load.
+    pub Touch(o, i) {
+        Mem::read(o, i, 1).map(|_| ())
     }
     /// LFENCE, MFENCE, SFENCE.
     pub Fence(o, i) {

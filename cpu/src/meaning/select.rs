@@ -602,10 +602,8 @@ fn system<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey) -> Res
         | M::Prefetcht2
         | M::Prefetch
         | M::Prefetchw
-        | M::Prefetchwt1
-        | M::Clflush
-        | M::Clflushopt
-        | M::Clwb => s.take::<Nop>(),
+        | M::Prefetchwt1 => s.take::<Nop>(),
+        M::Clflush | M::Clflushopt | M::Clwb => s.take::<Touch>(),
         M::Lfence | M::Mfence | M::Sfence => s.take::<Fence>(),
         M::In => {
             i.size = bytes(ins, 0);
