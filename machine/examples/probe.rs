@@ -35,6 +35,11 @@ fn main() {
     let mut code = [0; 128];
     m.read_memory(m.cpu(0).rip & !63, &mut code);
     println!("{code:02x?}");
+    let mut boot = [0; 64];
+    m.read_memory(0x7c00, &mut boot);
+    println!("{boot:02x?}");
+    m.read_memory(0x7dc0, &mut boot);
+    println!("{boot:02x?}");
     let mut low = vec![0; 1 << 20];
     m.read_memory(0, &mut low);
     for text in low.split(|b| !(b' '..0x7f).contains(b)).filter(|t| t.len() > 24) {

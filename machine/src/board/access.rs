@@ -221,6 +221,23 @@ impl Board {
         }
     }
 
+    #[cold]
+    fn log_port(&mut self, at: Moment, what: &str, port: u16, value: u32) {
+        let (wire, offset) = self.ports.get(port);
+        let now = Time(at.now_ns);
+        match wire {
+            Wire::Nothing if port == 0x80 || port == 0xed => {} // idle cycles, not mistakes
+            Wire::Nothing if self.log.unmapped => {
+                self.note(now, format_args!("unmapped: {what} port {port:04x}h: {value:x}h"));
+            }
+            Wire::Nothing => {}
+            _ if self.log.chips => {
+                self.note(now, format_args!("{wire:?}+{offset:x}: {what} port {port:04x}h: {value:x}h"))
+            }
+            _ => {}
+        }
+    }
+
     /// Asks the main loop for something. The first request of a slice counts.
     pub(super) fn ask(&mut self, request: Request) {
         self.request.get_or_insert(request);
@@ -320,28 +337,31 @@ impl Board {
 
 impl lucid86_cpu::Board for Board {
     fn port_in(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8) -> u32 {
-        if let Some((wire, offset)) = self.whole(port, width) {
-            if wire == Wire::Nothing && self.log.unmapped {
-                self.note(Time(at.now_ns), format_args!("unmapped: IN from port {port:04x}h"));
-            }
-            return self.read_wire(mem, at, wire, offset, width);
+        let value = match self.whole(port, width) {
+            Some((wire, offset)) => self.read_wire(mem, at, wire, offset, width),
+            None => (0..width).fold(0, |sum, i| {
+                let (wire, offset) = self.ports.get(port.wrapping_add(i.into()));
+                sum | (self.read_wire(mem, at, wire, offset, 1) & 0xff) << (8 * i)
+            }),
+        };
+        if self.log.unmapped || self.log.chips {
+            self.log_port(at, "IN from", port, value);
         }
-        (0..width).fold(0, |sum, i| {
-            let (wire, offset) = self.ports.get(port.wrapping_add(i.into()));
-            sum | (self.read_wire(mem, at, wire, offset, 1) & 0xff) << (8 * i)
-        })
+        value
     }
 
     fn port_out(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, value: u32) {
-        if let Some((wire, offset)) = self.whole(port, width) {
-            if wire == Wire::Nothing && self.log.unmapped {
-                self.note(Time(at.now_ns), format_args!("unmapped: OUT {value:x}h to port {port:04x}h"));
-            }
-            return self.write_wire(mem, at, wire, offset, width, value);
+        if self.log.unmapped || self.log.chips {
+            self.log_port(at, "OUT to", port, value);
         }
-        for i in 0..width {
-            let (wire, offset) = self.ports.get(port.wrapping_add(i.into()));
-            self.write_wire(mem, at, wire, offset, 1, value >> (8 * i) & 0xff);
+        match self.whole(port, width) {
+            Some((wire, offset)) => self.write_wire(mem, at, wire, offset, width, value),
+            None => {
+                for i in 0..width {
+                    let (wire, offset) = self.ports.get(port.wrapping_add(i.into()));
+                    self.write_wire(mem, at, wire, offset, 1, value >> (8 * i) & 0xff);
+                }
+            }
         }
     }
 
