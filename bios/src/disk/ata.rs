@@ -95,6 +95,24 @@ pub(crate) fn code(a: &mut Asm) {
         pop bx;
         ret;
 
+        // The same until it has nothing to move either: a drive that waits for the bus master needn't be busy.
+        at "ata_quiet";
+        push bx;
+        mov bh, PATIENCE;
+        call "timeout_start";
+        at ".poll";
+        call "ata_idle";
+        jc ".end";
+        test al, 0x08;
+        jz ".end";
+        call "timeout_check";
+        jnz ".poll";
+        mov ah, 0x80;
+        stc;
+        at ".end";
+        pop bx;
+        ret;
+
         // Selects the drive at FS:DI, with the bits of AH in the device register. Carry and AH if it stays busy.
         at "ata_select";
         call "ata_idle";
@@ -363,7 +381,7 @@ fn dma(a: &mut Asm) {
         in_ al, dx;
         or al, 1;
         out dx, al;
-        call "ata_idle";
+        call "ata_quiet";
         pushf;
         push ax;
         in_ al, dx;
