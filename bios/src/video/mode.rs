@@ -286,10 +286,10 @@ fn registers(a: &mut Asm) {
 
 fn fill(a: &mut Asm) {
     asm! { a;
-        // Blank screen in mode BL of kind CH.
+        // Blank screen in mode V_MODE of kind CH.
         at "memory_clear";
         mov ax, 0xB800;
-        cmp bl, 7;
+        cmp byte(V_MODE), 7;
         jne ".segment";
         mov ax, 0xB000;
         at ".segment";

@@ -26,6 +26,8 @@ fn window(a: &mut Asm) {
         jnz "vbe_failed";
         cmp word(V_VBE), 0;
         je "vbe_invalid";
+        test byte(V_VBE + 1), 0x40; // no windows in a linear mode
+        jnz "vbe_invalid";
         cmp bh, 1;
         ja "vbe_failed";
         je ".get";
