@@ -233,7 +233,9 @@ impl Drive {
                 ("media", "cdrom") => cd = Some(true),
                 ("media", other) => return Err(format!("media={other}: use media=disk or media=cdrom")),
                 ("format", f @ ("raw" | "qcow2" | "vmdk" | "vdi" | "vhd")) => format = Some(f.to_string()),
-                ("format", other) => return Err(format!("format={other}: use format=raw")),
+                ("format", other) => {
+                    return Err(format!("format={other}: use format=raw, format=qcow2 or format=vmdk"));
+                }
                 ("readonly", "on") => read_only = true,
                 ("readonly", "off") => read_only = false,
                 ("readonly", other) => {

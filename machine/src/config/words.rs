@@ -67,7 +67,7 @@ pub const WORDS: &[Word] = {
         w(
             "drive",
             List,
-            "file=F[,if=ide|floppy][,media=disk|cdrom][,format=raw][,readonly=on]",
+            "file=F[,if=ide|floppy][,media=disk|cdrom][,format=raw|qcow2|vmdk][,readonly=on]",
             "any drive, in words",
         ),
         w("boot", Value, "a|c|d (order, e.g. dc)", "boot from floppy, disk, CD"),

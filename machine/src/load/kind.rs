@@ -1,6 +1,7 @@
 //! Tells what a file is by its content: machine file, kernel, CD, floppy or disk image.
 
 use crate::config::{ConfigError, unreadable};
+use crate::media::Format;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -38,7 +39,8 @@ pub fn kind_of_file(path: &Path) -> Result<FileKind, ConfigError> {
     if path.extension().is_some_and(|e| e == "toml") {
         return Ok(FileKind::MachineFile);
     }
-    if len < 512 {
+    let formatted = Format::of_bytes(&head) != Format::Raw;
+    if len < 512 && !formatted {
         return Err(ConfigError(format!(
             "{}: {len} bytes are too few for an image: the smallest has one sector of 512",
             path.display()
@@ -55,7 +57,7 @@ pub fn kind_of_bytes(head: &[u8], len: u64) -> FileKind {
         FileKind::Cd
     } else if at(0, b"\x7fELF") || at(0x202, b"HdrS") || is_multiboot() {
         FileKind::Kernel
-    } else if len <= LARGEST_FLOPPY && !at(0, b"QFI\xfb") && !at(0, b"KDMV") {
+    } else if len <= LARGEST_FLOPPY && Format::of_bytes(head) == Format::Raw {
         FileKind::Floppy
     } else {
         FileKind::Disk
@@ -74,5 +76,7 @@ mod tests {
         b[0x8001..0x8006].copy_from_slice(b"CD001");
         assert_eq!(kind_of_bytes(&b, 10 << 20), FileKind::Cd);
         assert_eq!(kind_of_bytes(b"\x7fELF", 4), FileKind::Kernel);
+        assert_eq!(kind_of_bytes(b"# Disk DescriptorFile\n", 400), FileKind::Disk);
+        assert_eq!(kind_of_bytes(b"QFI\xfb", 200_000), FileKind::Disk);
     }
 }

@@ -54,6 +54,11 @@ impl Image {
         if !sane {
             return Err("the saved state is damaged".into());
         }
+        if !self.can_roll_back() && !self.written.within(&saved.ranges()) {
+            return Err(
+                "the image has been written since the state was saved, and what it held is lost".into()
+            );
+        }
         let wrong = |e: io::Error| format!("the image can't be restored: {e}");
         self.roll_back().map_err(wrong)?;
         if self.fingerprint(&saved.ranges()).map_err(wrong)? != saved.fingerprint {
@@ -63,6 +68,10 @@ impl Image {
             self.write(*offset, bytes).map_err(wrong)?;
         }
         Ok(())
+    }
+
+    fn can_roll_back(&self) -> bool {
+        self.overlay.is_some() || self.undo.is_some()
     }
 
     /// Undoes all writes as far as they can be.

@@ -148,6 +148,19 @@ fn what_was_saved_comes_back() {
 }
 
 #[test]
+fn what_cannot_be_undone_is_said() {
+    let t = Temp::new("undo", &[0; 100_000]);
+    let mut i = t.open(Shape::Disk, WRITE).unwrap();
+    i.write(512, &[1; 1024]).unwrap();
+    let saved = i.save().unwrap();
+    i.write(1024, &[2; 512]).unwrap();
+    i.load(&saved).unwrap();
+    assert_eq!(t.bytes()[1024..1536], [1; 512]);
+    i.write(4096, &[3; 512]).unwrap();
+    assert!(i.load(&saved).unwrap_err().contains("lost"));
+}
+
+#[test]
 fn bytes_are_an_image_too() {
     let mut i = Image::from_bytes(vec![1; 100], Shape::Disk).unwrap();
     i.write(0, &[2; 512]).unwrap();

@@ -56,6 +56,14 @@ impl Written {
         runs
     }
 
+    /// Whether all of them lie in the given runs, which ascend.
+    pub fn within(&self, runs: &[(u64, u64)]) -> bool {
+        self.runs().iter().all(|&(first, n)| {
+            let before = runs.partition_point(|&(start, _)| start <= first);
+            before > 0 && first + n <= runs[before - 1].0 + runs[before - 1].1
+        })
+    }
+
     /// Hash of all of them in order, 0 if there are none. What can't be read counts as unreadable, not as an error.
     pub fn hash(&mut self, mut read: impl FnMut(u64, &mut [u8]) -> io::Result<()>) -> u64 {
         if self.chunks.is_empty() {
