@@ -127,10 +127,12 @@ impl Ops for Effects {
         self.flags_written |= flag::STATUS;
     }
     fn mul(&mut self, _: bool, _: u8, (): (), (): ()) -> ((), ()) {
-        self.flags_written |= flag::STATUS;
+        self.flags_written |= flag::CF | flag::OF;
         ((), ())
     }
     fn div(&mut self, _: bool, _: u8, (): (), (): (), (): ()) -> Result<((), ()), Bail> {
+        // CF and OF stay.
+        self.flags_written |= flag::STATUS & !(flag::CF | flag::OF);
         Ok(((), ()))
     }
     fn bits(&mut self, _: Bits, _: u8, (): (), (): ()) {

@@ -306,7 +306,7 @@ pub trait Ops: Sized {
     fn double_shift(&mut self, left: bool, w: u8, a: Self::V, b: Self::V, count: Self::V) -> Self::V;
     /// Full product (low half, high half), each `w` bytes, with flags of MUL or IMUL.
     fn mul(&mut self, signed: bool, w: u8, a: Self::V, b: Self::V) -> (Self::V, Self::V);
-    /// Divides `hi:lo` by `d`: (quotient, remainder). #DE on zero and overflow. Flags stay.
+    /// Divides `hi:lo` by `d`: (quotient, remainder), with flags of DIV. #DE on zero and overflow.
     fn div(
         &mut self,
         signed: bool,

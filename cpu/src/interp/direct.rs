@@ -299,20 +299,23 @@ impl Ops for Direct<'_> {
     }
     #[inline(always)]
     fn mul(&mut self, signed: bool, w: u8, a: u64, b: u64) -> (u64, u64) {
-        let (lo, hi, f) = flags::mul(signed, w, a, b);
-        self.flags = f;
+        let (lo, hi, over) = flags::mul(signed, w, a, b);
+        self.flags = self.flags.with_cf_of(over, over);
         (lo, hi)
     }
     #[inline(always)]
     fn div(&mut self, signed: bool, w: u8, hi: u64, lo: u64, d: u64) -> Result<(u64, u64), Bail> {
         match flags::div(signed, w, hi, lo, d) {
-            Some(r) => Ok(r),
+            Some(r) => {
+                self.flags = self.flags.divided();
+                Ok(r)
+            }
             None => Err(self.raise(Fault::de())),
         }
     }
     #[inline(always)]
     fn bits(&mut self, op: Bits, w: u8, v: u64, old: u64) -> u64 {
-        let (r, f) = flags::bits(op, w, v, old);
+        let (r, f) = flags::bits(op, w, v, old, &self.flags);
         self.flags = f;
         r
     }

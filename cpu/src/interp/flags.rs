@@ -2,18 +2,20 @@
 //! status flags: what they came from, so that most are never computed.
 //!
 //! Intel SDM volume 1, section 3.4.3.1, and the "Flags Affected" of each instruction in volume 2. Where those say
-//! "undefined", the fixed function here is (the list is complete; tested in `cpu/tests/flags.rs`):
+//! "undefined", the fixed function here is what AMD's Zen processors do (the list is complete):
 //! - AND, OR, XOR, TEST: AF = 0.
-//! - SHL, SHR, SAR, SHLD, SHRD: AF = 0. OF at counts above one: as if the last step were a shift by one (SHL, SHLD: CF
+//! - SHL, SHR, SAR, SHLD, SHRD: AF = 1. OF at counts above one: as if the last step were a shift by one (SHL, SHLD: CF
 //!   xor sign; SHR, SHRD: the two top bits of the result differ; SAR: 0). CF past the operand's width: the zero (SAR:
-//!   sign) shifted in. SHLD, SHRD of 16 bits by more than 16: the pattern `a:b:a` is shifted.
+//!   sign) shifted in. SHLD, SHRD of 16 bits by more than 16: the source follows once more behind itself and CF = 0. OF of SHLD
+//!   by 16 and more = CF.
 //! - ROL, ROR, RCL, RCR at counts above one: OF as for a count of one, from the result (left: CF xor top bit; right: the
 //!   two top bits differ).
-//! - MUL, IMUL: SF, ZF, PF of the low half, AF = 0.
-//! - DIV, IDIV: all flags stay.
+//! - MUL, IMUL: SF, ZF, AF, PF stay.
+//! - DIV, IDIV: AF = 1; SF, ZF, PF = 0; CF and OF stay.
 //! - BSF, BSR: CF, OF, SF, AF = 0, PF of the result's low byte (of zero where the source is zero).
-//! - POPCNT clears all but ZF (defined). LZCNT, TZCNT: OF, SF, AF = 0, PF of the result.
+//! - POPCNT clears all but ZF (defined). LZCNT, TZCNT: SF, AF, PF = 0, OF stays.
 //! - BT, BTS, BTR, BTC: OF, SF, AF, PF stay.
+//! - AAA, AAS, AAM, AAD: in `crate::meaning::tail`.
 
 use crate::{
     insn::Insn,
@@ -131,6 +133,18 @@ impl Flags {
     pub fn result(w: u8, r: u64, cf: bool, of: bool) -> Flags {
         Flags { res: sext(w, r), carry: u64::from(cf) << 63 | u64::from(cf != of) << 62, aux: r as u8 as u32 }
     }
+    /// As [`Flags::result`] with AF = 1.
+    #[inline(always)]
+    pub fn shifted(w: u8, r: u64, cf: bool, of: bool) -> Flags {
+        let mut f = Flags::result(w, r, cf, of);
+        f.aux ^= 0x10;
+        f
+    }
+    /// As DIV leaves them.
+    #[inline(always)]
+    pub fn divided(self) -> Flags {
+        Flags { res: 1, carry: self.carry, aux: 0x10 }
+    }
     /// CF and OF replaced, the rest kept.
     #[inline(always)]
     pub fn with_cf_of(mut self, cf: bool, of: bool) -> Flags {
@@ -190,18 +204,18 @@ pub fn shift_by(op: Shift, w: u8, a: u64, n: u32, old: &Flags) -> Option<(u64, F
             let wide = u128::from(a) << n.min(127);
             let r = wide as u64 & mask;
             let cf = wide >> bits & 1 != 0 && n <= bits;
-            (r, Flags::result(w, r, cf, cf != top(r)))
+            (r, Flags::shifted(w, r, cf, cf != top(r)))
         }
         Shift::Shr => {
             let r = if n < bits { a >> n } else { 0 };
             let cf = n <= bits && a >> (n - 1) & 1 != 0;
-            (r, Flags::result(w, r, cf, top(r) != second(r)))
+            (r, Flags::shifted(w, r, cf, top(r) != second(r)))
         }
         Shift::Sar => {
             let s = sext(w, a) as i64;
             let r = (s >> n.min(63)) as u64 & mask;
             let cf = s >> (n - 1).min(63) & 1 != 0;
-            (r, Flags::result(w, r, cf, false))
+            (r, Flags::shifted(w, r, cf, false))
         }
         Shift::Rol => {
             let k = n % bits;
@@ -243,15 +257,17 @@ pub fn double_shift(left: bool, w: u8, a: u64, b: u64, count: u64) -> Option<(u6
     let top = |v: u64| v >> (bits - 1) & 1 != 0;
     let second = |v: u64| v >> (bits - 2) & 1 != 0;
     if w == 2 {
-        // a:b:a, so that counts above 16 have a meaning.
-        let all = a << 32 | b << 16 | a;
+        // a:b:b, so that counts above 16 have a meaning.
         let (r, cf) = if left {
+            let all = a << 32 | b << 16 | b;
             ((all << n) >> 32 & mask, all << n >> 48 & 1 != 0)
         } else {
+            let all = b << 32 | b << 16 | a;
             (all >> n & mask, all >> (n - 1) & 1 != 0)
         };
-        let of = if left { cf != top(r) } else { top(r) != second(r) };
-        return Some((r, Flags::result(w, r, cf, of)));
+        let cf = cf && n <= 16;
+        let of = if left { cf != (n < 16 && top(r)) } else { top(r) != second(r) };
+        return Some((r, Flags::shifted(w, r, cf, of)));
     }
     let (r, cf) = if left {
         ((a << n | b >> (bits - n)) & mask, a >> (bits - n) & 1 != 0)
@@ -259,24 +275,24 @@ pub fn double_shift(left: bool, w: u8, a: u64, b: u64, count: u64) -> Option<(u6
         ((a >> n | b << (bits - n)) & mask, a >> (n - 1) & 1 != 0)
     };
     let of = if left { cf != top(r) } else { top(r) != second(r) };
-    Some((r, Flags::result(w, r, cf, of)))
+    Some((r, Flags::shifted(w, r, cf, of)))
 }
 
-/// Full product: (low, high), and flags.
+/// Full product: (low, high), and CF = OF.
 #[inline(always)]
-pub fn mul(signed: bool, w: u8, a: u64, b: u64) -> (u64, u64, Flags) {
+pub fn mul(signed: bool, w: u8, a: u64, b: u64) -> (u64, u64, bool) {
     let bits = 8 * w as u32;
     let mask = Insn::mask(w);
     if signed {
         let p = i128::from(sext(w, a) as i64) * i128::from(sext(w, b) as i64);
         let lo = p as u64 & mask;
         let over = p != i128::from(sext(w, lo) as i64);
-        (lo, (p >> bits) as u64 & mask, Flags::result(w, lo, over, over))
+        (lo, (p >> bits) as u64 & mask, over)
     } else {
         let p = u128::from(a) * u128::from(b);
         let lo = p as u64 & mask;
         let hi = (p >> bits) as u64 & mask;
-        (lo, hi, Flags::result(w, lo, hi != 0, hi != 0))
+        (lo, hi, hi != 0)
     }
 }
 
@@ -318,7 +334,7 @@ pub fn div(signed: bool, w: u8, hi: u64, lo: u64, d: u64) -> Option<(u64, u64)> 
 
 /// Scans and counts.
 #[inline(always)]
-pub fn bits(op: Bits, w: u8, v: u64, old: u64) -> (u64, Flags) {
+pub fn bits(op: Bits, w: u8, v: u64, old: u64, flags: &Flags) -> (u64, Flags) {
     let n = 8 * w as u32;
     match op {
         Bits::Bsf | Bits::Bsr => {
@@ -339,7 +355,10 @@ pub fn bits(op: Bits, w: u8, v: u64, old: u64) -> (u64, Flags) {
         Bits::Lzcnt | Bits::Tzcnt => {
             let r = if op == Bits::Lzcnt { v.leading_zeros() - (64 - n) } else { v.trailing_zeros().min(n) };
             let r = u64::from(r);
-            (r, Flags::result(w, r, v == 0, false))
+            // SF, AF, PF clear; ZF of the result.
+            let aux = if r == 0 { 1 << 8 } else { 1 };
+            let f = Flags { res: u64::from(r != 0), carry: 0, aux };
+            (r, f.with_cf_of(v == 0, flags.of()))
         }
     }
 }
