@@ -366,6 +366,7 @@ const IMPLEMENTED: &[Feature] = &[
     Pclmul,
     Aes,
     Sha,
+    Xsaveopt,
 ];
 
 /// Names as Linux's /proc/cpuinfo has them, with `sse4.1` and `sse4.2` also so.

@@ -152,7 +152,8 @@ fn leaf_d(m: &CpuModel, sub: u32, xcr0: u64) -> [u32; 4] {
     let size = |mask: u64| if mask & 4 != 0 { 832 } else { 576 };
     match sub {
         0 => [known, size(xcr0), size(u64::from(known)), 0],
-        1 => [u32::from(m.has(Xsaveopt)), 0, 0, 0],
+        // XSAVEOPT and XSAVEC; the compacted format is as large as the standard one, there being one extended component.
+        1 if m.has(Xsaveopt) => [3, size(xcr0), 0, 0],
         2 if known & 4 != 0 => [256, 576, 0, 0],
         _ => [0; 4],
     }

@@ -36,6 +36,16 @@ fn assert_ferr(x: &mut Exec<'_>) {
     if x.cpu.cr0 & cr0::NE == 0 {
         x.cpu.ferr = true;
         x.limit = x.limit.min(x.count + 1);
+        x.derived.attention = true;
+    }
+}
+
+/// After an instruction that may have taken an error away or brought one back.
+fn settle(x: &mut Exec<'_>) {
+    if x.cpu.fpu.pending() {
+        assert_ferr(x);
+    } else {
+        x.cpu.ferr = false;
     }
 }
 
@@ -426,6 +436,7 @@ pub fn load_control(x: &mut Exec<'_>, i: &Insn) -> R {
     let ea = x.ea(i);
     let cw = load(x, i, ea)?;
     x.cpu.fpu.load_control(cw);
+    settle(x);
     Ok(())
 }
 
@@ -459,6 +470,7 @@ pub fn store_environment<const WIDE: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
     let b = x.cpu.fpu.environment(f);
     store_block(x, i, ea, &b[..f.len()])?;
     x.cpu.fpu.load_control(x.cpu.fpu.cw | 0x3f);
+    settle(x);
     Ok(())
 }
 
@@ -471,6 +483,7 @@ pub fn load_environment<const WIDE: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
     let mut b = [0; 28];
     x.load_bytes(at, &mut b[..f.len()])?;
     x.cpu.fpu.load_environment(f, &b);
+    settle(x);
     Ok(())
 }
 
@@ -500,6 +513,7 @@ pub fn restore<const WIDE: bool>(x: &mut Exec<'_>, i: &Insn) -> R {
     regs.copy_from_slice(&b[n..n + 80]);
     x.cpu.fpu.load_environment(f, &env);
     x.cpu.fpu.load_registers(&regs);
+    settle(x);
     Ok(())
 }
 

@@ -73,7 +73,7 @@ fn feature(f: C, m: &CpuModel) -> bool {
         C::INVPCID => m.has(Feature::Invpcid),
         C::SMAP => m.has(Feature::Smap),
         C::XSAVE => m.has(Feature::Xsave),
-        C::XSAVEOPT => m.has(Feature::Xsaveopt),
+        C::XSAVEOPT | C::XSAVEC => m.has(Feature::Xsaveopt),
         _ => false,
     }
 }
