@@ -395,7 +395,7 @@ pub fn remainder(a: F80, b: F80, nearest: bool, cw: u16) -> Rem {
         // Reduce by N bits, 32 <= N <= 63, such that the rest of the exponent difference is a multiple of 32.
         let n = (d & 31) | 32;
         let (_, r) = long_division(x.mant, y.mant, n as u32);
-        let w = (r != 0).then(|| Wide::new(x.sign, y.exp + d - n, u128::from(r) << 64));
+        let w = (r != 0).then(|| Wide::new(x.sign, y.exp + d - n, r << 64));
         return Rem { out: deliver(w), quotient: 0, partial: true };
     }
     let (mut q, mut r) =

@@ -94,21 +94,21 @@ fn f80(r: &mut Rng) -> F80 {
         1 => (r.next() >> 49) as u16,
         _ => 16383 - 70 + (r.next() >> 33) as u16 % 140,
     };
-    F80 { mant: mantissa(r), se: e | (r.next() >> 63) as u16 * 0x8000 }
+    F80 { mant: mantissa(r), se: e | ((r.next() >> 63) as u16 * 0x8000) }
 }
 
 fn f80_near(r: &mut Rng, a: F80) -> F80 {
     let mut b = f80(r);
     if r.next() & 1 != 0 {
         b.se = a.se.wrapping_add((r.next() >> 33) as u16 % 140).wrapping_sub(70)
-            ^ (r.next() >> 63) as u16 * 0x8000;
+            ^ ((r.next() >> 63) as u16 * 0x8000);
     }
     b
 }
 
 fn control(r: &mut Rng) -> u16 {
     let n = r.next();
-    if n & 3 == 0 { 0x37f } else { 0x7f | (n >> 8 & 3) as u16 * 0x400 | r.pick(&[0u16, 2, 3]) << 8 }
+    if n & 3 == 0 { 0x37f } else { 0x7f | ((n >> 8 & 3) as u16 * 0x400) | r.pick(&[0u16, 2, 3]) << 8 }
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn scale_and_remainder_match_the_host() {
             );
         }
         if r.next() & 1 != 0 {
-            b.se = b.se & 0x8000 | 16383 + (r.next() >> 33) as u16 % 18;
+            b.se = b.se & 0x8000 | (16383 + (r.next() >> 33) as u16 % 18);
         }
         assert_eq!(host::scale(&a, &b, cw), soft::scale(a, b, cw), "fscale {a:x?} {b:x?} {cw:x}");
     }

@@ -96,7 +96,7 @@ fn in_use(x: &Exec<'_>) -> u64 {
     let n = registers(x);
     let sse = x.cpu.vec[..n].iter().any(|v| v.0[0] | v.0[1] != 0);
     let avx = x.cpu.vec[..n].iter().any(|v| v.0[2] | v.0[3] != 0);
-    u64::from(!x.cpu.fpu.is_initial()) * X87 | u64::from(sse) * SSE | u64::from(avx) * AVX
+    (u64::from(!x.cpu.fpu.is_initial()) * X87) | (u64::from(sse) * SSE) | (u64::from(avx) * AVX)
 }
 
 fn put_ymm(x: &Exec<'_>, b: &mut [u8]) {

@@ -323,9 +323,9 @@ lanewise! {
     Pcmpgtd: u32 = |x, y| all32((x as i32) > y as i32);
     Pcmpgtq: u64 = |x, y| all64((x as i64) > y as i64);
     Pmullw: u16 = |x, y| x.wrapping_mul(y);
-    Pmulhw: i16 = |x, y| (i32::from(x) * i32::from(y) >> 16) as i16;
-    Pmulhuw: u16 = |x, y| (u32::from(x) * u32::from(y) >> 16) as u16;
-    Pmulhrsw: i16 = |x, y| (((i32::from(x) * i32::from(y) >> 14) + 1) >> 1) as i16;
+    Pmulhw: i16 = |x, y| ((i32::from(x) * i32::from(y)) >> 16) as i16;
+    Pmulhuw: u16 = |x, y| ((u32::from(x) * u32::from(y)) >> 16) as u16;
+    Pmulhrsw: i16 = |x, y| ((((i32::from(x) * i32::from(y)) >> 14) + 1) >> 1) as i16;
     Pmulld: u32 = |x, y| x.wrapping_mul(y);
     Pmuludq: u64 = |x, y| (x & 0xffff_ffff) * (y & 0xffff_ffff);
     Pmuldq: u64 = |x, y| (i64::from(x as i32) * i64::from(y as i32)) as u64;
@@ -505,12 +505,7 @@ op! {
     Phaddd(a, b, imm) horizontal32(a, b, i32::wrapping_add);
     Phsubd(a, b, imm) horizontal32(a, b, i32::wrapping_sub);
     Pshufb(a, b, imm) {
-        let mut r = [0; N];
-        for i in 0..N {
-            let pick = a[usize::from(b[i]) & (N - 1)];
-            r[i] = if b[i] & 0x80 != 0 { 0 } else { pick };
-        }
-        r
+        b.map(|n| if n & 0x80 != 0 { 0 } else { a[usize::from(n) & (N - 1)] })
     };
     Palignr(a, b, imm) {
         let n = usize::from(imm);

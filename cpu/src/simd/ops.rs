@@ -146,7 +146,7 @@ impl VecOp for Ptest {
     fn run(x: &mut Exec<'_>, _: &Insn, a: Vec128, b: Vec128) -> Result<Vec128, Fault> {
         let zf = a.0[0] & b.0[0] | a.0[1] & b.0[1] == 0;
         let cf = !a.0[0] & b.0[0] | !a.0[1] & b.0[1] == 0;
-        let f = u64::from(zf) * flag::ZF | u64::from(cf) * flag::CF;
+        let f = (u64::from(zf) * flag::ZF) | (u64::from(cf) * flag::CF);
         x.cpu.rflags = x.cpu.rflags & !flag::STATUS | f;
         Ok(a)
     }

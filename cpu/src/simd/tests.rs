@@ -29,7 +29,7 @@ fn single(r: &mut Rng) -> u32 {
     let n = r.next();
     let v = match n >> 61 {
         0 | 1 => corner[(n & 0xffff) as usize % corner.len()],
-        2 => (n as u32 >> 9) | 0x3e00_0000 + ((n >> 40) as u32 & 0x3f) * 0x80_0000,
+        2 => (n as u32 >> 9) | (0x3e00_0000 + ((n >> 40) as u32 & 0x3f) * 0x80_0000),
         3 => n as u32 & 0x807f_ffff,
         4 => (n as u32 & 0xfff0_0000).wrapping_add((n >> 40) as u32 & 3),
         _ => n as u32,
