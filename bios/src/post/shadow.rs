@@ -139,7 +139,7 @@ pub(crate) fn code(a: &mut Asm) {
 
         align 8;
         at "flat_gdt";
-        dw 4 * 8 - 1;
+        dw 5 * 8 - 1;
         dd a.o("flat_gdt") + 0xF_0000;
         dw 0;
         at "flat_data"; // 08h: data, base 0, 4 GiB
@@ -149,5 +149,7 @@ pub(crate) fn code(a: &mut Asm) {
         dd 0x0040_9B0F;
         dd 0x0000_FFFF; // 18h: 16-bit code, base F0000h
         dd 0x0000_9B0F;
+        dd 0x0000_FFFF; // 20h: data, base 0, 64 KiB
+        dd 0x0000_9300;
     }
 }
