@@ -148,8 +148,19 @@ fn kinds(a: &mut Asm) {
         mov al, CMOS_BOOT_FLAGS as i32;
         call "cmos_read";
         test al, 1;
-        jnz "boot_go";
-        jmp "boot_unsigned";
+        jz "boot_unsigned";
+        // Then at least it should begin as boot sectors do.
+        mov al, es_at(0x7C00);
+        mov si, ".beginnings";
+        at ".beginning";
+        cmp byte(cs_at(si)), 0;
+        je "boot_unsigned";
+        cmp al, cs_at(si);
+        je "boot_go";
+        inc si;
+        jmp ".beginning";
+        at ".beginnings"; // JMP, CLI, CLD, XOR, MOV, PUSH CS
+        db &[0xEB, 0xE9, 0xEA, 0xFA, 0xFC, 0x33, 0x31, 0xB8, 0x0E, 0];
         at ".what";
         text "Booting from floppy";
 
@@ -420,6 +431,8 @@ fn menu(a: &mut Asm) {
         mov si, ".network";
         call "print";
 
+        mov si, ".prompt";
+        call "print";
         at ".choose";
         xor ah, ah;
         int 0x16;
@@ -482,6 +495,8 @@ fn menu(a: &mut Asm) {
         text "Press Esc or F12 for the boot menu.\r\n";
         at ".title";
         text "\r\nBoot from:\r\n";
+        at ".prompt";
+        text "Press a number, or Esc to go on.\r\n";
         at ".dot";
         text ". ";
         at ".colon";
