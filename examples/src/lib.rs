@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Small guest programs of our own, assembled in Rust: the built-in [`tour`].
+
+pub mod tour;
