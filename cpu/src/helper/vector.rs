@@ -103,9 +103,22 @@ pub fn crc32<const W: u8>(x: &mut Exec<'_>, i: &Insn) -> R {
     } else {
         x.reg(i.src, W)
     };
-    let crc = crypto::crc32(x.reg(i.dst, 4) as u32, v, W);
+    let crc = crc(x.reg(i.dst, 4) as u32, v, W);
     x.set_reg(i.dst, 4, u64::from(crc));
     Ok(())
+}
+
+/// The host's instruction for its commonest widths, if it has one, else a table.
+fn crc(crc: u32, v: u64, w: u8) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    let host = match w {
+        8 => crate::simd::host_int::crc32_64(crc, v),
+        1 => crate::simd::host_int::crc32_8(crc, v as u8),
+        _ => None,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let host: Option<u32> = None;
+    host.unwrap_or_else(|| crypto::crc32(crc, v, w))
 }
 
 /// SHA256RNDS2.

@@ -140,6 +140,7 @@ macro_rules! op {
     )* };
 }
 
+#[cfg(target_arch = "x86_64")]
 type HostResult = Option<(Vec128, u32)>;
 
 #[cfg(target_arch = "x86_64")]

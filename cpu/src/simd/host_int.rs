@@ -155,3 +155,27 @@ pub fn sha256rnds2(a: Vec128, b: Vec128, k: Vec128) -> Option<Vec128> {
     }
     Some(from_host(r))
 }
+
+/// CRC32 of a 64-bit source, if the host has it.
+#[inline]
+pub fn crc32_64(crc: u32, v: u64) -> Option<u32> {
+    if !std::arch::is_x86_feature_detected!("sse4.2") {
+        return None;
+    }
+    let mut r = u64::from(crc);
+    // SAFETY: computes on the registers given; the host has the instruction.
+    unsafe { asm!("crc32 {r}, {v}", r = inout(reg) r, v = in(reg) v, options(pure, nomem, nostack)) };
+    Some(r as u32)
+}
+
+/// CRC32 of a byte, if the host has it.
+#[inline]
+pub fn crc32_8(crc: u32, v: u8) -> Option<u32> {
+    if !std::arch::is_x86_feature_detected!("sse4.2") {
+        return None;
+    }
+    let mut r = crc;
+    // SAFETY: computes on the registers given; the host has the instruction.
+    unsafe { asm!("crc32 {r:e}, {v}", r = inout(reg) r, v = in(reg_byte) v, options(pure, nomem, nostack)) };
+    Some(r)
+}

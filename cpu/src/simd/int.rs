@@ -508,13 +508,11 @@ op! {
         b.map(|n| if n & 0x80 != 0 { 0 } else { a[usize::from(n) & (N - 1)] })
     };
     Palignr(a, b, imm) {
-        let n = usize::from(imm);
-        let mut r = [0; N];
-        for i in 0..N {
-            let k = n + i;
-            r[i] = if k < N { b[k] } else if k < 2 * N { a[k - N] } else { 0 };
-        }
-        r
+        core::array::from_fn(|i| match usize::from(imm) + i {
+            k if k < N => b[k],
+            k if k < 2 * N => a[k - N],
+            _ => 0,
+        })
     };
     Psadbw(a, b, imm) {
         let mut r = [0; N];

@@ -194,6 +194,9 @@ fn integers_match_the_host() {
             (host_int::sha256msg2(a, b), crypto::sha256msg2(a, b)),
             (host_int::sha256rnds2(a, b, k), crypto::sha256rnds2(a, b, k)),
         ];
+        let (seed, v) = (a.0[0] as u32, b.0[1]);
+        assert_eq!(host_int::crc32_64(seed, v).unwrap_or(0), crypto::crc32(seed, v, 8));
+        assert_eq!(host_int::crc32_8(seed, n).unwrap_or(0), crypto::crc32(seed, u64::from(n), 1));
         for (which, (host, soft)) in pairs.into_iter().enumerate() {
             assert_eq!(host.unwrap_or(soft), soft, "{which}: {a:x?} {b:x?} {k:x?}");
         }
