@@ -25,11 +25,9 @@ enum Opened {
 }
 
 /// Runs a machine to its end; the exit status. Errors are one line.
-pub fn run(config: Config) -> Result<u8, String> {
+pub fn run(mut config: Config) -> Result<u8, String> {
     if !config.has_medium() {
-        return Err(
-            "nothing to start from: give a disk, CD or floppy image, a kernel or a machine file".into()
-        );
+        config.built_in_floppy = Some(lucid86_examples::tour::floppy_image());
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let displays = choose::displays(&config, HostHas { windows: window::possible(), terminal })?;

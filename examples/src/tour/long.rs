@@ -52,12 +52,12 @@ fn emit(refs: &mut Refs) -> Result<CodeAssembler, IcedError> {
     a.mov(esp, at::BOOT as u32)?;
     a.call(clear)?;
     let texts = print_lines!(a, refs, puts, LINES.iter().copied());
-    let values: [(u32, u32, fn(&mut CodeAssembler) -> Result<(), IcedError>); 3] =
-        [(4, 7, |a| a.mov(rbx, cr0)), (4, 36, |a| a.mov(rbx, cr3)), (5, 7, |a| a.mov(rbx, cr4))];
-    for (row, column, get) in values {
-        get(&mut a)?;
-        show(&mut a, hex, row, column, 16, GREEN)?;
-    }
+    a.mov(rbx, cr0)?;
+    show(&mut a, hex, 4, 7, 16, GREEN)?;
+    a.mov(rbx, cr3)?;
+    show(&mut a, hex, 4, 36, 16, GREEN)?;
+    a.mov(rbx, cr4)?;
+    show(&mut a, hex, 5, 7, 16, GREEN)?;
     a.mov(ecx, 0xc000_0080u32)?;
     a.rdmsr()?;
     a.mov(ebx, eax)?;

@@ -62,6 +62,9 @@ pub struct Config {
     pub cdrom: Option<PathBuf>,
     /// Floppies fda and fdb.
     pub fd: [Option<PathBuf>; 2],
+    /// The contents of a diskette for drive A that comes with the program, not from a file (the tour). Used when `fd[0]`
+    /// is empty.
+    pub built_in_floppy: Option<Vec<u8>>,
     pub drive: Vec<Drive>,
     /// Boot order: letters a, c, d. Empty: by what is there.
     pub boot: String,
@@ -105,6 +108,7 @@ impl Default for Config {
             hd: [None, None, None, None],
             cdrom: None,
             fd: [None, None],
+            built_in_floppy: None,
             drive: Vec::new(),
             boot: String::new(),
             boot_menu: false,

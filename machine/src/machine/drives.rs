@@ -37,6 +37,9 @@ pub fn open(config: &Config) -> Result<Drives, ConfigError> {
             drives.put(config, FLOPPY_SLOT + i, &floppy).map_err(|e| ConfigError(format!("floppy: {e}")))?;
         }
     }
+    if let (Some(bytes), None) = (&config.built_in_floppy, &config.fd[0]) {
+        drives.media[FLOPPY_SLOT] = Some(Image::from_bytes(bytes.clone(), Shape::Floppy)?);
+    }
     for d in &config.drive {
         let slots = match d.kind {
             DriveKind::Floppy => FLOPPY_SLOT..SLOTS,
