@@ -87,6 +87,8 @@ pub(crate) fn code(a: &mut Asm) {
 fn sequence(a: &mut Asm) {
     asm! { a;
         at "int19";
+        mov dx, i32::from(READY_PORT);
+        out dx, al;
         sti;
         cld;
         xor ax, ax;

@@ -18,6 +18,9 @@ pub const PCI_MEMORY: u32 = 0xE000_0000;
 pub const PCI_MEMORY_END: u32 = 0xFEC0_0000;
 /// First port that POST gives to I/O BARs; the space ends with the port space.
 pub const PCI_PORTS: u16 = 0xC000;
+/// INT 19h writes here (any byte) before it looks for something to boot: whoever wants the machine as POST leaves it can
+/// take over.
+pub const READY_PORT: u16 = 0x4C38;
 /// CMOS: low nibble first boot device, high nibble second (1 floppy, 2 hard disk, 3 CD, 4 network, 0 none).
 pub const CMOS_BOOT_ORDER: u8 = 0x3D;
 /// CMOS: high nibble third boot device; bit 0: boot a floppy without the AA55h signature; [`CMOS_MENU_BIT`].

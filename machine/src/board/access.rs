@@ -114,6 +114,7 @@ impl Board {
             }
             Wire::PciAddress => return self.write_pci_address(offset, w, value),
             Wire::PciData => return self.write_pci_data(mem, now, offset, w, value),
+            Wire::Firmware => return self.ask(Request::Boot),
             Wire::ShutdownPort => return self.write_shutdown(value as u8),
             _ => {}
         }

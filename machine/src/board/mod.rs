@@ -8,7 +8,6 @@ pub mod layout;
 mod lines;
 mod map;
 pub mod outside;
-pub mod post;
 pub mod setup;
 pub mod wires;
 
@@ -87,6 +86,8 @@ pub enum Request {
     Reset(&'static str),
     /// INIT to all processors: the chips stay as they are.
     Init(&'static str),
+    /// Firmware is about to look for something to boot: its part is done.
+    Boot,
     /// Power off.
     PowerOff,
     /// End with this value written to the debug-exit port.

@@ -83,7 +83,7 @@ pub const PORTS: &[(u16, u16, Wire)] = &[
     (0x0510, 12, Wire::FwCfg),
     (0x0cf8, 4, Wire::PciAddress),
     (0x0cfc, 4, Wire::PciData),
-    (0x4c38, 1, Wire::Firmware),
+    (lucid86_bios::READY_PORT, 1, Wire::Firmware),
     (0x8900, 1, Wire::ShutdownPort),
 ];
 

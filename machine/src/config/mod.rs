@@ -202,6 +202,9 @@ impl Config {
         if self.kernel.is_none() && self.append.is_some() {
             return err("append: needs a kernel: add --kernel FILE");
         }
+        if self.kernel.is_some() && self.bios.is_some() {
+            return err("kernel: is started by the built-in firmware: leave out --bios");
+        }
         if self.cpus == 0 || self.cpus > MAX_CPUS {
             return Err(ConfigError(format!("cpus: {} is out of range: 1 to {MAX_CPUS}", self.cpus)));
         }

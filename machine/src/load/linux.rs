@@ -1,5 +1,6 @@
-//! Linux kernels, by the 32-bit boot protocol ("The Linux/x86 Boot Protocol", Documentation/arch/x86/boot.rst and
-//! zero-page.rst). The kernel's own head goes on to 64-bit mode by itself.
+//! Linux kernels ("The Linux/x86 Boot Protocol", Documentation/arch/x86/boot.rst and zero-page.rst): bzImages by the
+//! 32-bit entry, from where the kernel's own head goes on to 64-bit mode; old zImages, which promise no other, by the
+//! 16-bit one.
 
 use super::{Entry, Target};
 
@@ -31,6 +32,8 @@ struct Header {
     init_size: u64,
     /// One past the header's last byte, in the file.
     end: usize,
+    /// A zImage: the protected-mode code goes below 640 KiB, and only the 16-bit entry is promised.
+    low: bool,
 }
 
 impl Header {
@@ -45,9 +48,6 @@ impl Header {
                 version >> 8,
                 version & 0xff
             ));
-        }
-        if byte(0x211)? & LOADED_HIGH == 0 {
-            return Err("is a zImage, which loads low: give a bzImage, or boot it from a disk".into());
         }
         let sectors = match byte(0x1f1)? {
             0 => 4,
@@ -75,6 +75,7 @@ impl Header {
                 dword(0x214)?.into()
             },
             init_size: since(0x20a, dword(0x260)?.into(), 0),
+            low: byte(0x211)? & LOADED_HIGH == 0,
             end: (0x202 + usize::from(byte(0x201)?)).clamp(0x202, 0x290),
         })
     }
@@ -94,6 +95,9 @@ pub fn load(file: &[u8], initrd: Option<&[u8]>, append: &str, t: &mut Target) ->
             append.len()
         ));
     }
+    if h.low {
+        return load_low(file, &h, append, t);
+    }
     let code_at = u64::from(h.code32_start);
     t.put(code_at, &file[h.setup_len..h.setup_len + h.code_len])?;
     let code_end = code_at + h.code_len as u64;
@@ -104,7 +108,7 @@ pub fn load(file: &[u8], initrd: Option<&[u8]>, append: &str, t: &mut Target) ->
     let mut params = vec![0u8; 4096];
     let header_end = h.end.min(file.len());
     params[SETUP_HEADER..header_end].copy_from_slice(&file[SETUP_HEADER..header_end]);
-    screen_info(&mut params);
+    screen_info(&mut params, t);
     memory_map(&mut params, t);
     let mut put = |at: usize, v: u32| params[at..at + 4].copy_from_slice(&v.to_le_bytes());
     put(0x070, t.rsdp); // acpi_rsdp_addr, high half 0
@@ -125,6 +129,33 @@ pub fn load(file: &[u8], initrd: Option<&[u8]>, append: &str, t: &mut Target) ->
     Ok(Entry::Protected { eip: h.code32_start, eax: 0, ebx: 0, esi: BOOT_PARAMS as u32 })
 }
 
+/// A zImage: real-mode code at 90000h, which is entered, the rest at 10000h.
+fn load_low(file: &[u8], h: &Header, append: &str, t: &mut Target) -> Result<Entry, String> {
+    const CODE: u64 = 0x1_0000;
+    const LINE: u16 = 0x9800; // in the setup segment, behind the largest setup code
+    if h.setup_len > 0x9000 || h.code_len as u64 > BOOT_PARAMS - CODE {
+        return Err("is a damaged zImage: it is larger than the memory that it is to be in".into());
+    }
+    t.put(CODE, &file[h.setup_len..h.setup_len + h.code_len])?;
+    let mut setup = file[..h.setup_len].to_vec();
+    setup[0x210] = UNDEFINED_LOADER;
+    setup[0x211] |= 0x80; // CAN_USE_HEAP
+    setup[0x224..0x226].copy_from_slice(&(LINE - 0x400).to_le_bytes());
+    if h.version >= 0x202 {
+        setup[0x228..0x22c].copy_from_slice(&(BOOT_PARAMS as u32 + u32::from(LINE)).to_le_bytes());
+    } else {
+        setup[0x20..0x22].copy_from_slice(&0xa33fu16.to_le_bytes());
+        setup[0x22..0x24].copy_from_slice(&LINE.to_le_bytes());
+    }
+    t.put(BOOT_PARAMS, &setup)?;
+    t.put(BOOT_PARAMS + u64::from(LINE), &[append.as_bytes(), &[0]].concat())?;
+    Ok(Entry::Real {
+        segment: (BOOT_PARAMS >> 4) as u16,
+        entry: ((BOOT_PARAMS >> 4) + 0x20) as u16,
+        stack: LINE - 0x10,
+    })
+}
+
 /// As high as the kernel can take it, on a page.
 fn place_initrd(len: u64, busy_end: u64, h: &Header, t: &Target) -> Result<u64, String> {
     let top = t.layout.usable_end().min(h.initrd_max.saturating_add(1));
@@ -136,13 +167,18 @@ fn place_initrd(len: u64, busy_end: u64, h: &Header, t: &Target) -> Result<u64, 
     })
 }
 
-/// Text mode 3 as a BIOS leaves it.
-fn screen_info(params: &mut [u8]) {
-    params[0x06] = 3; // mode
-    params[0x07] = 80; // columns
-    params[0x0e] = 25; // lines
+/// The text screen as the BIOS data area has it.
+fn screen_info(params: &mut [u8], t: &Target) {
+    let mut bda = [0; 0x100];
+    t.mem.read_physical(0x400, &mut bda);
+    let or = |v: u8, usual: u8| if v == 0 { usual } else { v };
+    params[0x00] = bda[0x50]; // cursor column
+    params[0x01] = bda[0x51]; // cursor row
+    params[0x06] = or(bda[0x49], 3); // mode
+    params[0x07] = or(bda[0x4a], 80); // columns
+    params[0x0e] = or(bda[0x84], 24).saturating_add(1); // lines
     params[0x0f] = 1; // a VGA
-    params[0x10] = 16; // points of a character
+    params[0x10] = or(bda[0x85], 16); // points of a character
 }
 
 fn memory_map(params: &mut [u8], t: &Target) {

@@ -19,6 +19,15 @@ pub enum Entry {
         /// ESI.
         esi: u32,
     },
+    /// Real mode: all data segments `segment`, code segment `entry` from its start, with this stack pointer.
+    Real {
+        /// DS, ES, FS, GS, SS.
+        segment: u16,
+        /// CS; IP is 0.
+        entry: u16,
+        /// SP.
+        stack: u16,
+    },
     /// 64-bit mode, the first 4 GiB mapped one to one.
     Long {
         /// First instruction.
@@ -47,6 +56,9 @@ fn flat(selector: u16, kind: u16) -> Segment {
 impl Entry {
     /// Writes what the start needs into memory and sets the processor's registers.
     pub fn start(self, target: &mut Target, cpu: &mut Cpu) {
+        if let Entry::Real { segment, entry, stack } = self {
+            return start_real(cpu, segment, entry, stack);
+        }
         let table: Vec<u8> = DESCRIPTORS.iter().flat_map(|d| d.to_le_bytes()).collect();
         target.mem.write_physical(GDT, &table);
         cpu.gdtr = TableReg { base: GDT, limit: table.len() as u16 - 1 };
@@ -58,6 +70,7 @@ impl Entry {
         cpu.cpl = 0;
         cpu.seg = [flat(0x18, attr::DB); 6];
         match self {
+            Entry::Real { .. } => {}
             Entry::Protected { eip, eax, ebx, esi } => {
                 cpu.seg[1] = flat(0x10, attr::CODE | attr::DB);
                 cpu.rip = eip.into();
@@ -76,6 +89,24 @@ impl Entry {
             }
         }
     }
+}
+
+/// Real mode with the interrupt table that firmware has set up.
+fn start_real(cpu: &mut Cpu, segment: u16, entry: u16, stack: u16) {
+    let real = |selector: u16| Segment {
+        base: u64::from(selector) << 4,
+        limit: 0xffff,
+        attr: attr::P | attr::S | attr::RW | attr::ACCESSED,
+        selector,
+    };
+    cpu.cr0 &= !(cr0::PE | cr0::PG);
+    cpu.cpl = 0;
+    cpu.seg = [real(segment); 6];
+    cpu.seg[1] = real(entry);
+    cpu.gpr = [0; 16];
+    cpu.gpr[gpr::RSP] = stack.into();
+    cpu.rflags = 2;
+    cpu.rip = 0;
 }
 
 /// Page tables of 2 MiB pages: one PML4, one PDPT, four page directories.

@@ -152,6 +152,11 @@ impl Machine {
         let request = self.board.request.take()?;
         let now = self.now();
         match request {
+            Request::Boot => {
+                if let Err(e) = self.firmware_ready() {
+                    return Some(Outcome::HostError(e.to_string()));
+                }
+            }
             Request::PowerOff => return Some(Outcome::PowerOff),
             Request::DebugExit(v) => return Some(Outcome::DebugExit(v as u8)),
             Request::Reset(why) | Request::Init(why) => {
@@ -163,8 +168,8 @@ impl Machine {
                 }
                 if matches!(request, Request::Init(_)) && self.board.resumes_after_init() {
                     self.init_processors();
-                } else if let Err(e) = self.reset() {
-                    return Some(Outcome::HostError(e.to_string()));
+                } else {
+                    self.reset();
                 }
             }
         }

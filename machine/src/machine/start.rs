@@ -6,7 +6,7 @@ use crate::board::layout::Layout;
 use crate::board::setup::{Parts, VRAM_PAGES};
 use crate::board::{Board, Frames};
 use crate::config::{Config, ConfigError, format_size, unreadable};
-use crate::load::{self, Target};
+use crate::load::{self, Entry, Target};
 use crate::pacer::Pacer;
 use crate::script::Script;
 use crate::tables;
@@ -83,7 +83,12 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
         config,
     };
     machine.set_stop();
-    machine.reset()?;
+    machine.reset();
+    if let Some(kernel) = machine.config.kernel.clone() {
+        // Only to see whether it can be loaded: it is loaded for good when the firmware is done.
+        machine.load_kernel(&kernel)?;
+        machine.reset();
+    }
     if let Some(path) = machine.config.load.clone() {
         let bytes = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
         machine.load(&bytes).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
@@ -161,7 +166,7 @@ fn read_rom(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 impl Machine {
     /// Everything as after power-on, memory kept; a kernel given directly is loaded again.
-    pub(super) fn reset(&mut self) -> Result<(), ConfigError> {
+    pub(super) fn reset(&mut self) {
         let now = self.now();
         self.board.reset(&mut self.mem, now);
         for cpu in &mut self.cpus {
@@ -172,10 +177,6 @@ impl Machine {
         }
         self.progress.turn = 0;
         self.progress.turn_end = 0;
-        match self.config.kernel.clone() {
-            Some(kernel) => self.start_kernel(&kernel),
-            None => Ok(()),
-        }
     }
 
     /// INIT to every processor, as the keyboard controller's and port 92h's reset lines do.
@@ -188,19 +189,31 @@ impl Machine {
         }
     }
 
-    fn start_kernel(&mut self, kernel: &Path) -> Result<(), ConfigError> {
-        let now = self.now();
-        self.board.after_post(&mut self.mem, now);
-        for cpu in &mut self.cpus {
-            cpu.set_up_mtrrs(crate::board::layout::PCI_HOLE as u32);
+    /// The firmware has done its part and looks for something to boot: a kernel given directly starts here.
+    pub(super) fn firmware_ready(&mut self) -> Result<(), ConfigError> {
+        // Firmware's round through the other processors, which ours doesn't make: memory types as on the first.
+        let (first, others) = self.cpus.split_at_mut(1);
+        for cpu in others {
+            cpu.msr.mtrr_def_type = first[0].msr.mtrr_def_type;
+            cpu.msr.mtrr_fixed = first[0].msr.mtrr_fixed;
+            cpu.msr.mtrr_phys = first[0].msr.mtrr_phys;
         }
-        if self.tables.at != 0 {
-            self.mem.write_physical(self.tables.at.into(), &self.tables.body);
+        match self.config.kernel.clone() {
+            Some(kernel) => {
+                let entry = self.load_kernel(&kernel)?;
+                let mut target = target(&mut self.mem, &self.board, &self.tables);
+                entry.start(&mut target, &mut self.cpus[0]);
+                Ok(())
+            }
+            None => Ok(()),
         }
-        let layout = self.board.frames.layout;
-        let mut target = Target { mem: &mut self.mem, layout, rsdp: self.tables.rsdp };
-        let entry = load::load_kernel(&self.config, kernel, &mut target)?;
-        entry.start(&mut target, &mut self.cpus[0]);
-        Ok(())
     }
+
+    fn load_kernel(&mut self, kernel: &Path) -> Result<Entry, ConfigError> {
+        load::load_kernel(&self.config, kernel, &mut target(&mut self.mem, &self.board, &self.tables))
+    }
+}
+
+fn target<'a>(mem: &'a mut Memory, board: &Board, tables: &tables::Tables) -> Target<'a> {
+    Target { mem, layout: board.frames.layout, rsdp: tables.rsdp }
 }
