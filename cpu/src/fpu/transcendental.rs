@@ -321,11 +321,11 @@ pub fn f2xm1(a: F80, cw: u16) -> Out {
     match n.class {
         Class::Inf if n.sign => return Out::exact(F80 { mant: 1 << 63, se: 0xbfff }),
         Class::Inf | Class::Zero => return Out::exact(a),
+        // Exact for 1 and -1, where the unit nevertheless reports an inexact result.
         _ if n.exp == 0 && n.mant == 1 << 63 && n.sign => {
-            return Out::exact(F80 { mant: 1 << 63, se: 0xbffe });
+            return Out { val: F80 { mant: 1 << 63, se: 0xbffe }, flags: ex::PE };
         }
-        _ if n.exp >= 0 && !(n.exp == 0 && n.mant == 1 << 63) => return Out { val: a, flags: ex::PE },
-        _ if n.exp >= 0 => return Out::exact(a),
+        _ if n.exp >= 0 => return Out { val: a, flags: ex::PE },
         _ => {}
     }
     let de = denormal(&n);
@@ -502,7 +502,7 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
     }
     if b.sign && b.class == Class::Finite && b.exp >= 0 {
         // Undefined by the manual: what a real unit was seen to do.
-        return Out { val: x, flags: ex::PE };
+        return Out { val: x, flags: de | ex::PE };
     }
     let w = Wide::from_num(&b);
     if b.exp < -2 {

@@ -189,8 +189,14 @@ fn dot_s(e: &mut Env, a: Vec128, b: Vec128, imm: u8) -> Vec128 {
         if imm >> (4 + i) & 1 != 0 { e.binary(S, Op::Mul, a[i].into(), b[i].into()) } else { 0 }
     };
     let p = [product(0), product(1), product(2), product(3)];
+    if !e.next_stage() {
+        return Vec128([0; 2]);
+    }
     let low = e.binary(S, Op::Add, p[0], p[1]);
     let high = e.binary(S, Op::Add, p[2], p[3]);
+    if !e.next_stage() {
+        return Vec128([0; 2]);
+    }
     let sum = e.binary(S, Op::Add, low, high) as u32;
     from_words([0, 1, 2, 3].map(|i| if imm >> i & 1 != 0 { sum } else { 0 }))
 }
@@ -199,6 +205,9 @@ fn dot_d(e: &mut Env, a: Vec128, b: Vec128, imm: u8) -> Vec128 {
     let mut product =
         |i: usize| if imm >> (4 + i) & 1 != 0 { e.binary(D, Op::Mul, a.0[i], b.0[i]) } else { 0 };
     let p = [product(0), product(1)];
+    if !e.next_stage() {
+        return Vec128([0; 2]);
+    }
     let sum = e.binary(D, Op::Add, p[0], p[1]);
     Vec128([0, 1].map(|i| if imm >> i & 1 != 0 { sum } else { 0 }))
 }

@@ -66,6 +66,8 @@ pub struct Env {
     masks: u16,
     pre: u16,
     post: u16,
+    /// Flags of earlier stages.
+    done: u16,
 }
 
 impl Env {
@@ -78,12 +80,21 @@ impl Env {
             masks: (mxcsr >> 7) as u16 & ex::ALL,
             pre: 0,
             post: 0,
+            done: 0,
         }
     }
 
     /// The exception flags to set in MXCSR: with an unmasked exception found before computing, only those found before.
     pub fn flags(&self) -> u32 {
-        u32::from(if self.pre & !self.masks != 0 { self.pre } else { self.pre | self.post })
+        let now = if self.pre & !self.masks != 0 { self.pre } else { self.pre | self.post };
+        u32::from(self.done | now)
+    }
+
+    /// Between the multiplications and additions of a dot product: whether the instruction goes on.
+    pub fn next_stage(&mut self) -> bool {
+        self.done = self.flags() as u16;
+        (self.pre, self.post) = (0, 0);
+        self.done & !self.masks == 0
     }
 
     fn unpack(&self, k: Kind, v: u64) -> Num {
@@ -239,7 +250,8 @@ impl Env {
 
     /// A number that came from this format, back to its bits.
     fn exact(&self, k: Kind, n: &Num) -> u64 {
-        let mut quiet = Env { rc: Round::Nearest, daz: false, ftz: false, masks: ex::ALL, pre: 0, post: 0 };
+        let mut quiet =
+            Env { rc: Round::Nearest, daz: false, ftz: false, masks: ex::ALL, pre: 0, post: 0, done: 0 };
         quiet.pack(k, &Wide::from_num(n))
     }
 
