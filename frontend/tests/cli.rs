@@ -28,6 +28,8 @@ impl Drop for Folder {
 
 fn lucid86(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_lucid86"))
+        // What is wrongly let through ends soon.
+        .args(["--clock", "virtual", "--stop-after", "1ms"])
         .args(args)
         .env_remove("DISPLAY")
         .stdin(Stdio::null())
@@ -88,6 +90,47 @@ fn one_owner_of_the_terminal() {
     refused(&["--serial", "stdio", "--display", "terminal", "--hda", &disk], "terminal");
     refused(&["--display", "terminal", "--hda", &disk], "needs a terminal");
     refused(&["--display", "window", "--hda", &disk], "DISPLAY");
+}
+
+#[test]
+fn wrong_files() {
+    let f = Folder::new("files");
+    let floppy = f.file("floppy", &[0; 1024]);
+    refused(&["/no/such/file"], "no such file");
+    for word in ["--hda", "--cdrom", "--fda", "--kernel", "--bios", "--vga-bios", "--load", "--script"] {
+        refused(&["--fda", &floppy, word, "/no/such/file"], "/no/such/file");
+    }
+    let empty = f.file("empty", b"");
+    let one = f.file("one", b"x");
+    for word in ["--hda", "--cdrom", "--fda", "--kernel", "--bios", "--vga-bios"] {
+        refused(&["--fda", &floppy, word, &empty], &empty);
+        // One byte is the start of a medium with zeros behind, and the firmware says that it is not bootable.
+        if !["--hda", "--cdrom", "--fda"].contains(&word) {
+            refused(&["--fda", &floppy, word, &one], &one);
+        }
+    }
+    refused(&[&empty], "empty");
+    refused(&[&one], "too few");
+    refused(&[&f.0.display().to_string()], "folder");
+}
+
+#[test]
+fn wrong_kernels() {
+    let f = Folder::new("kernels");
+    let mut elf = vec![0xff; 0x2000];
+    elf[..20].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0");
+    refused(&["--kernel", &f.file("wild.elf", &elf)], "wild.elf");
+    refused(&["--kernel", &f.file("short.elf", b"\x7fELF\x01\x01\x01")], "short.elf");
+    let mut bz = vec![0; 0x400];
+    bz[0x1f1] = 4;
+    bz[0x1fe..0x200].copy_from_slice(b"\x55\xaa");
+    bz[0x202..0x206].copy_from_slice(b"HdrS");
+    bz[0x206..0x208].copy_from_slice(&[0x0f, 0x02]);
+    bz[0x211] = 1;
+    bz[0x1f4..0x1f8].copy_from_slice(&0x8_0000u32.to_le_bytes());
+    refused(&["--kernel", &f.file("short.bz", &bz)], "short.bz");
+    let random: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    refused(&["--kernel", &f.file("random", &random)], "random");
 }
 
 #[test]

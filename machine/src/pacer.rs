@@ -18,7 +18,18 @@ pub struct Pacer {
     base_ns: i128,
     /// Measured speed in instructions per nanosecond.
     speed: f64,
-    began: Option<(Instant, u64)>,
+    current: Option<Current>,
+}
+
+/// The slice planned last. A slice that ends early (an access to a chip) goes on with the same sample: planning anew each
+/// time would round virtual time down each time, and a guest that polls a chip would make it stand still.
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    plan: Plan,
+    deadline_ns: Option<u64>,
+    began: Instant,
+    /// Count at its start.
+    from: u64,
 }
 
 /// One planned slice.
@@ -33,7 +44,7 @@ pub struct Plan {
 impl Pacer {
     /// Wall time is `now_ns` now.
     pub fn new(now_ns: u64) -> Pacer {
-        Pacer { origin: Instant::now(), base_ns: now_ns.into(), speed: 0.1, began: None }
+        Pacer { origin: Instant::now(), base_ns: now_ns.into(), speed: 0.1, current: None }
     }
 
     /// Wall time on the guest's scale.
@@ -57,18 +68,32 @@ impl Pacer {
         wall
     }
 
-    /// Plans a slice that starts at `count` and virtual time `now_ns`, with the next deadline at `deadline_ns`.
-    pub fn plan(&mut self, count: u64, now_ns: u64, deadline_ns: Option<u64>) -> Plan {
+    /// Plans a slice that starts at `count`, with the next deadline at `deadline_ns`; `clock` is the sample in force.
+    pub fn plan(&mut self, count: u64, clock: Clock, deadline_ns: Option<u64>) -> Plan {
+        if let Some(c) = self.current.filter(|c| c.plan.clock == clock && c.deadline_ns == deadline_ns)
+            && count < c.plan.limit
+            && c.began.elapsed().as_nanos() < u128::from(LONGEST_NS)
+        {
+            return c.plan;
+        }
+        self.learn(count);
+        let now_ns = clock.time_ns(count);
         let wall = self.wall_after_gap(now_ns);
-        self.began = Some((Instant::now(), count));
-        plan(count, now_ns, wall, deadline_ns, self.speed)
+        let plan = plan(count, now_ns, wall, deadline_ns, self.speed);
+        self.current = Some(Current { plan, deadline_ns, began: Instant::now(), from: count });
+        plan
     }
 
-    /// Learns from a finished slice.
-    pub fn finish(&mut self, count: u64) {
-        let Some((began, from)) = self.began.take() else { return };
-        let elapsed = began.elapsed().as_nanos() as f64;
-        let done = (count - from) as f64;
+    /// The guest waits from `count` on: what follows is not part of the slice.
+    pub fn pause(&mut self, count: u64) {
+        self.learn(count);
+    }
+
+    /// Learns from the slice that ends at `count`.
+    fn learn(&mut self, count: u64) {
+        let Some(c) = self.current.take() else { return };
+        let elapsed = c.began.elapsed().as_nanos() as f64;
+        let done = count.saturating_sub(c.from) as f64;
         if elapsed > 2_000.0 && done > 100.0 {
             self.speed = (0.9 * self.speed + 0.1 * (done / elapsed)).clamp(0.000_1, 100.0);
         }
@@ -89,7 +114,8 @@ fn plan(count: u64, now_ns: u64, wall: u64, deadline_ns: Option<u64>, speed: f64
     let span =
         (wall + slice).saturating_sub(now_ns).max(slice / 16).min(deadline.saturating_sub(now_ns).max(1));
     let n = ((speed * slice as f64) as u64).max(1);
-    let rate = ((u128::from(span) << 32) / u128::from(n)).clamp(1, u64::MAX.into()) as u64;
+    // Rounded up, or the last nanosecond before a deadline would never pass.
+    let rate = (u128::from(span) << 32).div_ceil(u128::from(n)).clamp(1, u64::MAX.into()) as u64;
     Plan { clock: Clock { n0: count, t0_ns: now_ns, rate }, limit: count + n }
 }
 
@@ -102,6 +128,20 @@ mod tests {
         let p = plan(1000, 5_000_000, 5_500_000, None, 1.0);
         let end = p.clock.time_ns(p.limit);
         assert!(end.abs_diff(7_500_000) < 1000, "{end}");
+    }
+
+    #[test]
+    fn a_guest_that_polls_a_chip_does_not_stop_the_clock() {
+        // A deadline so near that an instruction is less than a nanosecond, and slices of one instruction.
+        let mut pacer = Pacer::new(0);
+        pacer.speed = 10.0;
+        let mut clock = Clock { n0: 0, t0_ns: 1_000_000, rate: Clock::ONE_NS };
+        let mut count = 0;
+        while clock.time_ns(count) < 1_000_300 {
+            assert!(count < 10_000_000, "time stands at {}", clock.time_ns(count));
+            clock = pacer.plan(count, clock, Some(1_000_300)).clock;
+            count += 1;
+        }
     }
 
     #[test]

@@ -215,13 +215,12 @@ impl Machine {
     }
 
     fn run_slice(&mut self, cpu: usize, until: Until) {
-        let now = self.time_ns();
         let event = [self.next_event(), until.time_ns, self.stop_ns].into_iter().flatten().min();
         let p = &mut self.progress;
         let mut limit = match self.config.clock {
             ClockKind::Virtual => (p.count / SLICE + 1) * SLICE,
             ClockKind::Host => {
-                let plan = self.pacer.plan(p.count, now, event);
+                let plan = self.pacer.plan(p.count, p.clock, event);
                 p.clock = plan.clock;
                 plan.limit
             }
@@ -255,9 +254,6 @@ impl Machine {
         };
         let stop = lucid86_cpu::interp::run(&mut exec);
         self.progress.count = exec.count;
-        if self.config.clock == ClockKind::Host {
-            self.pacer.finish(self.progress.count);
-        }
         match stop {
             Stop::TripleFault => self.triple_fault(cpu),
             Stop::Yield => self.progress.turn_end = self.progress.count,
@@ -314,6 +310,7 @@ impl Machine {
 
     /// Sleeps until the event, an input, or when the host wants to look; time passes with the wall.
     fn sleep(&mut self, io: &mut dyn HostIo, now: u64, event: Option<u64>) {
+        self.pacer.pause(self.progress.count);
         if self.config.clock == ClockKind::Virtual {
             self.pacer.set(now);
         }

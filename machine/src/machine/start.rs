@@ -24,6 +24,8 @@ struct Roms {
     tables: tables::Tables,
 }
 
+/// Smallest ROM image: the unit in which option ROMs count their size.
+const MIN_ROM: usize = 512;
 /// Largest ROM image.
 const MAX_ROM: usize = 4 << 20;
 
@@ -153,9 +155,9 @@ fn uuid(seed: u64) -> [u8; 16] {
 
 fn read_rom(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let bytes = std::fs::read(path).map_err(|e| unreadable(path, &e))?;
-    if bytes.is_empty() || bytes.len() > MAX_ROM {
+    if bytes.len() < MIN_ROM || bytes.len() > MAX_ROM {
         return Err(ConfigError(format!(
-            "{}: {} bytes are no ROM image: 1 byte to {}",
+            "{}: {} bytes are no ROM image: {MIN_ROM} bytes to {}",
             path.display(),
             bytes.len(),
             format_size(MAX_ROM as u64)

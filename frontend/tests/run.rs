@@ -1,0 +1,208 @@
+//! Whole runs of small guests by the program as a user starts it: serial ports, signals, exit statuses, files at the end.
+//! The guests are multiboot kernels of a few bytes.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Sets COM1 to 115,200 bit/s, 8 bits, and echoes until `q`, then writes 5 to the debug-exit port.
+const ECHO: &[u8] = &[
+    0x66, 0xba, 0xfb, 0x03, // mov dx, 3fbh
+    0xb0, 0x83, 0xee, // mov al, 83h; out dx, al: divisor latch
+    0x66, 0xba, 0xf8, 0x03, // mov dx, 3f8h
+    0xb0, 0x01, 0xee, // mov al, 1; out dx, al
+    0x66, 0xba, 0xfb, 0x03, // mov dx, 3fbh
+    0xb0, 0x03, 0xee, // mov al, 3; out dx, al: 8 bits, no parity
+    0x66, 0xba, 0xfd, 0x03, // next: mov dx, 3fdh
+    0xec, // in al, dx
+    0xa8, 0x01, // test al, 1
+    0x74, 0xf7, // jz next
+    0x66, 0xba, 0xf8, 0x03, // mov dx, 3f8h
+    0xec, // in al, dx
+    0xee, // out dx, al
+    0x3c, 0x71, // cmp al, 'q'
+    0x75, 0xed, // jne next
+    0xb0, 0x05, // mov al, 5
+    0xe6, 0xf4, // out f4h, al
+    0xf4, // hlt
+];
+/// Says D on the debug console, then stops for good.
+const DEBUG_THEN_HALT: &[u8] = &[0xb0, b'D', 0xe6, 0xe9, 0xfa, 0xf4, 0xeb, 0xfd];
+/// Loads an empty IDT and raises a breakpoint: a triple fault.
+const TRIPLE: &[u8] = &[
+    0x6a, 0x00, 0x6a, 0x00, // push 0; push 0
+    0x0f, 0x01, 0x1c, 0x24, // lidt [esp]
+    0xcc, // int3
+];
+/// Pulses the reset line of the keyboard controller.
+const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd];
+
+/// A multiboot kernel in a file of its own, removed at the end.
+struct Guest(PathBuf);
+
+impl Guest {
+    fn new(name: &str, code: &[u8]) -> Guest {
+        let (magic, flags, load) = (0x1bad_b002u32, 0x1_0000u32, 0x10_0000u32);
+        let check = magic.wrapping_add(flags).wrapping_neg();
+        let stack = [0xbc, 0x00, 0x00, 0x20, 0x00]; // mov esp, 200000h
+        let mut file: Vec<u8> =
+            [magic, flags, check, load, load, 0, 0, load + 32].iter().flat_map(|w| w.to_le_bytes()).collect();
+        file.extend(stack.iter().chain(code));
+        file.resize(512, 0xf4);
+        let path = std::env::temp_dir().join(format!("lucid86-run-{name}-{}", std::process::id()));
+        fs::write(&path, file).expect("a temporary file can be written");
+        Guest(path)
+    }
+
+    fn beside(&self, extension: &str) -> PathBuf {
+        self.0.with_extension(extension)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lucid86"));
+        command.args(["--display", "none", "--memory", "8M", "--kernel"]).arg(&self.0).args(args);
+        command.env_remove("DISPLAY").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str], input: &[u8]) -> Output {
+        let mut child = self.command(args).spawn().expect("the binary starts");
+        child.stdin.take().expect("piped").write_all(input).expect("it reads its input");
+        child.wait_with_output().expect("it ends")
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        for path in [self.0.clone(), self.beside("png"), self.beside("out"), self.beside("sav")] {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn serial_port_on_pipes() {
+    let g = Guest::new("echo", ECHO);
+    let out = g.run(&["--serial", "stdio"], b"hello\r\n\x00\xffq");
+    assert_eq!(out.stdout, b"hello\r\n\x00\xffq");
+    assert_eq!((out.status.code(), text(&out.stderr)), (Some(11), String::new()));
+    // Ctrl-A a is Ctrl-A; Ctrl-A x ends.
+    assert_eq!(g.run(&["--serial", "stdio"], b"\x01aq").stdout, b"\x01q");
+    assert_eq!(g.run(&["--serial", "stdio"], b"\x01x").status.code(), Some(0));
+}
+
+#[test]
+fn the_end_of_input_is_not_the_end() {
+    let g = Guest::new("eof", ECHO);
+    let out = g.run(&["--serial", "stdio", "--clock", "virtual", "--stop-after", "20ms"], b"ab");
+    assert_eq!((out.status.code(), out.stdout), (Some(4), b"ab".to_vec()), "{}", text(&out.stderr));
+}
+
+#[test]
+fn outputs_to_files() {
+    let g = Guest::new("files", DEBUG_THEN_HALT);
+    let (file, picture) = (g.beside("out"), g.beside("png"));
+    let to = format!("file:{}", file.display());
+    let out = g.run(&["--debugcon", &to, "--screenshot", &picture.display().to_string()], b"");
+    assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
+    assert_eq!(fs::read(&file).expect("it was written"), b"D");
+    assert_eq!(&fs::read(&picture).expect("it was written")[..8], b"\x89PNG\r\n\x1a\n");
+    let out = g.run(&["--debugcon", "stdio"], b"");
+    assert_eq!(out.stdout, b"D");
+}
+
+#[test]
+fn exit_statuses_of_the_contract() {
+    let g = Guest::new("triple", TRIPLE);
+    let out = g.run(&["--no-reboot"], b"");
+    assert_eq!(out.status.code(), Some(6), "{}", text(&out.stderr));
+    assert!(!out.stderr.is_empty(), "a triple fault is reported");
+    let g = Guest::new("reset", RESET);
+    let out = g.run(&["--no-reboot"], b"");
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+}
+
+#[test]
+fn the_state_hash_is_printed_and_reproducible() {
+    let g = Guest::new("hash", ECHO);
+    let run = || {
+        let args = ["--clock", "virtual", "--stop-after", "100000i", "--print-state-hash"];
+        text(&g.run(&args, b"").stderr)
+    };
+    let first = run();
+    let words: Vec<&str> = first.lines().last().unwrap_or("").split(' ').collect();
+    let ["state", hex, "at", "100000"] = words[..] else { panic!("{first}") };
+    assert!(hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{first}");
+    assert_eq!(run(), first);
+}
+
+#[test]
+fn a_saved_run_goes_on() {
+    let g = Guest::new("save", ECHO);
+    let file = g.beside("sav").display().to_string();
+    let virt = ["--clock", "virtual", "--print-state-hash", "--stop-after"];
+    let whole = text(&g.run(&[&virt[..], &["60000i"]].concat(), b"").stderr);
+    g.run(&[&virt[..], &["30000i", "--save", &file]].concat(), b"");
+    let rest = text(&g.run(&[&virt[..], &["60000i", "--load", &file]].concat(), b"").stderr);
+    assert_eq!(rest, whole);
+}
+
+#[test]
+fn a_serial_port_on_tcp_listens() {
+    let g = Guest::new("tcp", ECHO);
+    let mut child = g.command(&["--serial", "tcp:127.0.0.1:0"]).spawn().expect("the binary starts");
+    let mut errors = child.stderr.take().expect("piped");
+    let mut said = String::new();
+    while !said.contains('\n') {
+        let mut byte = [0];
+        assert_eq!(errors.read(&mut byte).ok(), Some(1), "{said}");
+        said.push(byte[0].into());
+    }
+    let address = said.trim().rsplit(' ').next().expect("an address").to_string();
+    let mut peer = TcpStream::connect(&address).expect("it listens");
+    peer.write_all(b"ab").expect("it takes bytes");
+    let mut two = [0; 2];
+    peer.read_exact(&mut two).expect("it echoes");
+    drop(peer);
+    let mut peer = TcpStream::connect(&address).expect("it listens again");
+    peer.write_all(b"q").expect("it takes bytes");
+    assert_eq!((two, wait(child)), (*b"ab", Some(11)));
+}
+
+fn wait(mut child: Child) -> Option<i32> {
+    let patience = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < patience {
+        if let Ok(Some(status)) = child.try_wait() {
+            return status.code();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    panic!("it does not end");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_in_order() {
+    let g = Guest::new("signal", ECHO);
+    let picture = g.beside("png");
+    let mut child = g
+        .command(&["--serial", "stdio", "--screenshot", &picture.display().to_string()])
+        .spawn()
+        .expect("the binary starts");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(b"a").expect("it reads");
+    let mut echoed = [0];
+    child.stdout.as_mut().expect("piped").read_exact(&mut echoed).expect("the guest runs");
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there").success());
+    assert_eq!(wait(child), Some(128 + 15));
+    assert_eq!(&fs::read(&picture).expect("it was written")[..4], b"\x89PNG");
+}
