@@ -68,6 +68,12 @@ impl Asm {
         self.only_short(target, code)
     }
 
+    /// JECXZ.
+    pub(crate) fn jecxz(&mut self, target: i32) -> Outcome {
+        let code = self.pick(Code::Jecxz_rel8_16, Code::Jecxz_rel8_32);
+        self.only_short(target, code)
+    }
+
     /// JCXZ.
     pub(crate) fn jcxz(&mut self, target: i32) -> Outcome {
         self.only_short(target, Code::Jcxz_rel8_16)

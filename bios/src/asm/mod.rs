@@ -9,6 +9,8 @@
 
 mod branch;
 mod operand;
+#[cfg(test)]
+mod tests;
 
 use iced_x86::code_asm::CodeAssembler;
 use iced_x86::{Encoder, Instruction};

@@ -17,6 +17,7 @@ mod tables;
 mod text;
 mod vbe;
 mod vbe_modes;
+mod vbe_protected;
 mod vbe_state;
 
 use crate::asm::{Asm, asm};
@@ -162,6 +163,7 @@ pub(crate) fn rom(a: &mut Asm) {
     state::code(a);
     vbe::code(a);
     vbe_state::code(a);
+    vbe_protected::code(a);
     vbe_modes::table(a);
     data::code(a);
 }

@@ -1,6 +1,7 @@
 //! INT 10h AH=4Fh: VESA BIOS Extension 3.0, on Bochs' display interface: index at port 1CEh, data at 1CFh.
 //!
-//! In this file: what there is, and setting a mode. Windows, lines, start, colours, state and DDC are in `vbe_state`.
+//! In this file: what there is, and setting a mode. Windows, lines, start, colours, state and DDC are in `vbe_state`,
+//! the calls for protected mode in `vbe_protected`.
 
 use super::vbe_modes::ROW;
 use crate::areas::*;
@@ -47,7 +48,7 @@ pub(crate) fn code(a: &mut Asm) {
         at ".functions";
         table &[
             "vbe_controller", "vbe_mode_info", "vbe_set_mode", "vbe_get_mode", "vbe_save", "vbe_window", "vbe_lines",
-            "vbe_start", "vbe_dac", "vbe_colors", "vbe_none"
+            "vbe_start", "vbe_dac", "vbe_colors", "vbe_protected"
         ];
         at "vbe_ok";
         mov word(bp + caller::AX), 0x004F;
