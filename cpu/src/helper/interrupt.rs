@@ -172,7 +172,13 @@ pub fn soft_int(x: &mut Exec, v: Vector, kind: SoftKind, next_rip: u64) -> Resul
             return Err(Fault::gp(0));
         }
     }
-    enter(x, &event)
+    enter(x, &event)?;
+    if kind == SoftKind::Icebp {
+        // Breakpoints that MOV SS held back join this #DB instead of interrupting its handler.
+        x.cpu.dr6 |= std::mem::take(&mut x.cpu.pending_debug);
+        x.cpu.dr7 &= !(1 << 13);
+    }
+    Ok(())
 }
 
 pub(crate) fn iopl(cpu: &Cpu) -> u8 {
@@ -186,7 +192,7 @@ fn redirect_bit(x: &mut Exec, v: Vector) -> Result<bool, Fault> {
         return Err(Fault::gp(0));
     }
     let io_base: u16 = x.load_system(tr.base + 102)?;
-    let at = u64::from(io_base).wrapping_sub(32) + u64::from(v / 8);
+    let at = u64::from(io_base.saturating_sub(32)) + u64::from(v / 8);
     if io_base < 32 || at > u64::from(tr.limit) {
         return Err(Fault::gp(0));
     }

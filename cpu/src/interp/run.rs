@@ -383,7 +383,7 @@ impl Direct<'_> {
         }
         match cpu.activity {
             Activity::Running => {}
-            Activity::Halted if open || nmi => cpu.activity = Activity::Running,
+            Activity::Halted if open || nmi || cpu.pending_debug != 0 => cpu.activity = Activity::Running,
             Activity::Halted | Activity::WaitForSipi => return Err(Stop::Halted),
             Activity::Shutdown => return Err(Stop::TripleFault),
         }

@@ -339,7 +339,7 @@ impl Exec<'_> {
         if linear & (3 << 62) == WRAPS && self.cpu.model.generation == Generation::I8086 {
             let before = (linear >> 32 & 0xff) as usize;
             let start = linear & 0x1f_ffff;
-            let base = start + before as u64 - 0x1_0000;
+            let base = (start + before as u64).wrapping_sub(0x1_0000) & 0x1f_ffff;
             return Ok(Split { phys: [start, base], first: before });
         }
         let within = (PAGE - (linear & OFFSET)) as usize;
