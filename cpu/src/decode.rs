@@ -9,6 +9,7 @@ use crate::{
     interp::{
         Direct, Handlers,
         blocks::{Blocks, Choice, MAX_BLOCK},
+        pairs,
     },
     meaning,
     memory::PAGE,
@@ -31,19 +32,26 @@ pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Op
     let end = (off + MAX_BLOCK * MAX_LEN).min(PAGE as usize);
     x.mem.ram.copy_out(at as usize, &mut page[off..end]);
     let mut insns = Vec::with_capacity(16);
-    let last = if rewrites(&x.cpu.model) {
-        one_by_one(&mut page[..end], off, key, &x.cpu.model, &mut insns)
+    let (last, pair) = if rewrites(&x.cpu.model) {
+        (one_by_one(&mut page[..end], off, key, &x.cpu.model, &mut insns), None)
     } else {
         straight(&page[..end], off, key, &x.cpu.model, &mut insns)
     };
     if insns.is_empty() {
         return None;
     }
-    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last))
+    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last, pair))
 }
 
 /// Decodes a straight run from `off` to the end of `page`.
-fn straight(page: &[u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut Vec<Insn>) -> End {
+fn straight(
+    page: &[u8],
+    off: usize,
+    key: ModeKey,
+    model: &CpuModel,
+    insns: &mut Vec<Insn>,
+) -> (End, Option<pairs::Pair>) {
+    let mut before = Instruction::default();
     let mut decoder = decoder(&page[off..], off as u64, key, model);
     let mut ins = Instruction::default();
     while insns.len() < MAX_BLOCK {
@@ -58,10 +66,12 @@ fn straight(page: &[u8], off: usize, key: ModeKey, model: &CpuModel, insns: &mut
         let (i, e) = compact(&ins, &page[place..], place as u16, key, model);
         insns.push(i);
         if e != End::No {
-            return e;
+            let pair = insns.len().checked_sub(2).and_then(|n| pairs::find(&before, insns[n].size, &ins));
+            return (e, pair);
         }
+        before = ins;
     }
-    End::No
+    (End::No, None)
 }
 
 /// Whether bytes must be rewritten before decoding: the aliases of an 8086, and ESC without an x87.
@@ -180,6 +190,7 @@ fn compact(ins: &Instruction, bytes: &[u8], off: u16, key: ModeKey, model: &CpuM
         return (i, End::Transfer);
     }
     fill(&mut i, ins, key);
+    i.flat |= u8::from(i.is_flat(i.seg)) << 7;
     if meaning::x87::known(ins.code()) {
         i.imm = meaning::x87::opcode(bytes);
     }

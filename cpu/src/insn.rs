@@ -61,7 +61,7 @@ pub struct Insn {
     pub size: u8,
     /// Address size in bytes: 2, 4, 8.
     pub addr: u8,
-    /// Segments that are flat for reading and writing: bit [`Seg`].
+    /// Segments that are flat for reading and writing: bit [`Seg`]. Bit 7: that of the memory operand is.
     pub flat: u8,
     /// Bits of [`prefix`].
     pub prefix: u8,
@@ -110,6 +110,11 @@ impl Insn {
     pub fn code(&self) -> iced_x86::Code {
         iced_x86::Code::try_from(self.code as usize).unwrap_or(iced_x86::Code::INVALID)
     }
+    /// Whether the memory operand's segment is flat.
+    #[inline(always)]
+    pub fn operand_flat(&self) -> bool {
+        self.flat & 128 != 0
+    }
     /// All ones as wide as a width in bytes.
     #[inline(always)]
     pub const fn mask(w: u8) -> u64 {
@@ -146,7 +151,13 @@ impl Exec<'_> {
         if i.index < 16 {
             a = a.wrapping_add(self.cpu.gpr[i.index as usize & 15] << (i.scale & 3));
         }
-        a & Insn::mask(i.addr)
+        if i.addr == 8 { a } else { a & Insn::mask(i.addr) }
+    }
+    /// As [`Exec::ea_from`] where there is a base and no index.
+    #[inline(always)]
+    pub fn ea_base(&self, i: &Insn) -> u64 {
+        let a = self.cpu.gpr[i.base as usize & 15].wrapping_add(i.disp as i64 as u64);
+        if i.addr == 8 { a } else { a & Insn::mask(i.addr) }
     }
     /// The segment of the memory operand.
     pub fn seg_of(&self, i: &Insn) -> Seg {

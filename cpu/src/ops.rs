@@ -329,6 +329,21 @@ pub trait Ops: Sized {
 
     /// Offset of the memory operand within its segment, truncated to the address size.
     fn ea(&mut self, i: &Insn) -> Self::V;
+    /// As `ea`, where the operand is a base register with a displacement.
+    #[inline(always)]
+    fn ea_base(&mut self, i: &Insn) -> Self::V {
+        self.ea(i)
+    }
+    /// Loads the memory operand, which is at offset `ea`.
+    #[inline(always)]
+    fn load_operand(&mut self, i: &Insn, ea: Self::V, w: u8) -> Result<Self::V, Bail> {
+        self.load(i, i.seg, ea, w)
+    }
+    /// Stores to the memory operand, which is at offset `ea`.
+    #[inline(always)]
+    fn store_operand(&mut self, i: &Insn, ea: Self::V, w: u8, v: Self::V) -> Done {
+        self.store(i, i.seg, ea, w, v)
+    }
     /// The address of the next instruction (as CALL pushes it), truncated to the code size.
     fn next_ip(&mut self, i: &Insn) -> Self::V;
     /// Loads from `seg:ea` (`seg` as [`crate::state::Seg`], normally `i.seg`).

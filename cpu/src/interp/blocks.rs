@@ -38,6 +38,8 @@ pub struct Block {
     pub end: End,
     /// Still true to the bytes.
     pub live: bool,
+    /// Runs the last two instructions as one.
+    pub pair: Option<super::pairs::Pair>,
     /// Successors within the page: (offset in the page, block).
     pub next: [(u16, u32); 2],
 }
@@ -174,6 +176,7 @@ impl Blocks {
     }
 
     /// Enters a block of `insns` (not empty). Marks its frame.
+    #[allow(clippy::too_many_arguments)]
     pub fn insert(
         &mut self,
         tlb: &mut crate::mmu::Tlb,
@@ -182,6 +185,7 @@ impl Blocks {
         key: ModeKey,
         insns: &[Insn],
         end: End,
+        pair: Option<super::pairs::Pair>,
     ) -> u32 {
         if self.insns.len() + insns.len() > MAX_INSNS || self.blocks.len() + 1 > MAX_INSNS / 2 {
             self.clear();
@@ -204,6 +208,7 @@ impl Blocks {
             end_off,
             end,
             live: true,
+            pair,
             next: [(0, NONE); 2],
         });
         self.slots[slot_of(at)] = Slot { at, key, id };

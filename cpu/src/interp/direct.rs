@@ -348,6 +348,29 @@ impl Ops for Direct<'_> {
         self.x.ea_from(i, self.after(i))
     }
     #[inline(always)]
+    fn ea_base(&mut self, i: &Insn) -> u64 {
+        self.x.ea_base(i)
+    }
+    #[inline(always)]
+    fn load_operand(&mut self, i: &Insn, ea: u64, w: u8) -> Result<u64, Bail> {
+        if i.operand_flat()
+            && let Some(at) = self.x.derived.tlb.hit_read(ea, u64::from(w) - 1)
+        {
+            return Ok(self.ram_read(at, w));
+        }
+        self.load_slow(i, i.seg, ea, w)
+    }
+    #[inline(always)]
+    fn store_operand(&mut self, i: &Insn, ea: u64, w: u8, v: u64) -> Done {
+        if i.operand_flat()
+            && let Some(at) = self.x.derived.tlb.hit_write(ea, u64::from(w) - 1)
+        {
+            self.ram_write(at, w, v);
+            return Ok(());
+        }
+        self.store_slow(i, i.seg, ea, w, v)
+    }
+    #[inline(always)]
     fn next_ip(&mut self, i: &Insn) -> u64 {
         self.after(i) & Insn::mask(i.code_width())
     }
@@ -376,7 +399,7 @@ impl Ops for Direct<'_> {
     }
     #[inline(always)]
     fn rmw(&mut self, i: &Insn, ea: u64, w: u8, f: impl FnOnce(&mut Self, u64) -> u64) -> Done {
-        if i.is_flat(i.seg)
+        if i.operand_flat()
             && let Some(at) = self.x.derived.tlb.hit_write(ea, u64::from(w) - 1)
         {
             let v = self.ram_read(at, w);
@@ -389,6 +412,19 @@ impl Ops for Direct<'_> {
         let r = f(self, v);
         self.store_probed(&h, w, r);
         Ok(())
+    }
+    #[inline(always)]
+    fn sp(&mut self, i: &Insn, delta: i32) -> u64 {
+        let sp = self.x.cpu.gpr[4].wrapping_add(delta as i64 as u64);
+        if i.stack_width() == 8 { sp } else { sp & Insn::mask(i.stack_width()) }
+    }
+    #[inline(always)]
+    fn set_sp(&mut self, i: &Insn, v: u64) {
+        if i.stack_width() == 8 {
+            self.x.cpu.gpr[4] = v;
+        } else {
+            self.x.set_reg(4, i.stack_width(), v);
+        }
     }
     #[inline(always)]
     fn fence(&mut self, _: &Insn) {}

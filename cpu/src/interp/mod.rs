@@ -6,6 +6,7 @@
 pub mod blocks;
 mod direct;
 pub mod flags;
+pub mod pairs;
 mod run;
 pub mod string;
 

@@ -7,6 +7,7 @@ use super::{
     Direct,
     blocks::{Blocks, NONE},
     flags::Flags,
+    pairs::Pair,
 };
 use crate::{
     Exec, Fault, decode,
@@ -67,47 +68,17 @@ impl Direct<'_> {
     fn drive(&mut self, blocks: &mut Blocks) -> Stop {
         let mut from = NONE;
         loop {
-            // A flush while looking voids `from`.
-            let era = blocks.statistics.flushed;
-            let mut one = false;
-            if self.attention {
-                from = NONE;
-                self.sync_flags();
-                if let Err(stop) = self.boundary(blocks) {
-                    return stop;
-                }
-                self.take_flags();
-                one = self.attention;
-            }
-            if self.x.count >= self.x.limit {
-                return Stop::Limit;
-            }
-            let found = match self.linked(blocks, from) {
-                Some(id) => Ok(Found::Block(id)),
-                None => self.find(blocks),
-            };
-            let found = match found {
-                Ok(f) => f,
-                Err(f) => {
-                    from = NONE;
-                    if let Err(stop) = self.deliver(f) {
-                        return stop;
-                    }
-                    continue;
-                }
-            };
-            let r = match found {
-                Found::Block(id) => {
-                    if from != NONE && era == blocks.statistics.flushed {
-                        self.remember(blocks, from, id);
-                    }
+            let linked =
+                if self.attention || self.x.count >= self.x.limit { None } else { self.linked(blocks, from) };
+            let r = match linked {
+                Some(id) => {
                     from = id;
-                    if one { self.step(blocks, id) } else { self.run_block(blocks, id) }
+                    self.run_block(blocks, id)
                 }
-                Found::Single(i, end) => {
-                    from = NONE;
-                    if one { self.watch_one(&i, end) } else { self.run_insns(&[i], 1, end) }
-                }
+                None => match self.turn(blocks, &mut from) {
+                    Ok(r) => r,
+                    Err(stop) => return stop,
+                },
             };
             if let Err(f) = r {
                 from = NONE;
@@ -116,6 +87,38 @@ impl Direct<'_> {
                 }
             }
         }
+    }
+
+    /// Looks at what came up, finds or decodes the next block, and runs it.
+    #[inline(never)]
+    fn turn(&mut self, blocks: &mut Blocks, from: &mut u32) -> Result<Result<(), Fault>, Stop> {
+        let mut one = false;
+        if self.attention {
+            *from = NONE;
+            self.sync_flags();
+            self.boundary(blocks)?;
+            self.take_flags();
+            one = self.attention;
+        }
+        if self.x.count >= self.x.limit {
+            return Err(Stop::Limit);
+        }
+        // A flush while looking voids `from`.
+        let era = blocks.statistics.flushed;
+        Ok(match self.find(blocks) {
+            Ok(Found::Block(id)) => {
+                if *from != NONE && era == blocks.statistics.flushed {
+                    self.remember(blocks, *from, id);
+                }
+                *from = id;
+                if one { self.step(blocks, id) } else { self.run_block(blocks, id) }
+            }
+            Ok(Found::Single(i, end)) => {
+                *from = NONE;
+                if one { self.watch_one(&i, end) } else { self.run_insns(&[i], 1, end) }
+            }
+            Err(f) => Err(f),
+        })
     }
 
     /// A successor that is known from before.
@@ -153,8 +156,49 @@ impl Direct<'_> {
         let b = blocks.block(id);
         self.rip_base = self.x.cpu.rip.wrapping_sub(b.at % PAGE);
         let left = self.x.limit - self.x.count;
-        let n = u64::from(b.count).min(left) as u32;
-        self.run_insns(blocks.insns(b), n, b.end)
+        let insns = blocks.insns(b);
+        if left < insns.len() as u64 {
+            return self.run_insns(insns, left as u32, b.end);
+        }
+        match b.pair {
+            Some(pair) => self.run_paired(insns, pair),
+            None => self.run_insns(insns, insns.len() as u32, b.end),
+        }
+    }
+
+    /// Runs all of `insns`, the last two (which end in a jump) as one.
+    #[inline(always)]
+    fn run_paired(&mut self, insns: &[Insn], pair: Pair) -> Result<(), Fault> {
+        let n = insns.len();
+        let [head @ .., a, b] = insns else { return Ok(()) };
+        let stop = head.len() as u32;
+        self.count0 = self.x.count;
+        self.stop_at = stop;
+        for (k, i) in head.iter().enumerate() {
+            self.at = k as u32;
+            if (i.handler)(self, i).is_err() {
+                return Err(self.failed(i, k as u32));
+            }
+            if self.stop_at != stop {
+                return self.leave(i, k as u32 + 1);
+            }
+        }
+        self.at = stop;
+        if pair(self, a, b).is_err() {
+            let i = if self.at == stop { a } else { b };
+            return Err(self.failed(i, self.at));
+        }
+        self.x.count = self.count0 + n as u64;
+        Ok(())
+    }
+
+    /// The block stops after `last`, its `k`-th instruction from one.
+    #[inline(always)]
+    fn leave(&mut self, last: &Insn, k: u32) -> Result<(), Fault> {
+        self.x.count = self.count0 + u64::from(k);
+        self.x.cpu.rip = self.rip_base.wrapping_add(u64::from(last.off) + u64::from(last.len))
+            & Insn::mask(last.code_width());
+        Ok(())
     }
 
     /// Runs the first `n` of `insns`. RIP is at the first of them and `rip_base` fits.
@@ -180,11 +224,7 @@ impl Direct<'_> {
             }
             return Ok(());
         }
-        self.x.count = self.count0 + u64::from(k);
-        let last = &insns[k as usize - 1];
-        self.x.cpu.rip = self.rip_base.wrapping_add(u64::from(last.off) + u64::from(last.len))
-            & Insn::mask(last.code_width());
-        Ok(())
+        self.leave(&insns[k as usize - 1], k)
     }
 
     #[cold]

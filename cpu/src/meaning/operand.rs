@@ -44,27 +44,34 @@ register!(/// The second operand, a register.
 register!(/// The third operand, a register.
     Rt, third);
 
-/// The memory operand.
-#[derive(Clone, Copy, Debug)]
-pub struct Mem;
-
-impl Operand for Mem {
-    #[inline(always)]
-    fn read<O: Ops>(o: &mut O, i: &Insn, w: u8) -> Result<O::V, Bail> {
-        let ea = o.ea(i);
-        o.load(i, i.seg, ea, w)
-    }
-    #[inline(always)]
-    fn write<O: Ops>(o: &mut O, i: &Insn, w: u8, v: O::V) -> Done {
-        let ea = o.ea(i);
-        o.store(i, i.seg, ea, w, v)
-    }
-    #[inline(always)]
-    fn update<O: Ops>(o: &mut O, i: &Insn, w: u8, f: impl FnOnce(&mut O, O::V) -> O::V) -> Done {
-        let ea = o.ea(i);
-        o.rmw(i, ea, w, f)
-    }
+macro_rules! memory {
+    ($(#[$doc:meta])* $name:ident, $ea:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name;
+        impl Operand for $name {
+            #[inline(always)]
+            fn read<O: Ops>(o: &mut O, i: &Insn, w: u8) -> Result<O::V, Bail> {
+                let ea = o.$ea(i);
+                o.load_operand(i, ea, w)
+            }
+            #[inline(always)]
+            fn write<O: Ops>(o: &mut O, i: &Insn, w: u8, v: O::V) -> Done {
+                let ea = o.$ea(i);
+                o.store_operand(i, ea, w, v)
+            }
+            #[inline(always)]
+            fn update<O: Ops>(o: &mut O, i: &Insn, w: u8, f: impl FnOnce(&mut O, O::V) -> O::V) -> Done {
+                let ea = o.$ea(i);
+                o.rmw(i, ea, w, f)
+            }
+        }
+    };
 }
+memory!(/// The memory operand.
+    Mem, ea);
+memory!(/// The memory operand, a base with a displacement: the commonest shape has a type of its own, for speed.
+    Base, ea_base);
 
 /// The immediate.
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,11 @@ use super::{
     alu::*,
     features,
     moves::*,
-    operand::{Imm, Mem, Rd, Rs, Rt},
+    operand::{Base, Imm, Mem, Rd, Rs, Rt},
     system::*,
 };
 use crate::{
-    insn::{Insn, ModeKey},
+    insn::{Insn, ModeKey, NO_REG},
     model::{CpuModel, Feature, Generation},
     ops::{Select, Unary},
 };
@@ -20,8 +20,19 @@ use iced_x86::{Code, Instruction, Mnemonic as M, OpKind};
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum K {
     R,
+    /// Memory.
     M,
+    /// Memory: a base with a displacement. Only where [`shape`] is asked.
+    B,
     I,
+}
+
+/// As [`kind`], with the commonest memory shape told apart.
+fn shape(ins: &Instruction, n: u32, i: &Insn) -> K {
+    match kind(ins, n) {
+        K::M if i.base < 16 && i.index == NO_REG => K::B,
+        k => k,
+    }
 }
 
 fn kind(ins: &Instruction, n: u32) -> K {
@@ -86,9 +97,12 @@ macro_rules! src_rm {
 macro_rules! two {
     ($s:expr, $w:expr, $d:expr, $k:expr, $m:ident<[$($c:expr),*]>) => {
         match ($d, $k) {
+            (K::B, K::I) => by_width!($s, $w, $m<[$($c),*]; Base, Imm>),
+            (K::B, _) => by_width!($s, $w, $m<[$($c),*]; Base, Rs>),
             (K::M, K::I) => by_width!($s, $w, $m<[$($c),*]; Mem, Imm>),
             (K::M, _) => by_width!($s, $w, $m<[$($c),*]; Mem, Rs>),
             (_, K::I) => by_width!($s, $w, $m<[$($c),*]; Rd, Imm>),
+            (_, K::B) => by_width!($s, $w, $m<[$($c),*]; Rd, Base>),
             (_, K::M) => by_width!($s, $w, $m<[$($c),*]; Rd, Mem>),
             _ => by_width!($s, $w, $m<[$($c),*]; Rd, Rs>),
         }
@@ -156,14 +170,14 @@ fn arithmetic<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel
     let (w, d) = (i.size, if ins.op_count() > 0 { kind(ins, 0) } else { K::I });
     let k = if ins.op_count() > 1 { kind(ins, 1) } else { K::I };
     Ok(match ins.mnemonic() {
-        M::Add => two!(s, w, d, k, Arith<[0]>),
-        M::Or => two!(s, w, d, k, Arith<[1]>),
-        M::Adc => two!(s, w, d, k, Arith<[2]>),
-        M::Sbb => two!(s, w, d, k, Arith<[3]>),
-        M::And => two!(s, w, d, k, Arith<[4]>),
-        M::Sub => two!(s, w, d, k, Arith<[5]>),
-        M::Xor => two!(s, w, d, k, Arith<[6]>),
-        M::Cmp => two!(s, w, d, k, Compare<[]>),
+        M::Add => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[0]>),
+        M::Or => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[1]>),
+        M::Adc => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[2]>),
+        M::Sbb => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[3]>),
+        M::And => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[4]>),
+        M::Sub => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[5]>),
+        M::Xor => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Arith<[6]>),
+        M::Cmp => two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Compare<[]>),
         M::Test => rm_src!(s, w, d, k, Test<[]>),
         M::Inc => rm!(s, w, d, One<[Unary::Inc as u8]>),
         M::Dec => rm!(s, w, d, One<[Unary::Dec as u8]>),
@@ -322,7 +336,10 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
     let from = if ins.op_count() > 1 { bytes(ins, 1) } else { 0 };
     macro_rules! extend {
         ($m:ident) => {
-            match (from, k) {
+            match (from, shape(ins, 1, i)) {
+                (1, K::B) => by_width3!(s, w, $m<[1]; Base>),
+                (2, K::B) => by_width3!(s, w, $m<[2]; Base>),
+                (_, K::B) => by_width3!(s, w, $m<[4]; Base>),
                 (1, K::M) => by_width3!(s, w, $m<[1]; Mem>),
                 (1, _) => by_width3!(s, w, $m<[1]; Rs>),
                 (2, K::M) => by_width3!(s, w, $m<[2]; Mem>),
@@ -434,13 +451,14 @@ fn mov<S: Select>(s: S, ins: &Instruction, i: &Insn, old: Generation) -> Result<
         }
         _ => {}
     }
-    Ok(two!(s, w, d, k, Mov<[]>))
+    Ok(two!(s, w, shape(ins, 0, i), shape(ins, 1, i), Mov<[]>))
 }
 
 fn push<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> S::Out {
     let w = stack_bytes(ins);
     i.size = w;
-    match kind(ins, 0) {
+    match shape(ins, 0, i) {
+        K::B => by_width3!(s, w, Push<[]; Base>),
         K::M => by_width3!(s, w, Push<[]; Mem>),
         K::I => by_width3!(s, w, Push<[]; Imm>),
         K::R if ins.op0_register().is_segment_register() => s.take::<PushSeg>(),

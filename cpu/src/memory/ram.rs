@@ -33,12 +33,14 @@ macro_rules! words { ($($t:ty),*) => { $(impl Word for $t {
 words!(u8, u16, u32, u64);
 
 const ALIGN: usize = 4096;
+/// Bytes behind the end that exist but are nobody's: a word that starts in range needs no second comparison.
+const SLACK: usize = 4096;
 
 impl Ram {
     /// `len` zero bytes (rounded up to whole pages). `None` if the host refuses.
     pub fn new(len: usize) -> Option<Ram> {
         let len = len.max(1).next_multiple_of(ALIGN);
-        let layout = Layout::from_size_align(len, ALIGN).ok()?;
+        let layout = Layout::from_size_align(len.checked_add(SLACK)?, ALIGN).ok()?;
         // SAFETY: the layout has a size above zero.
         let base = unsafe { alloc_zeroed(layout) };
         if base.is_null() { None } else { Some(Ram { base, len }) }
@@ -60,19 +62,24 @@ impl Ram {
         assert!(off <= self.len && n <= self.len - off, "RAM access out of range");
     }
 
-    /// Reads a little-endian word, aligned or not.
+    #[inline(always)]
+    fn check_word(&self, off: usize) {
+        assert!(off < self.len, "RAM access out of range");
+    }
+
+    /// Reads a little-endian word, aligned or not. One that starts in the last bytes reads zeros behind the end.
     #[inline(always)]
     pub fn read<T: Word>(&self, off: usize) -> T {
-        self.check(off, size_of::<T>());
-        // SAFETY: in range by the check; unaligned read of plain bytes.
+        self.check_word(off);
+        // SAFETY: it starts in range by the check, and SLACK bytes follow the range; unaligned read of plain bytes.
         unsafe { self.base.add(off).cast::<T>().read_unaligned() }
     }
 
     /// Writes a little-endian word. Marks nothing: stores by the guest and by chips go through [`super::Memory::store`].
     #[inline(always)]
     pub fn write<T: Word>(&self, off: usize, v: T) {
-        self.check(off, size_of::<T>());
-        // SAFETY: in range by the check; unaligned write of plain bytes.
+        self.check_word(off);
+        // SAFETY: it starts in range by the check, and SLACK bytes follow the range; unaligned write of plain bytes.
         unsafe { self.base.add(off).cast::<T>().write_unaligned(v) }
     }
 
@@ -104,6 +111,6 @@ impl Ram {
 impl Drop for Ram {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.base, Layout::from_size_align_unchecked(self.len, ALIGN)) }
+        unsafe { dealloc(self.base, Layout::from_size_align_unchecked(self.len + SLACK, ALIGN)) }
     }
 }
