@@ -188,6 +188,22 @@ fn wait(mut child: Child) -> Option<i32> {
     panic!("it does not end");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn untouched_memory_costs_nothing() {
+    let g = Guest::new("memory", ECHO);
+    let mut child = g.command(&["--memory", "2G", "--serial", "stdio"]).spawn().expect("the binary starts");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(b"a").expect("it reads");
+    child.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("the guest runs");
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let resident = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("the kernel says");
+    let kib: u64 = resident.trim().trim_end_matches(" kB").parse().expect("a number");
+    input.write_all(b"q").expect("it reads");
+    assert_eq!(wait(child), Some(11));
+    assert!(kib < 150 << 10, "{kib} KiB resident");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_in_order() {

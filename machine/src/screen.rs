@@ -55,6 +55,8 @@ pub struct TextScreen {
     pub cursor: Option<(usize, usize)>,
     /// The sixteen colours as 00RRGGBBh, by attribute nibble, through the palette.
     pub palette: [u32; 16],
+    /// Attribute bit 7 makes characters blink; else it is a bright background.
+    pub blink: bool,
 }
 
 impl TextScreen {

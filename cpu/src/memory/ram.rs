@@ -11,6 +11,8 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 pub struct Ram {
     base: *mut u8,
     len: usize,
+    /// Where the allocation starts, up to a page below `base`.
+    start: *mut u8,
 }
 
 // SAFETY: the allocation is plain bytes; every access goes through raw pointers, never references, and racing accesses
@@ -40,10 +42,20 @@ impl Ram {
     /// `len` zero bytes (rounded up to whole pages). `None` if the host refuses.
     pub fn new(len: usize) -> Option<Ram> {
         let len = len.max(1).next_multiple_of(ALIGN);
-        let layout = Layout::from_size_align(len.checked_add(SLACK)?, ALIGN).ok()?;
         // SAFETY: the layout has a size above zero.
-        let base = unsafe { alloc_zeroed(layout) };
-        if base.is_null() { None } else { Some(Ram { base, len }) }
+        let start = unsafe { alloc_zeroed(Ram::layout(len)?) };
+        if start.is_null() {
+            return None;
+        }
+        // SAFETY: at most ALIGN - 1 bytes are skipped, and the layout has ALIGN more than it needs.
+        let base = unsafe { start.add(start.align_offset(ALIGN)) };
+        Some(Ram { base, len, start })
+    }
+
+    /// Of the allocation. Aligned by hand: asked for a page's alignment, the standard allocator writes the zeros itself and
+    /// so touches every page.
+    fn layout(len: usize) -> Option<Layout> {
+        Layout::from_size_align(len.checked_add(SLACK + ALIGN)?, 16).ok()
     }
 
     /// Size in bytes.
@@ -110,7 +122,8 @@ impl Ram {
 
 impl Drop for Ram {
     fn drop(&mut self) {
+        let Some(layout) = Ram::layout(self.len) else { return };
         // SAFETY: allocated in `new` with this layout.
-        unsafe { dealloc(self.base, Layout::from_size_align_unchecked(self.len + SLACK, ALIGN)) }
+        unsafe { dealloc(self.start, layout) }
     }
 }

@@ -77,6 +77,11 @@ impl Vga {
         Some(TextScreen { cols, rows, cells, cursor })
     }
 
+    /// Whether bit 7 of an attribute makes the character blink.
+    pub fn blinks(&self) -> bool {
+        self.attr.blink()
+    }
+
     fn cell(&self, vram: &dyn VideoMemory, count: u32, palette: &[u32; 16]) -> Cell {
         let at = self.crtc.fetch_address(count, 0, false) as usize * 4;
         let (ch, attr) = (vram.get(at), vram.get(at + 1));

@@ -3,7 +3,7 @@
 use crate::picture::Shown;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::queue;
-use crossterm::style::{Color, Print, SetBackgroundColor, SetForegroundColor};
+use crossterm::style::{Attribute, Color, Print, SetAttribute, SetBackgroundColor, SetForegroundColor};
 use crossterm::terminal::{Clear, ClearType};
 use lucid86_machine::screen::char_of_cp437;
 use lucid86_machine::{Frame, TextScreen};
@@ -16,9 +16,16 @@ struct Glyph {
     ch: char,
     fg: Color,
     bg: Color,
+    blinks: bool,
 }
 
-const BLANK: Glyph = Glyph { ch: ' ', fg: Color::AnsiValue(7), bg: Color::AnsiValue(0) };
+impl Glyph {
+    const fn steady(ch: char, fg: Color, bg: Color) -> Glyph {
+        Glyph { ch, fg, bg, blinks: false }
+    }
+}
+
+const BLANK: Glyph = Glyph::steady(' ', Color::AnsiValue(7), Color::AnsiValue(0));
 
 /// The VGA's sixteen colours as firmware sets them; terminals have their own idea of each.
 const USUAL: [u32; 16] = [
@@ -136,7 +143,7 @@ impl Screen {
         }
         if let Some((text, _)) = &self.message {
             let last = &mut self.wanted[(self.rows - 1) * self.columns..];
-            last.fill(Glyph { ch: ' ', fg: Color::AnsiValue(0), bg: Color::AnsiValue(7) });
+            last.fill(Glyph::steady(' ', Color::AnsiValue(0), Color::AnsiValue(7)));
             last.iter_mut().skip(1).zip(text.chars()).for_each(|(g, c)| g.ch = c);
         }
     }
@@ -153,7 +160,8 @@ impl Screen {
                 self.wanted[row * self.columns + column] = Glyph {
                     ch: char_of_cp437(cell.char),
                     fg: colours[usize::from(cell.attr & 15)],
-                    bg: colours[usize::from(cell.attr >> 4 & 7)],
+                    bg: colours[usize::from(cell.attr >> 4 & if t.blink { 7 } else { 15 })],
+                    blinks: t.blink && cell.attr & 0x80 != 0,
                 };
             }
         }
@@ -168,14 +176,14 @@ impl Screen {
         for row in 0..image.height.div_ceil(2) {
             for column in 0..image.width {
                 let (fg, bg) = (rgb(image.at(column, row * 2)), rgb(image.at(column, row * 2 + 1)));
-                self.wanted[(row + top) * self.columns + column + left] = Glyph { ch: '▀', fg, bg };
+                self.wanted[(row + top) * self.columns + column + left] = Glyph::steady('▀', fg, bg);
             }
         }
     }
 
     fn write_changes(&mut self, out: &mut Vec<u8>) -> std::io::Result<()> {
         queue!(out, Hide)?;
-        let (mut fg, mut bg) = (None, None);
+        let (mut fg, mut bg, mut blinks) = (None, None, false);
         if std::mem::take(&mut self.clear) {
             queue!(out, SetForegroundColor(BLANK.fg), SetBackgroundColor(BLANK.bg), Clear(ClearType::All))?;
             (fg, bg) = (Some(BLANK.fg), Some(BLANK.bg));
@@ -196,8 +204,14 @@ impl Screen {
             if bg.replace(glyph.bg) != Some(glyph.bg) {
                 queue!(out, SetBackgroundColor(glyph.bg))?;
             }
+            if std::mem::replace(&mut blinks, glyph.blinks) != glyph.blinks {
+                queue!(out, SetAttribute(if blinks { Attribute::SlowBlink } else { Attribute::NoBlink }))?;
+            }
             queue!(out, Print(glyph.ch))?;
             at = Some(i + 1);
+        }
+        if blinks {
+            queue!(out, SetAttribute(Attribute::NoBlink))?;
         }
         self.shown.copy_from_slice(&self.wanted);
         self.cursor_shown = self.cursor;
@@ -254,7 +268,14 @@ mod tests {
 
     fn text(columns: usize, rows: usize) -> TextScreen {
         let cells = vec![Cell { char: b'a', attr: 0x1e }; columns * rows];
-        TextScreen { columns, rows, cells, cursor: Some((columns - 1, rows - 1)), palette: USUAL }
+        TextScreen {
+            columns,
+            rows,
+            cells,
+            cursor: Some((columns - 1, rows - 1)),
+            palette: USUAL,
+            blink: true,
+        }
     }
 
     #[test]
@@ -281,7 +302,7 @@ mod tests {
         s.compose();
         assert_eq!(s.cursor, Some((39, 9)));
         // VGA attribute 1Eh is yellow on blue: ANSI 11 on 4.
-        assert_eq!(s.wanted[0], Glyph { ch: 'a', fg: Color::AnsiValue(11), bg: Color::AnsiValue(4) });
+        assert_eq!(s.wanted[0], Glyph::steady('a', Color::AnsiValue(11), Color::AnsiValue(4)));
     }
 
     #[test]

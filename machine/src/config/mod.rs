@@ -297,7 +297,6 @@ impl Config {
             || !self.drive.is_empty()
             || self.kernel.is_some()
             || self.bios.is_some()
-            || self.load.is_some()
     }
 }
 

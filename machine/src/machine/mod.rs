@@ -173,6 +173,7 @@ impl View for Machine {
             cells,
             cursor: t.cursor.map(|c| (c.col as usize, c.row as usize)),
             palette: self.board.chips.vga.palette(),
+            blink: self.board.chips.vga.blinks(),
         })
     }
 
