@@ -16,7 +16,9 @@ fn dependencies(folder: &str) -> Vec<String> {
     for line in text.lines() {
         if line.starts_with('[') {
             inside = line.contains("dependencies");
-        } else if inside && let Some(name) = line.split(['.', ' ', '=']).next().and_then(|n| n.strip_prefix("lucid86-")) {
+        } else if inside
+            && let Some(name) = line.split(['.', ' ', '=']).next().and_then(|n| n.strip_prefix("lucid86-"))
+        {
             found.push(name.to_owned());
         }
     }
@@ -93,7 +95,17 @@ fn chips_hold_no_handles() {
     sources(&root().join("devices/src"), &mut files);
     for f in files {
         let text = std::fs::read_to_string(&f).expect("a source file");
-        for word in ["Rc<", "Arc<", "RefCell<", "Mutex<", "Sender<", "Receiver<", "Box<dyn Fn", "Instant::now", "SystemTime"] {
+        for word in [
+            "Rc<",
+            "Arc<",
+            "RefCell<",
+            "Mutex<",
+            "Sender<",
+            "Receiver<",
+            "Box<dyn Fn",
+            "Instant::now",
+            "SystemTime",
+        ] {
             assert!(!text.contains(word), "{} has {word}", f.display());
         }
     }
