@@ -2,6 +2,7 @@
 //! nothing of the machine.
 
 use crate::memory::Memory;
+use crate::{Cpu, Fault};
 
 /// Who asks, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub trait Board {
     fn apic_msr_write(&mut self, mem: &mut Memory, at: Moment, msr: u32, value: u64) -> Option<()>;
     /// A processor entered (`inside`) or left system-management mode: SMRAM appears in or goes from the memory map.
     fn smm_changed(&mut self, _mem: &mut Memory, _at: Moment, _inside: bool) {}
+    /// An exception or interrupt is about to be delivered at the processor's current state: for logs and reports only.
+    fn delivering(&mut self, _at: Moment, _cpu: &Cpu, _fault: &Fault, _external: bool) {}
     /// True when something that the processor did (a port write that raised a line, moved a deadline nearer, changed
     /// the memory map or A20, asked for reset or power-off) means that the slice must end before the next
     /// instruction. Asked after each call into the board; the machine clears it at the slice boundary.

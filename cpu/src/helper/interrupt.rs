@@ -111,6 +111,8 @@ fn deliver(x: &mut Exec, first: Fault, source: Source) -> Result<(), Stop> {
     let mut double = source != Source::External && first.vector == vector::DF;
     loop {
         note_registers(x.cpu, &fault, source);
+        let at = x.moment();
+        x.board.delivering(at, x.cpu, &fault, source == Source::External);
         let event = Event { vector: fault.vector, code: fault.code, source, rip: x.cpu.rip };
         let Err(next) = enter(x, &event) else {
             return Ok(());

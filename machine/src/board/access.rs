@@ -3,9 +3,11 @@
 use super::outside::{Bus, OUTPUT_LIMIT, VideoFrames};
 use super::wires::{Wire, region};
 use super::{Board, Request, Signal};
-use lucid86_cpu::Memory;
+use crate::report::Delivery;
 use lucid86_cpu::board::Moment;
 use lucid86_cpu::memory::Place;
+use lucid86_cpu::state::Seg;
+use lucid86_cpu::{Cpu, Fault, Memory};
 use lucid86_devices::dma::DmaControllers;
 use lucid86_devices::floppy::Direction;
 use lucid86_devices::i8042::I8042;
@@ -477,6 +479,23 @@ impl lucid86_cpu::Board for Board {
         Some(())
     }
 
+    fn smm_changed(&mut self, mem: &mut Memory, _at: Moment, inside: bool) {
+        self.show_smram(mem, inside);
+    }
+
+    fn delivering(&mut self, at: Moment, cpu: &Cpu, fault: &Fault, external: bool) {
+        if external {
+            return;
+        }
+        let cs = cpu.seg[Seg::Cs as usize].selector;
+        let delivery = Delivery { fault: *fault, cs, rip: cpu.rip, cpl: cpu.cpl, cr2: cpu.cr2 };
+        self.recent.rotate_right(1);
+        self.recent[0] = Some(delivery);
+        if self.log.exceptions {
+            self.note(Time(at.now_ns), format_args!("exception: cpu {} {delivery}", at.cpu));
+        }
+    }
+
     fn slice_must_end(&self) -> bool {
         self.must_end
     }
@@ -494,6 +513,15 @@ impl Board {
                 mem.map(page, 1, Place::Chip(region::LAPIC), Place::Chip(region::LAPIC));
                 self.apic_pages.push(page);
             }
+        }
+    }
+
+    /// Makes SMRAM visible at A0000h, or hides it, as the processor whose turn it is needs it.
+    pub fn show_smram(&mut self, mem: &mut Memory, inside: bool) {
+        if self.smm_inside != inside {
+            self.smm_inside = inside;
+            self.map_vga_window(mem);
+            self.end_slice();
         }
     }
 

@@ -111,7 +111,7 @@ impl Board {
         let smram = self.chips.host_bridge.smram();
         self.window = self.chips.vga.direct_window(self.frames.vram_pages as usize * PAGE as usize);
         for p in 0xa0..0xc0u64 {
-            let place = if smram.enabled && smram.open {
+            let place = if smram.enabled && (smram.open || self.smm_inside) {
                 Place::Frame(p as u32)
             } else {
                 self.direct_page(p - 0xa0).unwrap_or(Place::Chip(region::VGA))

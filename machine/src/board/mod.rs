@@ -137,6 +137,9 @@ pub struct Board {
     window: Option<DirectWindow>,
     occupied: Vec<map::Occupied>,
     apic_pages: Vec<u64>,
+    smm_inside: bool,
+    /// The last exceptions, the latest first: for the report of a triple fault.
+    pub recent: [Option<crate::report::Delivery>; 4],
     video_rom_low: bool,
     shutdown_text: usize,
 }

@@ -105,6 +105,8 @@ impl Board {
             window: None,
             occupied: Vec::new(),
             apic_pages: Vec::new(),
+            smm_inside: false,
+            recent: [None; 4],
             video_rom_low: parts.video_rom_low,
             shutdown_text: 0,
         };
@@ -152,6 +154,7 @@ impl Board {
         self.video_epoch += 1;
         self.request = None;
         self.signals.clear();
+        self.smm_inside = false;
         self.shutdown_text = 0;
         self.rebuild(mem, now);
     }

@@ -239,6 +239,7 @@ impl Machine {
         let end = p.clock.time_ns(limit);
         p.idle_ns = 0;
         let (clock, count) = (p.clock, p.count);
+        self.board.show_smram(&mut self.mem, self.cpus[cpu].smm);
         self.board.begin_slice(Time(end));
         for (offset, cpu) in self.board.tsc_offsets.iter_mut().zip(&self.cpus) {
             *offset = cpu.msr.tsc_offset;
@@ -262,7 +263,7 @@ impl Machine {
     }
 
     fn triple_fault(&mut self, cpu: usize) {
-        let report = crate::report::triple_fault(&self.cpus[cpu], &self.mem, self.progress.count);
+        let report = crate::report::triple_fault(&self.cpus[cpu], &self.board.recent, self.progress.count);
         if self.board.log.resets {
             let now = self.now();
             self.board.note(now, format_args!("reset: triple fault on processor {cpu}"));
