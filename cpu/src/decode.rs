@@ -248,10 +248,10 @@ pub fn number(r: Register) -> u8 {
 fn fill(i: &mut Insn, ins: &Instruction, key: ModeKey) {
     i.code = ins.code() as u16;
     i.len = ins.len() as u8;
-    i.prefix = u8::from(ins.has_lock_prefix()) * prefix::LOCK
-        | u8::from(ins.has_rep_prefix()) * prefix::REP
-        | u8::from(ins.has_repne_prefix()) * prefix::REPNE
-        | u8::from(ins.segment_prefix() != Register::None) * prefix::SEGMENT;
+    i.prefix = (u8::from(ins.has_lock_prefix()) * prefix::LOCK)
+        | (u8::from(ins.has_rep_prefix()) * prefix::REP)
+        | (u8::from(ins.has_repne_prefix()) * prefix::REPNE)
+        | (u8::from(ins.segment_prefix() != Register::None) * prefix::SEGMENT);
     for n in 0..ins.op_count() {
         match ins.op_kind(n) {
             OpKind::Register => {

@@ -145,7 +145,9 @@ fn mov_ss_shadows_interrupts_and_single_step() {
         a.nop()?; // 13: trap after it, at 14
         a.mov(ss, eax)?; // 14, 2 bytes: none at 16
         a.nop()?; // 16: trap at 17
-        a.hlt() // 17
+        a.push(2)?; // 17, TF off, for a #DB would wake HLT
+        a.popfd()?;
+        a.hlt()
     });
     let l = halts(&mut r);
     assert_eq!(l[..2], [(1, 14), (1, 17)]);

@@ -17,7 +17,12 @@ fn main() {
     loop {
         next += 200_000_000;
         let outcome = m.run_until(&mut io, Until { count: None, time_ns: Some(next) });
-        println!("wall {:?} virtual {} ms, {} instructions", start.elapsed(), m.now_ns() / 1_000_000, m.count());
+        println!(
+            "wall {:?} virtual {} ms, {} instructions",
+            start.elapsed(),
+            m.now_ns() / 1_000_000,
+            m.count()
+        );
         print!("{}", String::from_utf8_lossy(&std::mem::take(&mut io.serial[0])));
         if let Some(outcome) = outcome {
             println!("{outcome:?}");

@@ -110,6 +110,7 @@ struct Crossing {
 }
 
 /// All decoded blocks of one machine.
+#[derive(Default)]
 pub struct Blocks {
     insns: Vec<Insn>,
     blocks: Vec<Block>,
@@ -123,22 +124,6 @@ pub struct Blocks {
     pub emptied: bool,
     /// Counters.
     pub statistics: BlockStatistics,
-}
-
-impl Default for Blocks {
-    fn default() -> Blocks {
-        Blocks {
-            insns: Vec::new(),
-            blocks: Vec::new(),
-            slots: Vec::new(),
-            index: HashMap::default(),
-            frames: HashMap::default(),
-            crossings: Vec::new(),
-            dropped: Vec::new(),
-            emptied: false,
-            statistics: BlockStatistics::default(),
-        }
-    }
 }
 
 #[inline(always)]

@@ -158,8 +158,8 @@ impl Asm {
 
     fn modrm(&mut self, reg: u8, rm: Rm) {
         match rm {
-            Rm::Reg(r) => self.bytes.push(0xc0 | reg << 3 | r.0 & 7),
-            Rm::High(h) => self.bytes.push(0xc0 | reg << 3 | (h & 3) + 4),
+            Rm::Reg(r) => self.bytes.push(0xc0 | (reg << 3) | (r.0 & 7)),
+            Rm::High(h) => self.bytes.push(0xc0 | (reg << 3) | ((h & 3) + 4)),
             Rm::Mem(m) => self.mem(reg, m),
         }
     }

@@ -132,7 +132,7 @@ tails! {
             return Err(Fault::de());
         }
         let al = x.reg(RAX, 1);
-        x.set_reg(RAX, 2, (al / base) << 8 | al % base);
+        x.set_reg(RAX, 2, ((al / base) << 8) | (al % base));
         x.set_status(flag::STATUS, sign_zero_parity(al % base));
         Ok(())
     }

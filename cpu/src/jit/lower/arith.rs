@@ -690,9 +690,7 @@ impl Lower<'_> {
             Bits::Popcnt => self.asm.op_f3_0f(0xb8, w, t, from),
             Bits::Tzcnt | Bits::Lzcnt => return self.refuse(),
         }
-        if op == Bits::Popcnt {
-            self.produced(fl::ALL, 0, Fix::None);
-        } else if live & !fl::Z == 0 {
+        if op == Bits::Popcnt || live & !fl::Z == 0 {
             self.produced(fl::ALL, 0, Fix::None);
         } else {
             // ZF of the source; PF of the result, of zero where there is none; the rest 0.

@@ -160,10 +160,10 @@ pub fn lower(
         common: stubs,
     };
     l.enter();
-    for i in 0..n {
+    for (i, &op) in ops.iter().enumerate() {
         l.at = i;
         l.locked = 0;
-        l.op(ops[i])?;
+        l.op(op)?;
         l.release(i);
     }
     if !ends {

@@ -230,6 +230,6 @@ impl Lower<'_> {
 
     /// Whether some value lives in host vector register `r`.
     fn loc_of_temp(&self, r: R) -> Option<()> {
-        self.loc.iter().any(|l| *l == Loc::Xtemp(r.0)).then_some(())
+        self.loc.contains(&Loc::Xtemp(r.0)).then_some(())
     }
 }
