@@ -93,6 +93,7 @@ fn old(bytes: &mut [u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(In
         i.size = 2;
         let choice = meaning::pop_cs(Handlers);
         i.handler = choice.handler;
+        i.build = choice.build;
         return Some((i, choice.end));
     }
     if !model.has(Feature::Fpu)
@@ -103,6 +104,7 @@ fn old(bytes: &mut [u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(In
         i.imm = u64::from(opcode);
         let choice = meaning::escape(Handlers);
         i.handler = choice.handler;
+        i.build = choice.build;
         return Some((i, choice.end));
     }
     fresh(bytes, off, key, model)
@@ -185,6 +187,7 @@ fn compact(ins: &Instruction, bytes: &[u8], off: u16, key: ModeKey, model: &CpuM
     }
     let choice: Choice = meaning::select(Handlers, ins, &mut i, key, model);
     i.handler = choice.handler;
+    i.build = choice.build;
     (i, choice.end)
 }
 
@@ -196,6 +199,7 @@ fn is_prefix(b: u8, key: ModeKey) -> bool {
 fn blank(off: u16, key: ModeKey) -> Insn {
     Insn {
         handler: undefined,
+        build: crate::jit::builder::refuse,
         imm: 0,
         disp: 0,
         code: 0,

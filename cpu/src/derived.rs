@@ -1,9 +1,42 @@
 //! State derived from guest state: TLB and decoded blocks. Never saved, can't be seen by the guest; dropping it at any
 //! moment changes nothing but speed (DESIGN §2).
 
+use crate::Fault;
 use crate::interp::blocks::Blocks;
+use crate::jit::Jit;
 use crate::memory::Touch;
 use crate::mmu::Tlb;
+
+impl Derived {
+    /// Empty, for an engine.
+    pub fn new(engine: Engine) -> Derived {
+        Derived { engine, ..Derived::default() }
+    }
+}
+
+/// Who runs guest code. All give the same results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Decoded blocks, interpreted.
+    Interpreter,
+    /// Hot blocks are translated, where the host allows it.
+    Translator,
+    /// The engine that serves best: the interpreter, until the translator is proved on all guests.
+    #[default]
+    Auto,
+}
+
+impl Engine {
+    /// From its name on the command line.
+    pub fn parse(word: &str) -> Option<Engine> {
+        match word {
+            "interpreter" => Some(Engine::Interpreter),
+            "translator" => Some(Engine::Translator),
+            "auto" => Some(Engine::Auto),
+            _ => None,
+        }
+    }
+}
 
 /// One machine's derived state, shared by its processors.
 #[derive(Default)]
@@ -12,6 +45,12 @@ pub struct Derived {
     pub tlb: Tlb,
     /// Decoded blocks. The engine takes them out while it runs.
     pub blocks: Blocks,
+    /// Which engine runs.
+    pub engine: Engine,
+    /// The translator, once it is there.
+    pub jit: Option<Box<Jit>>,
+    /// A fault that translated code's shared functions raised.
+    pub(crate) jit_fault: Option<Fault>,
     /// The board was called: interrupt line and end of slice must be looked at before the next instruction.
     pub attention: bool,
     /// Stores to frames with decoded code that the engine has yet to look at.

@@ -31,6 +31,8 @@ pub mod prefix {
 pub struct Insn {
     /// Runs it on the interpreter.
     pub handler: Handler,
+    /// Writes it down for the translator.
+    pub build: crate::jit::builder::Build,
     /// The immediate, sign-extended as the instruction asks; a branch's displacement; a 64-bit absolute address; for far
     /// direct transfers the offset (low 32 bits) and the selector (bits 47:32); ENTER: size, and level in bits 23:16.
     pub imm: u64,
@@ -220,6 +222,7 @@ impl ModeKey {
         k |= ((cpu.cr0 & cr0::EM != 0) as u32) << 16 | ((cpu.cr0 & cr0::TS != 0) as u32) << 17;
         k |= ((cpu.cr0 & cr0::MP != 0) as u32) << 18 | ((cpu.cr4 & cr4::OSFXSR != 0) as u32) << 19;
         k |= ((cpu.cr4 & cr4::OSXSAVE != 0) as u32) << 20 | ((cpu.cr0 & cr0::NE != 0) as u32) << 21;
+        k |= u32::from(cpu.mxcsr & 0x1f80 != 0x1f80) << 22;
         ModeKey(k)
     }
     /// Code size in bits.
@@ -265,6 +268,10 @@ impl ModeKey {
     /// CR4.OSFXSR.
     pub fn osfxsr(self) -> bool {
         self.0 >> 19 & 1 != 0
+    }
+    /// Some vector floating-point exception is unmasked in MXCSR.
+    pub fn unmasked_float(self) -> bool {
+        self.0 >> 22 & 1 != 0
     }
     /// CR4.OSXSAVE.
     pub fn osxsave(self) -> bool {

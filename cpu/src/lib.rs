@@ -13,6 +13,7 @@ pub mod fpu;
 pub mod helper;
 pub mod insn;
 pub mod interp;
+pub mod jit;
 pub mod meaning;
 pub mod memory;
 pub mod mmu;

@@ -331,4 +331,7 @@ pub struct Cpu {
     pub index: usize,
     /// What it claims to be: configuration, saved so that a snapshot explains itself.
     pub model: CpuModel,
+    /// Working memory of the translator. Not state: never saved, equal to any other.
+    #[serde(skip)]
+    pub scratch: crate::jit::regs::Hidden,
 }

@@ -67,7 +67,7 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
     }
     let mut tally = Tally::default();
     for set in sets {
-        tally += run_set(&set, o.limit)?;
+        tally += run_set(&set, &o)?;
     }
     Ok(tally)
 }
@@ -156,12 +156,12 @@ fn flags_mask(metadata: &Value, stem: &str) -> u16 {
     entry["flags-mask"].as_u64().map_or(0xffff, |m| m as u16)
 }
 
-fn run_set(set: &Set, limit: u64) -> Result<Tally, String> {
+fn run_set(set: &Set, o: &VectorOptions) -> Result<Tally, String> {
     let mut tally = Tally::default();
     // The captured machines have no coprocessor.
     let model = CpuModel::parse(&format!("{},-fpu", set.chip.name())).map_err(|e| e.to_string())?;
     // RAM to 10FFEF and the page after it, enough for every address that real mode can form.
-    let mut rig = Rig::new(model, 16 << 20);
+    let mut rig = Rig::new(model, 16 << 20, o.engine);
     if set.chip == Chip::I8086 {
         rig.mem.set_a20(false);
     }
@@ -177,7 +177,7 @@ fn run_set(set: &Set, limit: u64) -> Result<Tally, String> {
                 Err(diff) => {
                     failed += 1;
                     tally.failed += 1;
-                    if tally.failed <= limit {
+                    if tally.failed <= o.limit {
                         println!(
                             "{}/{stem} {} '{}' [{}]: {diff}",
                             set.chip.name(),

@@ -9,6 +9,7 @@
 use crate::captures::unhex;
 use crate::rig::Rig;
 use crate::tally::{Tally, VectorOptions};
+use lucid86_cpu::derived::Engine;
 use lucid86_cpu::exec::Stop;
 use lucid86_cpu::fault::vector;
 use lucid86_cpu::model::CpuModel;
@@ -94,7 +95,7 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         let path = o.dir.join(format!("{}.bin", p.test));
         let verdict = std::fs::read(&path)
             .map_err(|e| format!("{}: {e}", path.display()))
-            .and_then(|code| run(&p, model, &code));
+            .and_then(|code| run(&p, model, &code, o.engine));
         match verdict {
             Ok(()) => tally.passed += 1,
             Err(diff) => {
@@ -239,7 +240,7 @@ const TSS: u64 = SYSTEM + 0x2000;
 const HANDLERS: u64 = SYSTEM + 0x3000;
 const STACK0: u64 = SYSTEM + 0x5000;
 
-fn run(p: &Program, model: CpuModel, code: &[u8]) -> Result<(), String> {
+fn run(p: &Program, model: CpuModel, code: &[u8], engine: Engine) -> Result<(), String> {
     let long = match p.bits {
         64 => true,
         32 => false,
@@ -252,7 +253,7 @@ fn run(p: &Program, model: CpuModel, code: &[u8]) -> Result<(), String> {
     if bytes > 1 << 30 {
         return Err("wants more than 1 GiB".into());
     }
-    let mut rig = Rig::new(model, bytes + code.len() as u64);
+    let mut rig = Rig::new(model, bytes + code.len() as u64, engine);
     let mut space = Space { next: 0x2000, root: 0x1000, long };
     space.back(&mut rig, CODE, code.len() as u64 + 0x1000);
     let stack = find_stack(p)?;

@@ -1,7 +1,7 @@
 //! A processor with memory and an empty board: what instruction tests run on.
 
 use lucid86_cpu::board::Moment;
-use lucid86_cpu::derived::Derived;
+use lucid86_cpu::derived::{Derived, Engine};
 use lucid86_cpu::exec::{Clock, Exec, Stop};
 use lucid86_cpu::memory::{Memory, PAGE, Place};
 use lucid86_cpu::model::CpuModel;
@@ -76,7 +76,7 @@ pub struct Rig {
 
 impl Rig {
     /// A rig with `bytes` of RAM.
-    pub fn new(model: CpuModel, bytes: u64) -> Rig {
+    pub fn new(model: CpuModel, bytes: u64, engine: Engine) -> Rig {
         let pages = bytes.div_ceil(PAGE);
         let mut mem =
             Memory::new(pages as usize, pages as usize).expect("the host has room for a test's memory");
@@ -85,7 +85,7 @@ impl Rig {
             cpu: Cpu::new(0, model),
             mem,
             board: EmptyBoard::default(),
-            derived: Derived::default(),
+            derived: Derived::new(engine),
             count: 0,
         }
     }

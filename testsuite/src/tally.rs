@@ -34,8 +34,8 @@ pub struct VectorOptions {
     pub dir: std::path::PathBuf,
     /// Only this processor's captures.
     pub model: Option<String>,
-    /// Engine name.
-    pub engine: String,
+    /// Who runs the code.
+    pub engine: lucid86_cpu::derived::Engine,
     /// At most this many failing cases are printed.
     pub limit: u64,
 }
@@ -44,13 +44,17 @@ impl VectorOptions {
     /// Reads `DIR [--model M] [--engine E] [--limit N]`.
     pub fn parse(args: &[String]) -> Result<VectorOptions, String> {
         use lexopt::prelude::*;
-        let mut o = VectorOptions { dir: Default::default(), model: None, engine: "auto".into(), limit: 40 };
+        let mut o = VectorOptions { dir: Default::default(), model: None, engine: Default::default(), limit: 40 };
         let mut p = lexopt::Parser::from_args(args);
         let text = |p: &mut lexopt::Parser| p.value().and_then(|v| v.string()).map_err(|e| e.to_string());
         while let Some(arg) = p.next().map_err(|e| e.to_string())? {
             match arg {
                 Long("model") => o.model = Some(text(&mut p)?),
-                Long("engine") => o.engine = text(&mut p)?,
+                Long("engine") => {
+                    let word = text(&mut p)?;
+                    o.engine = lucid86_cpu::derived::Engine::parse(&word)
+                        .ok_or(format!("--engine: '{word}' is not interpreter, translator or auto"))?;
+                }
                 Long("limit") => o.limit = text(&mut p)?.parse().map_err(|_| "--limit takes a number")?,
                 Value(v) if o.dir.as_os_str().is_empty() => o.dir = v.into(),
                 other => return Err(other.unexpected().to_string()),

@@ -81,6 +81,7 @@ impl Cpu {
             seed: 0,
             index,
             model,
+            scratch: Default::default(),
         };
         cpu.reset();
         cpu

@@ -7,6 +7,7 @@ use super::Handler;
 use crate::{
     Memory,
     insn::{Insn, ModeKey},
+    jit::builder::Build,
     memory::{PAGE, Touch, mark},
     ops::End,
 };
@@ -40,6 +41,10 @@ pub struct Block {
     pub live: bool,
     /// Successors within the page: (offset in the page, block).
     pub next: [(u16, u32); 2],
+    /// Its translation, [`crate::jit::NONE`] or [`crate::jit::REFUSED`].
+    pub native: u32,
+    /// How often the interpreter ran it.
+    pub heat: u16,
 }
 
 #[derive(Clone, Copy)]
@@ -110,6 +115,10 @@ pub struct Blocks {
     index: HashMap<(u64, u32), u32, BuildMix>,
     frames: HashMap<u32, CodeFrame, BuildMix>,
     crossings: Vec<Option<Crossing>>,
+    /// Translations of dropped blocks, for the translator to drop.
+    pub dropped: Vec<u32>,
+    /// Everything was dropped, translations included.
+    pub emptied: bool,
     /// Counters.
     pub statistics: BlockStatistics,
 }
@@ -123,6 +132,8 @@ impl Default for Blocks {
             index: HashMap::default(),
             frames: HashMap::default(),
             crossings: Vec::new(),
+            dropped: Vec::new(),
+            emptied: false,
             statistics: BlockStatistics::default(),
         }
     }
@@ -173,6 +184,28 @@ impl Blocks {
         next[n] = (off, to);
     }
 
+    /// Counts a run of a block on the interpreter; gives the count.
+    #[inline]
+    pub fn warm(&mut self, id: u32) -> u16 {
+        let b = &mut self.blocks[id as usize];
+        b.heat = b.heat.saturating_add(1);
+        b.heat
+    }
+
+    /// Remembers a block's translation.
+    pub fn set_native(&mut self, id: u32, native: u32) {
+        self.blocks[id as usize].native = native;
+    }
+
+    /// All translations are gone.
+    pub fn forget_natives(&mut self) {
+        for b in &mut self.blocks {
+            b.native = crate::jit::NONE;
+            b.heat = 0;
+        }
+        self.dropped.clear();
+    }
+
     /// Enters a block of `insns` (not empty). Marks its frame.
     pub fn insert(
         &mut self,
@@ -205,6 +238,8 @@ impl Blocks {
             end,
             live: true,
             next: [(0, NONE); 2],
+            native: crate::jit::NONE,
+            heat: 0,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);
@@ -229,6 +264,7 @@ impl Blocks {
         let mut kept = 0;
         let (blocks, slots, index, statistics) =
             (&mut self.blocks, &mut self.slots, &mut self.index, &mut self.statistics);
+        let dropped = &mut self.dropped;
         f.blocks.retain(|&id| {
             let b = &mut blocks[id as usize];
             let g = granules((b.at % PAGE) as u16, b.end_off);
@@ -237,6 +273,9 @@ impl Blocks {
                 return true;
             }
             b.live = false;
+            if b.native < crate::jit::REFUSED {
+                dropped.push(b.native);
+            }
             index.remove(&(b.at, b.key.0));
             let s = &mut slots[slot_of(b.at)];
             if s.id == id {
@@ -260,6 +299,8 @@ impl Blocks {
         self.index.clear();
         self.frames.clear();
         self.crossings.clear();
+        self.dropped.clear();
+        self.emptied = true;
     }
 
     /// A crossing instruction with the same bytes, decoded before.
@@ -300,4 +341,6 @@ pub struct Choice {
     pub handler: Handler,
     /// Whether it is the last of its block.
     pub end: End,
+    /// Writes it down as micro-operations.
+    pub build: Build,
 }

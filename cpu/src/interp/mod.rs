@@ -59,6 +59,6 @@ pub struct Handlers;
 impl Select for Handlers {
     type Out = blocks::Choice;
     fn take<M: Meaning>(self) -> blocks::Choice {
-        blocks::Choice { handler: handler::<M>(), end: M::END }
+        blocks::Choice { handler: handler::<M>(), end: M::END, build: crate::jit::builder::build::<M>() }
     }
 }

@@ -10,9 +10,11 @@ use super::{
 };
 use crate::{
     Exec, Fault, decode,
+    derived::{Derived, Engine},
     exec::Stop,
     helper,
     insn::{Insn, ModeKey},
+    jit::{Jit, Left},
     memory::{PAGE, Place},
     ops::End,
     state::{Activity, Seg, Shadow, flag},
@@ -47,12 +49,34 @@ pub fn run(exec: &mut Exec<'_>) -> Stop {
         placed: false,
         key: ModeKey::default(),
     };
-    let stop = d.drive(&mut blocks);
+    let mut jit = translator(d.x.derived, &mut blocks);
+    let stop = d.drive(&mut blocks, &mut jit);
+    d.x.derived.jit = jit;
     d.sync_flags();
     let count = d.x.count;
     exec.count = count;
     exec.derived.blocks = blocks;
     stop
+}
+
+/// How often a block runs on the interpreter before it is translated.
+const HOT: u16 = 12;
+
+/// Takes the translator out of `derived`, making it first if the engine wants one.
+fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
+    let size = derived.tlb.size();
+    match derived.engine {
+        Engine::Interpreter | Engine::Auto => return None,
+        _ if derived.jit.as_ref().is_some_and(|j| j.tlb_size() == size) => {}
+        _ => {
+            derived.jit = Jit::new(crate::jit::CODE_SIZE, size).map(Box::new);
+            if derived.jit.is_none() {
+                derived.engine = Engine::Interpreter;
+            }
+            blocks.forget_natives();
+        }
+    }
+    derived.jit.take()
 }
 
 /// Where the next instruction comes from.
@@ -64,8 +88,9 @@ enum Found {
 }
 
 impl Direct<'_> {
-    fn drive(&mut self, blocks: &mut Blocks) -> Stop {
+    fn drive(&mut self, blocks: &mut Blocks, jit: &mut Option<Box<Jit>>) -> Stop {
         let mut from = NONE;
+        let mut left = Left::Go;
         loop {
             // A flush while looking voids `from`.
             let era = blocks.statistics.flushed;
@@ -101,11 +126,26 @@ impl Direct<'_> {
                     if from != NONE && era == blocks.statistics.flushed {
                         self.remember(blocks, from, id);
                     }
+                    if !one
+                        && let Some(j) = jit
+                        && let Some(native) = self.native(blocks, j, id, left)
+                    {
+                        left = self.run_native(j, native);
+                        from = NONE;
+                        if let Left::Fault(f) = left
+                            && let Err(stop) = self.deliver(f)
+                        {
+                            return stop;
+                        }
+                        continue;
+                    }
+                    left = Left::Go;
                     from = id;
                     if one { self.step(blocks, id) } else { self.run_block(blocks, id) }
                 }
                 Found::Single(i, end) => {
                     from = NONE;
+                    left = Left::Go;
                     if one { self.watch_one(&i, end) } else { self.run_insns(&[i], 1, end) }
                 }
             };
@@ -116,6 +156,75 @@ impl Direct<'_> {
                 }
             }
         }
+    }
+
+    /// The translation of a block, if it has one (or is hot enough to get one) and may run it now. `left` is how
+    /// translated code came here, so that it finds its own way next time.
+    #[inline]
+    fn native(&mut self, blocks: &mut Blocks, j: &mut Jit, id: u32, left: Left) -> Option<u32> {
+        if left == Left::Interpret {
+            return None;
+        }
+        if blocks.emptied {
+            blocks.emptied = false;
+            j.clear();
+        }
+        while let Some(n) = blocks.dropped.pop() {
+            j.drop_native(n);
+        }
+        let b = blocks.block(id);
+        let (count, at, native) = (u64::from(b.count), b.at, b.native);
+        if native == crate::jit::REFUSED || self.x.limit - self.x.count < count {
+            return None;
+        }
+        let native = if native == crate::jit::NONE { self.translate(blocks, j, id)? } else { native };
+        match left {
+            Left::Link { from, n } => {
+                let same = j.block_of(from).is_some_and(|f| {
+                    let f = blocks.block(f);
+                    f.live && f.at / PAGE == at / PAGE && f.key == self.key
+                });
+                if same {
+                    j.link(from, n, native);
+                }
+            }
+            Left::Jump => {
+                let base = if self.key.code_flat() { 0 } else { self.x.cpu.seg[Seg::Cs as usize].base };
+                // Where RIP is not the linear address, another base would lead elsewhere: only flat code is remembered.
+                if base == 0 && self.key.code_flat() {
+                    let rip = self.x.cpu.rip;
+                    j.remember_jump(&mut self.x, self.key, rip, native);
+                }
+            }
+            Left::Go | Left::Interpret | Left::Fault(_) => {}
+        }
+        Some(native)
+    }
+
+    fn translate(&mut self, blocks: &mut Blocks, j: &mut Jit, id: u32) -> Option<u32> {
+        if blocks.warm(id) < HOT {
+            return None;
+        }
+        let b = blocks.block(id);
+        let made = j.translate(id, blocks.insns(b), b.key, b.end == End::Jump);
+        let Some(native) = made else {
+            j.clear();
+            blocks.forget_natives();
+            return None;
+        };
+        blocks.set_native(id, native);
+        (native != crate::jit::REFUSED).then_some(native)
+    }
+
+    fn run_native(&mut self, j: &mut Jit, native: u32) -> Left {
+        self.sync_flags();
+        let left = j.run(&mut self.x, self.key, native);
+        self.take_flags();
+        let x = &self.x;
+        if x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0 {
+            self.attention = true;
+        }
+        left
     }
 
     /// A successor that is known from before.

@@ -439,17 +439,17 @@ meaning! {
     /// SHA256RNDS2.
     pub Sha256rnds2(o, i) { o.call(i, Call::Inline, vector::sha256rnds2) }
     /// LDMXCSR.
-    pub Ldmxcsr(o, i) { o.call(i, Call::Inline, xsave::ldmxcsr) }
+    pub Ldmxcsr: End::Step, (o, i) { o.call(i, Call::Step, xsave::ldmxcsr) }
     /// STMXCSR.
     pub Stmxcsr(o, i) { o.call(i, Call::Inline, xsave::stmxcsr) }
     /// FXSAVE.
     pub Fxsave<const WIDE: bool>(o, i) { o.call(i, Call::Inline, xsave::fxsave::<WIDE>) }
     /// FXRSTOR.
-    pub Fxrstor<const WIDE: bool>(o, i) { o.call(i, Call::Inline, xsave::fxrstor::<WIDE>) }
+    pub Fxrstor<const WIDE: bool>: End::Step, (o, i) { o.call(i, Call::Step, xsave::fxrstor::<WIDE>) }
     /// XSAVE, XSAVEOPT.
     pub Xsave<const WIDE: bool, const OPT: bool>(o, i) { o.call(i, Call::Inline, xsave::xsave::<WIDE, OPT>) }
     /// XSAVEC.
     pub Xsavec<const WIDE: bool>(o, i) { o.call(i, Call::Inline, xsave::xsavec::<WIDE>) }
     /// XRSTOR.
-    pub Xrstor<const WIDE: bool>(o, i) { o.call(i, Call::Inline, xsave::xrstor::<WIDE>) }
+    pub Xrstor<const WIDE: bool>: End::Step, (o, i) { o.call(i, Call::Step, xsave::xrstor::<WIDE>) }
 }

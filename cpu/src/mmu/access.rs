@@ -296,6 +296,18 @@ impl Exec<'_> {
         }
     }
 
+    /// Brings the page of `linear` into the TLB for an access with the rights of `view`, and moves no bytes.
+    pub fn prefetch(&mut self, linear: u64, access: Access, view: View) -> Result<(), Fault> {
+        self.derived.tlb.activate(self.cpu, view);
+        let phys = self.translate(linear, access, view)?;
+        if access == Access::Write
+            && let Place::Frame(f) = self.mem.write_place(self.mem.mask(phys) / PAGE)
+        {
+            self.derived.tlb.upgrade_write(self.cpu, self.mem, linear, f, view);
+        }
+        Ok(())
+    }
+
     /// Translates `linear` with the rights of `view`, filling the TLB. The physical address is not yet masked by A20.
     pub fn translate(&mut self, linear: u64, access: Access, view: View) -> Result<u64, Fault> {
         if let Some(found) = self.derived.tlb.find(self.cpu, linear, access, view) {

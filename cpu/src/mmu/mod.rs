@@ -3,7 +3,7 @@
 //! Follows Intel SDM volume 3, chapters 3 (segmentation), 4 (paging) and 5 (protection). The TLB is coherent (see
 //! [`tlb`]), so nothing here depends on INVLPG or CR3 loads. Tested in `cpu/tests/walker.rs`.
 
-mod access;
+pub(crate) mod access;
 mod breakpoint;
 mod segment;
 pub mod space;

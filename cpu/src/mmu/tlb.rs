@@ -16,6 +16,7 @@ use super::walked::Walked;
 use super::{Access, View};
 use crate::memory::{Memory, PAGE, Place, mark};
 use crate::state::Cpu;
+use std::collections::HashSet;
 
 /// No translation.
 pub const NONE: u64 = !0;
@@ -34,7 +35,7 @@ pub struct Entry {
     pub write: u64,
     /// Tag for instruction fetches.
     pub execute: u64,
-    /// Offset in RAM = linear address + `delta` (wrapping).
+    /// Host address = linear address + `delta` (wrapping).
     pub delta: u64,
 }
 
@@ -91,6 +92,10 @@ struct Group {
     used: u64,
     /// Uses of walked frames under an older serial are void.
     serial: u32,
+    /// Names what code pages this space maps; another number once any of them changed.
+    code_serial: u32,
+    /// Pages that translated code jumps to without asking for their translation again.
+    code_pages: HashSet<u64>,
 }
 
 /// What a translation found, for the slow path.
@@ -139,6 +144,9 @@ pub struct Tlb {
     write_generation: u32,
     seen_map: u64,
     seen_epoch: u32,
+    /// Host address of RAM.
+    base: u64,
+    code_serial: u32,
     /// Counters.
     pub statistics: TlbStatistics,
 }
@@ -171,6 +179,8 @@ impl Tlb {
             write_generation: 1,
             seen_map: 0,
             seen_epoch: 0,
+            base: 0,
+            code_serial: 0,
             statistics: TlbStatistics::default(),
         }
     }
@@ -201,14 +211,16 @@ impl Tlb {
     #[inline(always)]
     pub fn hit_read(&self, linear: u64, last: u64) -> Option<usize> {
         let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.read == linear.wrapping_add(last) & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
+        (e.read == linear.wrapping_add(last) & PAGE_MASK)
+            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
     }
 
     /// As [`Tlb::hit_read`] for a store.
     #[inline(always)]
     pub fn hit_write(&self, linear: u64, last: u64) -> Option<usize> {
         let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.write == linear.wrapping_add(last) & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
+        (e.write == linear.wrapping_add(last) & PAGE_MASK)
+            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
     }
 
     /// Whether the hit paths probe the table of `view`.
@@ -221,12 +233,8 @@ impl Tlb {
     #[inline(always)]
     pub fn hit_execute(&self, linear: u64) -> Option<usize> {
         let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.execute == linear & PAGE_MASK).then(|| linear.wrapping_add(e.delta) as usize)
-    }
-
-    /// The table in use, for translated code: first entry and mask of the index.
-    pub fn hot_table(&self) -> (*const Entry, usize) {
-        (self.hot.entries.as_ptr(), self.hot.entries.len() - 1)
+        (e.execute == linear & PAGE_MASK)
+            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
     }
 
     /// The processor's paging state (CR0, CR3, CR4, EFER, SMM) may have changed, or another processor runs.
@@ -258,6 +266,7 @@ impl Tlb {
 
     /// Looks whether memory's map or dirty epoch changed since last asked; to be called whenever either may have.
     pub fn sync(&mut self, mem: &Memory) {
+        self.base = mem.ram.base() as u64;
         if mem.map_epoch() != self.seen_map {
             self.seen_map = mem.map_epoch();
             self.void_all();
@@ -272,6 +281,9 @@ impl Tlb {
     pub fn void_all(&mut self) {
         self.statistics.full_voids += 1;
         self.generation = self.generation.wrapping_add(1);
+        for g in 0..self.groups.len() {
+            self.code_changed(g);
+        }
         self.freshen_hot();
     }
 
@@ -338,14 +350,24 @@ impl Tlb {
         self.park();
         self.statistics.groups_made += 1;
         self.serial = self.serial.wrapping_add(1);
+        self.code_serial = self.code_serial.wrapping_add(1);
         if self.groups.len() < self.max_groups {
-            self.groups.push(Group { key, tables: Default::default(), used: 0, serial: self.serial });
+            self.groups.push(Group {
+                key,
+                tables: Default::default(),
+                used: 0,
+                serial: self.serial,
+                code_serial: self.code_serial,
+                code_pages: HashSet::new(),
+            });
             return self.groups.len() - 1;
         }
         let oldest = (0..self.groups.len()).min_by_key(|&g| self.groups[g].used).unwrap_or(0);
         let group = &mut self.groups[oldest];
         group.key = key;
         group.serial = self.serial;
+        group.code_serial = self.code_serial;
+        group.code_pages.clear();
         for t in &mut group.tables {
             t.clear();
         }
@@ -399,13 +421,14 @@ impl Tlb {
         let g = self.group(cpu);
         let page = linear & PAGE_MASK;
         let index = (linear >> 12) as usize & (self.size - 1);
+        let base = mem.ram.base() as u64;
         let mut e = EMPTY;
         let at = mem.mask(phys) / PAGE;
         let (from, to) = (mem.read_place(at), mem.write_place(at));
         let mut slow_read = SLOW;
         let mut slow_write = SLOW;
         if let Place::Frame(f) = from {
-            e.delta = (u64::from(f) * PAGE).wrapping_sub(page);
+            e.delta = (u64::from(f) * PAGE).wrapping_sub(page).wrapping_add(base);
             slow_read = if watched || mem.marks(f) & mark::WATCHED != 0 { SLOW } else { 0 };
             if write && !watched && to == from && mem.fast_write_ok(f) {
                 slow_write = 0;
@@ -431,9 +454,10 @@ impl Tlb {
         let g = self.group(cpu);
         let page = linear & PAGE_MASK;
         let index = (linear >> 12) as usize & (self.size - 1);
+        let base = mem.ram.base() as u64;
         let t = self.table(g, view);
         let e = &mut t.entries[index];
-        let delta = (u64::from(frame) * PAGE).wrapping_sub(page);
+        let delta = (u64::from(frame) * PAGE).wrapping_sub(page).wrapping_add(base);
         if e.write == page | SLOW && e.read == page && e.delta == delta && mem.fast_write_ok(frame) {
             e.write = page;
             self.note_writer(mem, frame, g, view, index);
@@ -521,8 +545,42 @@ impl Tlb {
         self.groups.get(group as usize).is_some_and(|g| g.serial == serial)
     }
 
+    /// A number for the code that the processor's space maps: another one once any page noted by [`Tlb::note_code`]
+    /// has changed.
+    pub fn code_serial(&mut self, cpu: &Cpu) -> u32 {
+        let g = self.group(cpu);
+        self.groups[g].code_serial
+    }
+
+    /// Translated code will go to the page at `linear` as long as [`Tlb::code_serial`] stays.
+    pub fn note_code(&mut self, cpu: &Cpu, linear: u64) {
+        let g = self.group(cpu);
+        self.groups[g].code_pages.insert(linear & PAGE_MASK);
+    }
+
+    fn code_changed(&mut self, group: usize) {
+        self.code_serial = self.code_serial.wrapping_add(1);
+        self.groups[group].code_serial = self.code_serial;
+        self.groups[group].code_pages.clear();
+    }
+
+    /// The table in use, for translated code: its first entry. It has [`Tlb::size`] entries.
+    pub fn table_in_use(&mut self, cpu: &Cpu, view: View) -> *const Entry {
+        self.activate(cpu, view);
+        self.hot.entries.as_ptr()
+    }
+
     pub(super) fn drop_range(&mut self, group: usize, base: u64, pages: u64) {
         self.statistics.pages_dropped += 1;
+        let code = &self.groups[group].code_pages;
+        let hit = if pages <= 16 {
+            (0..pages).any(|i| code.contains(&base.wrapping_add(i * PAGE)))
+        } else {
+            code.iter().any(|p| p.wrapping_sub(base) < pages * PAGE)
+        };
+        if hit {
+            self.code_changed(group);
+        }
         let hot = self.hot_at;
         for view in [View::User, View::Supervisor, View::SupervisorAc] {
             let t = if hot == Some((group, view)) {

@@ -414,3 +414,13 @@ mod tests {
         assert!(LogSpec::parse("everything").unwrap_err().contains("resets"));
     }
 }
+
+impl From<Engine> for lucid86_cpu::derived::Engine {
+    fn from(e: Engine) -> Self {
+        match e {
+            Engine::Auto => Self::Auto,
+            Engine::Interpreter => Self::Interpreter,
+            Engine::Translator => Self::Translator,
+        }
+    }
+}

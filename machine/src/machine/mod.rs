@@ -129,7 +129,7 @@ impl Machine {
 
     /// Drops everything derived (translations, decoded blocks): nothing but speed changes.
     pub fn drop_derived(&mut self) {
-        self.derived = Derived::default();
+        self.derived = Derived::new(self.config.engine.into());
     }
 
     /// The screen as a PNG file.
@@ -139,7 +139,7 @@ impl Machine {
 
     /// After a state was taken over: what follows from it.
     pub(crate) fn after_load(&mut self) {
-        self.derived = Derived::default();
+        self.derived = Derived::new(self.config.engine.into());
         self.hashes.forget();
         let now = self.now();
         self.board.request = None;

@@ -1,0 +1,239 @@
+//! [`Builder`]: running an instruction's meaning on it writes down micro-operations.
+
+use super::ir::{Op, Place, Val};
+use crate::Fault;
+use crate::insn::Insn;
+use crate::ops::{
+    Alu, Bail, BitOp, Bits, Call, Cond, Done, Helper, Jump, Meaning, Ops, Pure, Shift, Unary, VecOp,
+};
+
+/// The list of micro-operations in the making.
+#[derive(Default)]
+pub struct Builder {
+    /// What has been written down so far.
+    pub ops: Vec<Op>,
+    /// The instruction at hand can't go on in translated code: it raises a fault for sure, or is one that ends a block in
+    /// the interpreter. What it wrote is to be taken back.
+    refused: bool,
+}
+
+impl Builder {
+    fn put(&mut self, op: Op) -> Val {
+        self.ops.push(op);
+        Val(self.ops.len() as u32 - 1)
+    }
+
+    /// A meaning may change registers after its branch, which only counts if the target is good (LOOP). Here the target is
+    /// checked first, whichever way the branch will go, and the branch comes last.
+    fn jump_last(&mut self, from: usize) {
+        let jump = |op: &Op| {
+            matches!(op, Op::Branch(_) | Op::BranchCond(_) | Op::JumpDirect(_) | Op::JumpIndirect(..))
+        };
+        let Some(at) = self.ops[from..].iter().position(jump).map(|k| from + k) else { return };
+        if at + 1 == self.ops.len() {
+            return;
+        }
+        // Values are numbered by place, but nothing refers to a jump: its place takes the check.
+        let branch = self.ops[at];
+        self.ops[at] = Op::CheckDirect;
+        self.ops.push(branch);
+    }
+
+    /// Writes down instruction `i`, number `n` of its block. False if the interpreter has to run it; nothing is then added.
+    pub fn add(&mut self, n: u16, i: &Insn) -> bool {
+        let from = self.ops.len();
+        self.refused = false;
+        self.put(Op::Begin(n));
+        let done = (i.build)(self, i);
+        if done.is_err() || self.refused {
+            self.ops.truncate(from);
+            return false;
+        }
+        self.jump_last(from);
+        true
+    }
+}
+
+/// Writes one decoded instruction down.
+pub type Build = for<'a, 'b> fn(&'a mut Builder, &'b Insn) -> Done;
+
+/// The [`Build`] of a meaning.
+pub fn build<M: Meaning>() -> Build {
+    fn run<M: Meaning>(b: &mut Builder, i: &Insn) -> Done {
+        M::run(b, i)
+    }
+    run::<M>
+}
+
+/// The [`Build`] of what is no instruction.
+pub fn refuse(_: &mut Builder, _: &Insn) -> Done {
+    Err(Bail::Fault)
+}
+
+impl Ops for Builder {
+    type V = Val;
+    type X = Val;
+
+    fn imm(&mut self, v: u64) -> Val {
+        self.put(Op::Imm(v))
+    }
+    fn get(&mut self, r: u8, w: u8) -> Val {
+        self.put(Op::Get { r, w })
+    }
+    fn set(&mut self, r: u8, w: u8, v: Val) {
+        self.put(Op::Set { r, w, v });
+    }
+    fn pure(&mut self, op: Pure, a: Val, b: Val) -> Val {
+        self.put(Op::Pure { op, a, b })
+    }
+    fn zext(&mut self, w: u8, v: Val) -> Val {
+        self.put(Op::Zext { w, v })
+    }
+    fn sext(&mut self, w: u8, v: Val) -> Val {
+        self.put(Op::Sext { w, v })
+    }
+    fn select(&mut self, c: Val, a: Val, b: Val) -> Val {
+        self.put(Op::Select { c, a, b })
+    }
+    fn bswap(&mut self, w: u8, v: Val) -> Val {
+        self.put(Op::Bswap { w, v })
+    }
+    fn alu(&mut self, op: Alu, w: u8, a: Val, b: Val) -> Val {
+        self.put(Op::Alu { op, w, a, b })
+    }
+    fn unary(&mut self, op: Unary, w: u8, a: Val) -> Val {
+        self.put(Op::Unary { op, w, a })
+    }
+    fn shift(&mut self, op: Shift, w: u8, a: Val, count: Val) -> Val {
+        self.put(Op::Shift { op, w, a, count })
+    }
+    fn double_shift(&mut self, left: bool, w: u8, a: Val, b: Val, count: Val) -> Val {
+        self.put(Op::DoubleShift { left, w, a, b, count })
+    }
+    fn mul(&mut self, signed: bool, w: u8, a: Val, b: Val) -> (Val, Val) {
+        let low = self.put(Op::Mul { signed, w, a, b });
+        (low, self.put(Op::High(low)))
+    }
+    fn div(&mut self, signed: bool, w: u8, hi: Val, lo: Val, d: Val) -> Result<(Val, Val), Bail> {
+        let q = self.put(Op::Div { signed, w, hi, lo, d });
+        Ok((q, self.put(Op::Remainder(q))))
+    }
+    fn bits(&mut self, op: Bits, w: u8, v: Val, old: Val) -> Val {
+        self.put(Op::Bits { op, w, v, old })
+    }
+    fn bit_test(&mut self, op: BitOp, w: u8, v: Val, n: Val) -> Val {
+        self.put(Op::BitTest { op, w, v, n })
+    }
+    fn cond(&mut self, c: Cond) -> Val {
+        self.put(Op::Cond(c))
+    }
+    fn flags(&mut self) -> Val {
+        self.put(Op::Flags)
+    }
+    fn set_flags(&mut self, mask: u64, v: Val) {
+        self.put(Op::SetFlags { mask, v });
+    }
+    fn ea(&mut self, _: &Insn) -> Val {
+        self.put(Op::Ea)
+    }
+    fn next_ip(&mut self, _: &Insn) -> Val {
+        self.put(Op::NextIp)
+    }
+    fn load(&mut self, _: &Insn, seg: u8, ea: Val, w: u8) -> Result<Val, Bail> {
+        Ok(self.put(Op::Load(Place { seg, ea, w })))
+    }
+    fn store(&mut self, _: &Insn, seg: u8, ea: Val, w: u8, v: Val) -> Done {
+        self.put(Op::Store { at: Place { seg, ea, w }, v });
+        Ok(())
+    }
+    fn check_store(&mut self, _: &Insn, seg: u8, ea: Val, w: u8) -> Done {
+        self.put(Op::CheckStore(Place { seg, ea, w }));
+        Ok(())
+    }
+    fn rmw(&mut self, i: &Insn, ea: Val, w: u8, f: impl FnOnce(&mut Self, Val) -> Val) -> Done {
+        let p = self.put(Op::Probe(Place { seg: i.seg, ea, w }));
+        let a = self.put(Op::LoadAt { p, w });
+        let v = f(self, a);
+        self.put(Op::StoreAt { p, w, v });
+        Ok(())
+    }
+    fn fence(&mut self, _: &Insn) {
+        self.put(Op::Fence);
+    }
+    fn jump_direct(&mut self, _: &Insn, why: Jump) -> Done {
+        self.put(Op::JumpDirect(why));
+        Ok(())
+    }
+    fn jump_indirect(&mut self, _: &Insn, why: Jump, to: Val) -> Done {
+        self.put(Op::JumpIndirect(why, to));
+        Ok(())
+    }
+    fn check_direct(&mut self, _: &Insn) -> Done {
+        self.put(Op::CheckDirect);
+        Ok(())
+    }
+    fn check_indirect(&mut self, _: &Insn, to: Val) -> Done {
+        self.put(Op::CheckIndirect(to));
+        Ok(())
+    }
+    fn branch(&mut self, _: &Insn, c: Val) -> Done {
+        self.put(Op::Branch(c));
+        Ok(())
+    }
+    fn branch_cond(&mut self, _: &Insn, c: Cond) -> Done {
+        self.put(Op::BranchCond(c));
+        Ok(())
+    }
+    fn raise(&mut self, _: Fault) -> Bail {
+        self.refused = true;
+        Bail::Fault
+    }
+    fn call(&mut self, _: &Insn, how: Call, f: Helper) -> Done {
+        match how {
+            Call::Inline | Call::InlineFlags => {
+                self.put(Op::Call { how, f });
+            }
+            Call::Step | Call::Transfer | Call::Counted => self.refused = true,
+        }
+        Ok(())
+    }
+    fn xmm(&mut self, r: u8) -> Val {
+        self.put(Op::Xmm(r))
+    }
+    fn set_xmm(&mut self, r: u8, x: Val) {
+        self.put(Op::SetXmm { r, x });
+    }
+    fn load_x(&mut self, _: &Insn, seg: u8, ea: Val, aligned: bool) -> Result<Val, Bail> {
+        Ok(self.put(Op::LoadX { at: Place { seg, ea, w: 16 }, aligned }))
+    }
+    fn store_x(&mut self, _: &Insn, seg: u8, ea: Val, aligned: bool, x: Val) -> Done {
+        self.put(Op::StoreX { at: Place { seg, ea, w: 16 }, aligned, x });
+        Ok(())
+    }
+    fn x_low(&mut self, w: u8, x: Val) -> Val {
+        self.put(Op::XLow { w, x })
+    }
+    fn x_high(&mut self, x: Val) -> Val {
+        self.put(Op::XHigh(x))
+    }
+    fn x_from(&mut self, low: Val, high: Val) -> Val {
+        self.put(Op::XFrom { low, high })
+    }
+    fn vec<M: VecOp>(&mut self, _: &Insn, a: Val, b: Val) -> Result<Val, Bail> {
+        Ok(self.put(Op::Vec { f: M::run, float: M::FLOAT, flags: M::FLAGS, a, b }))
+    }
+    fn mmx(&mut self, r: u8) -> Val {
+        self.put(Op::Mmx(r))
+    }
+    fn set_mmx(&mut self, r: u8, v: Val) {
+        self.put(Op::SetMmx { r, v });
+    }
+    fn mmx_ready(&mut self, _: &Insn) -> Done {
+        self.put(Op::MmxReady);
+        Ok(())
+    }
+    fn mmx_enter(&mut self, _: &Insn) -> Done {
+        self.put(Op::MmxEnter);
+        Ok(())
+    }
+}

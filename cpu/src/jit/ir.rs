@@ -1,0 +1,274 @@
+//! Micro-operations: what a block of guest instructions does, at x86 grain, in order. A value is the index of the
+//! operation that makes it.
+//!
+//! The builder ([`super::builder`]) makes the list by running each instruction's meaning; [`super::passes`] finds out which flags
+//! and values are needed; [`super::lower`] turns it into host code.
+
+use crate::insn::Insn;
+use crate::ops::{Alu, BitOp, Bits, Call, Cond, Helper, Jump, Pure, Shift, Unary};
+use crate::{Exec, Fault, ops::Vec128};
+
+/// A value: the number of the operation that makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Val(pub u32);
+
+impl Val {
+    /// As an index.
+    pub fn n(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A vector operation behind a function pointer.
+pub type VecFn = fn(&mut Exec<'_>, &Insn, Vec128, Vec128) -> Result<Vec128, Fault>;
+
+/// A segment-relative place in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Segment number.
+    pub seg: u8,
+    /// Offset.
+    pub ea: Val,
+    /// Bytes.
+    pub w: u8,
+}
+
+/// One micro-operation.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub enum Op {
+    /// Guest instruction number `n` of the block begins: the state is exact here.
+    Begin(u16),
+    Imm(u64),
+    Get {
+        r: u8,
+        w: u8,
+    },
+    Set {
+        r: u8,
+        w: u8,
+        v: Val,
+    },
+    Pure {
+        op: Pure,
+        a: Val,
+        b: Val,
+    },
+    Zext {
+        w: u8,
+        v: Val,
+    },
+    Sext {
+        w: u8,
+        v: Val,
+    },
+    Select {
+        c: Val,
+        a: Val,
+        b: Val,
+    },
+    Bswap {
+        w: u8,
+        v: Val,
+    },
+    Alu {
+        op: Alu,
+        w: u8,
+        a: Val,
+        b: Val,
+    },
+    Unary {
+        op: Unary,
+        w: u8,
+        a: Val,
+    },
+    Shift {
+        op: Shift,
+        w: u8,
+        a: Val,
+        count: Val,
+    },
+    DoubleShift {
+        left: bool,
+        w: u8,
+        a: Val,
+        b: Val,
+        count: Val,
+    },
+    Mul {
+        signed: bool,
+        w: u8,
+        a: Val,
+        b: Val,
+    },
+    /// Second result of a `Mul` (high half).
+    High(Val),
+    Div {
+        signed: bool,
+        w: u8,
+        hi: Val,
+        lo: Val,
+        d: Val,
+    },
+    /// Second result of a `Div` (remainder).
+    Remainder(Val),
+    Bits {
+        op: Bits,
+        w: u8,
+        v: Val,
+        old: Val,
+    },
+    BitTest {
+        op: BitOp,
+        w: u8,
+        v: Val,
+        n: Val,
+    },
+    Cond(Cond),
+    Flags,
+    SetFlags {
+        mask: u64,
+        v: Val,
+    },
+    /// Offset of the instruction's memory operand.
+    Ea,
+    /// Address of the next instruction.
+    NextIp,
+    Load(Place),
+    Store {
+        at: Place,
+        v: Val,
+    },
+    CheckStore(Place),
+    /// Checks for writing; the value is the host address.
+    Probe(Place),
+    LoadAt {
+        p: Val,
+        w: u8,
+    },
+    StoreAt {
+        p: Val,
+        w: u8,
+        v: Val,
+    },
+    Fence,
+    CheckDirect,
+    CheckIndirect(Val),
+    JumpDirect(Jump),
+    JumpIndirect(Jump, Val),
+    Branch(Val),
+    BranchCond(Cond),
+    /// Rust code in the middle of the block.
+    Call {
+        how: Call,
+        f: Helper,
+    },
+    Xmm(u8),
+    SetXmm {
+        r: u8,
+        x: Val,
+    },
+    LoadX {
+        at: Place,
+        aligned: bool,
+    },
+    StoreX {
+        at: Place,
+        aligned: bool,
+        x: Val,
+    },
+    XLow {
+        w: u8,
+        x: Val,
+    },
+    XHigh(Val),
+    XFrom {
+        low: Val,
+        high: Val,
+    },
+    Vec {
+        f: VecFn,
+        float: bool,
+        flags: bool,
+        a: Val,
+        b: Val,
+    },
+    Mmx(u8),
+    SetMmx {
+        r: u8,
+        v: Val,
+    },
+    MmxReady,
+    MmxEnter,
+}
+
+impl Op {
+    /// As text.
+    pub fn name(&self) -> String {
+        format!("{self:?}")
+    }
+    /// Calls `f` with each value that it uses.
+    pub fn uses(&self, mut f: impl FnMut(Val)) {
+        match *self {
+            Op::Set { v, .. }
+            | Op::Zext { v, .. }
+            | Op::Sext { v, .. }
+            | Op::Bswap { v, .. }
+            | Op::SetFlags { v, .. }
+            | Op::SetMmx { v, .. }
+            | Op::High(v)
+            | Op::Remainder(v)
+            | Op::Branch(v)
+            | Op::CheckIndirect(v)
+            | Op::JumpIndirect(_, v)
+            | Op::Unary { a: v, .. }
+            | Op::LoadAt { p: v, .. }
+            | Op::SetXmm { x: v, .. }
+            | Op::XLow { x: v, .. }
+            | Op::XHigh(v) => f(v),
+            Op::Pure { a, b, .. }
+            | Op::Alu { a, b, .. }
+            | Op::Mul { a, b, .. }
+            | Op::Vec { a, b, .. }
+            | Op::Shift { a, count: b, .. }
+            | Op::Bits { v: a, old: b, .. }
+            | Op::BitTest { v: a, n: b, .. }
+            | Op::XFrom { low: a, high: b }
+            | Op::StoreAt { p: a, v: b, .. } => {
+                f(a);
+                f(b);
+            }
+            Op::Select { c, a, b } | Op::DoubleShift { count: c, a, b, .. } => {
+                f(c);
+                f(a);
+                f(b);
+            }
+            Op::Div { hi, lo, d, .. } => {
+                f(hi);
+                f(lo);
+                f(d);
+            }
+            Op::Load(at) | Op::CheckStore(at) | Op::Probe(at) | Op::LoadX { at, .. } => f(at.ea),
+            Op::Store { at, v } | Op::StoreX { at, x: v, .. } => {
+                f(at.ea);
+                f(v);
+            }
+            Op::Begin(_)
+            | Op::Imm(_)
+            | Op::Get { .. }
+            | Op::Cond(_)
+            | Op::Flags
+            | Op::Ea
+            | Op::NextIp
+            | Op::Fence
+            | Op::CheckDirect
+            | Op::JumpDirect(_)
+            | Op::BranchCond(_)
+            | Op::Call { .. }
+            | Op::Xmm(_)
+            | Op::Mmx(_)
+            | Op::MmxReady
+            | Op::MmxEnter => {}
+        }
+    }
+}

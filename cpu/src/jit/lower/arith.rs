@@ -1,0 +1,773 @@
+//! Lowering of integer arithmetic.
+
+use super::flags::Fix;
+use super::{Loc, Low, Lower};
+use crate::insn::Insn;
+use crate::jit::encode::{Mem, R, Rm};
+use crate::jit::ir::{Op, Val};
+use crate::jit::passes::{changes, fl};
+use crate::jit::regs::field;
+use crate::ops::{Alu, BitOp, Bits, Pure, Shift, Unary};
+
+/// The second operand of a two-operand instruction.
+enum Second {
+    Imm(i32),
+    Rm(Rm),
+}
+
+/// The encoding's numbers of ALU operations.
+const CMP: u8 = 7;
+const SUB: u8 = 5;
+
+impl Lower<'_> {
+    fn second(&mut self, b: Val, w: u8) -> Low<Second> {
+        if let Some(c) = self.imm32(b, w) {
+            return Ok(Second::Imm(c));
+        }
+        // A high byte needs a register of its own; so does a constant too wide for an immediate.
+        Ok(Second::Rm(self.operand(b, w)?))
+    }
+
+    /// `op dest, b`, where not both may be memory.
+    fn alu_op(&mut self, n: u8, w: u8, dest: Rm, b: Val, second: Second) -> Low<()> {
+        match (dest, second) {
+            (_, Second::Imm(c)) => self.asm.alu_imm(n, w, dest, c),
+            (Rm::Reg(d), Second::Rm(s)) => self.asm.alu_r_rm(n, w, d, s),
+            (_, Second::Rm(Rm::Reg(s))) => self.asm.alu_rm_r(n, w, dest, s),
+            (_, Second::Rm(_)) => {
+                let s = self.temp(b)?;
+                self.asm.alu_rm_r(n, w, dest, s);
+            }
+        }
+        Ok(())
+    }
+
+    /// A temporary with value `a`, to be overwritten: `a`'s own if this is its last use.
+    fn working_copy(&mut self, a: Val, w: u8) -> Low<R> {
+        if let Loc::Temp { t, w: aw, .. } = self.loc[a.n()]
+            && self.facts.last[a.n()] == self.at as u32
+            && aw >= w
+        {
+            self.lock(t);
+            self.loc[a.n()] = Loc::Gone;
+            return Ok(t);
+        }
+        self.copy(a)
+    }
+
+    pub(super) fn alu(&mut self, op: Alu, w: u8, a: Val, b: Val) -> Low<()> {
+        if matches!(op, Alu::Adc | Alu::Sbb) {
+            self.need(fl::C)?;
+        }
+        let n = op as u8;
+        let v = self.at;
+        if self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And) {
+            self.compare(op, w, a, b)?;
+        } else if self.fused_rmw(a, w) {
+            // `op [mem], b`: the store behind it has nothing to do.
+            let Loc::At { m, .. } = self.loc[a.n()] else { return self.refuse() };
+            self.lock_mem(m);
+            let s = self.second(b, w)?;
+            self.alu_op(n, w, m.into(), b, s)?;
+            self.loc[v] = Loc::InPlace;
+            let store = self.facts.last[v] as usize;
+            self.done[store] = true;
+        } else {
+            // The operand first: an in-place destination may be what it is an alias of.
+            let s = self.second(b, w)?;
+            if let Second::Rm(Rm::Reg(r)) = s {
+                self.lock(r);
+            }
+            match self.in_place(a, w)? {
+                Some(dest) => {
+                    let s = self.second(b, w)?;
+                    self.alu_op(n, w, dest, b, s)?;
+                    self.clear_upper(dest, w);
+                }
+                None => {
+                    let t = self.working_copy(a, w)?;
+                    let s = self.second(b, w)?;
+                    self.alu_op(n, w, t.into(), b, s)?;
+                    self.result(t, w, w >= 4);
+                }
+            }
+        }
+        self.produced(fl::ALL, 0, Fix::None);
+        Ok(())
+    }
+
+    /// CMP or TEST: no result.
+    fn compare(&mut self, op: Alu, w: u8, a: Val, b: Val) -> Low<()> {
+        let s = self.second(b, w)?;
+        if let Second::Rm(Rm::Reg(r)) = s {
+            self.lock(r);
+        }
+        let a_rm = if self.constant(a).is_some() { self.temp(a)?.into() } else { self.operand(a, w)? };
+        if op == Alu::And {
+            match s {
+                Second::Imm(c) => self.asm.test_imm(w, a_rm, c),
+                Second::Rm(Rm::Reg(r)) => self.asm.test(w, a_rm, r),
+                Second::Rm(m) => {
+                    let r = self.reg(a, w)?;
+                    self.asm.test(w, m, r);
+                }
+            }
+            return Ok(());
+        }
+        self.alu_op(CMP, w, a_rm, b, s)
+    }
+
+    /// Whether `a` was just loaded for a read-modify-write whose store wants this operation's result and nobody else
+    /// wants either.
+    fn fused_rmw(&self, a: Val, w: u8) -> bool {
+        let Op::LoadAt { p, w: lw } = self.ops[a.n()] else { return false };
+        let v = self.at;
+        let last = self.facts.last[v] as usize;
+        matches!(self.loc[a.n()], Loc::At { .. })
+            && lw == w
+            && self.facts.uses[a.n()] == 1
+            && self.facts.uses[v] == 1
+            && matches!(self.ops[last], Op::StoreAt { p: q, w: sw, .. } if q == p && sw == w)
+    }
+
+    pub(super) fn unary(&mut self, op: Unary, w: u8, a: Val) -> Low<()> {
+        if matches!(op, Unary::Inc | Unary::Dec) {
+            self.before_partial(fl::ALL & !fl::C)?;
+        }
+        let v = self.at;
+        let (dest, t) = if self.fused_rmw(a, w) {
+            let Loc::At { m, .. } = self.loc[a.n()] else { return self.refuse() };
+            self.loc[v] = Loc::InPlace;
+            let store = self.facts.last[v] as usize;
+            self.done[store] = true;
+            (m.into(), None)
+        } else if let Some(rm) = self.in_place(a, w)? {
+            (rm, None)
+        } else {
+            let t = self.working_copy(a, w)?;
+            (t.into(), Some(t))
+        };
+        match op {
+            Unary::Inc => self.asm.incdec(0, w, dest),
+            Unary::Dec => self.asm.incdec(1, w, dest),
+            Unary::Not => self.asm.group3(2, w, dest),
+            Unary::Neg => self.asm.group3(3, w, dest),
+        }
+        match t {
+            Some(t) => self.result(t, w, w >= 4),
+            None if matches!(self.loc[a.n()], Loc::Guest { .. }) => self.clear_upper(dest, w),
+            None => {}
+        }
+        match op {
+            Unary::Inc | Unary::Dec => self.produced(fl::ALL & !fl::C, fl::C, Fix::None),
+            Unary::Neg => self.produced(fl::ALL, 0, Fix::None),
+            Unary::Not => {}
+        }
+        Ok(())
+    }
+
+    /// Arithmetic without flags: LEA where it serves.
+    pub(super) fn pure(&mut self, op: Pure, a: Val, b: Val) -> Low<()> {
+        let c = self.constant(b).map(|c| c as i64);
+        let disp = match op {
+            Pure::Add => c,
+            Pure::Sub => c.map(i64::wrapping_neg),
+            _ => None,
+        };
+        if let Some(d) = disp.and_then(|d| i32::try_from(d).ok()) {
+            let r = self.full(a)?;
+            let t = self.fresh()?;
+            self.asm.lea(8, t, Mem::at(r, d));
+            self.result(t, 8, true);
+            return Ok(());
+        }
+        if op == Pure::Add {
+            let r = self.full(a)?;
+            let s = self.full(b)?;
+            let t = self.fresh()?;
+            self.asm.lea(8, t, Mem { base: Some(r), index: Some((s, 0)), disp: 0 });
+            self.result(t, 8, true);
+            return Ok(());
+        }
+        self.clobber()?;
+        let t = self.copy(a)?;
+        match op {
+            Pure::Shl | Pure::Shr | Pure::Sar => {
+                let Some(c) = c else { return self.refuse() };
+                let n = match op {
+                    Pure::Shl => 4,
+                    Pure::Shr => 5,
+                    _ => 7,
+                };
+                self.asm.shift_imm(n, 8, t, c as u8 & 63);
+            }
+            _ => {
+                let n = match op {
+                    Pure::Sub => SUB,
+                    Pure::And => 4,
+                    Pure::Or => 1,
+                    Pure::Xor => 6,
+                    _ => CMP,
+                };
+                match self.imm32(b, 8) {
+                    Some(c) => self.asm.alu_imm(n, 8, t, c),
+                    None => {
+                        let s = self.full(b)?;
+                        self.asm.alu_rm_r(n, 8, t, s);
+                    }
+                }
+                if matches!(op, Pure::Eq | Pure::Below) {
+                    self.asm.setcc(if op == Pure::Eq { 4 } else { 2 }, t);
+                    self.asm.movzx(1, t, t);
+                }
+            }
+        }
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    /// Value `v`, all 64 bits of it, in a register.
+    pub(super) fn full(&mut self, v: Val) -> Low<R> {
+        match self.loc[v.n()] {
+            Loc::Guest { r, w: 8 } if self.host(r).is_some() => Ok(self.host(r).unwrap_or(R::RAX)),
+            _ => self.temp(v),
+        }
+    }
+
+    pub(super) fn zext(&mut self, w: u8, v: Val) -> Low<()> {
+        if w == 8 {
+            // Nothing to do but to have a value: an alias is one.
+            if let Loc::Guest { r, w: gw } = self.loc[v.n()] {
+                self.loc[self.at] = Loc::Guest { r, w: gw };
+                return Ok(());
+            }
+        }
+        if let Loc::Temp { t, w: vw, clean } = self.loc[v.n()]
+            && self.facts.last[v.n()] == self.at as u32
+            && (w >= vw || w == 8)
+        {
+            self.loc[v.n()] = Loc::Gone;
+            self.result(t, vw, clean);
+            return Ok(());
+        }
+        if matches!(self.loc[v.n()], Loc::Imm(_) | Loc::Cond(_) | Loc::Ea) {
+            self.temp(v)?;
+        }
+        let from = self.operand(v, w.min(self.width(v)))?;
+        let width = w.min(self.width(v));
+        let t = self.fresh()?;
+        self.asm.movzx(width, t, from);
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    /// Bytes that a value has, as far as its place says.
+    fn width(&self, v: Val) -> u8 {
+        match self.loc[v.n()] {
+            Loc::Guest { w, .. } | Loc::At { w, .. } | Loc::Fixed { w, .. } => w,
+            Loc::Temp { w, clean, .. } => {
+                if clean {
+                    8
+                } else {
+                    w
+                }
+            }
+            _ => 8,
+        }
+    }
+
+    pub(super) fn sext(&mut self, w: u8, v: Val) -> Low<()> {
+        if let Some(c) = self.constant(v) {
+            self.loc[self.at] = Loc::Imm(crate::interp::flags::sext(w, c));
+            return Ok(());
+        }
+        let from = self.operand(v, w)?;
+        let t = self.fresh()?;
+        self.asm.movsx(w, t, from);
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    pub(super) fn select(&mut self, c: Val, a: Val, b: Val) -> Low<()> {
+        if let Loc::Cond(cc) = self.loc[c.n()] {
+            self.need_for_cond(cc)?;
+            let a = self.full(a)?;
+            let t = self.copy(b)?;
+            self.asm.cmov(cc, 8, t, a);
+            self.result(t, 8, true);
+            return Ok(());
+        }
+        self.clobber()?;
+        let c = self.temp(c)?;
+        let a = self.full(a)?;
+        let t = self.copy(b)?;
+        self.asm.test(8, c, c);
+        self.asm.cmov(5, 8, t, a);
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    pub(super) fn bswap(&mut self, w: u8, v: Val) -> Low<()> {
+        let t = self.copy(v)?;
+        if w == 2 {
+            // Rotate the two bytes without flags: swap all eight, take the top.
+            self.asm.bswap(8, t);
+            self.asm.rorx(8, t, t, 48);
+            self.asm.movzx(2, t, t);
+        } else {
+            self.asm.bswap(w, t);
+        }
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    pub(super) fn shift(&mut self, op: Shift, w: u8, a: Val, count: Val) -> Low<()> {
+        let mask = if w == 8 { 63 } else { 31 };
+        let Some(c) = self.constant(count) else { return self.shift_variable(op, w, a, count) };
+        let c = (c & mask) as u8;
+        if self.key.real() && self.insn_is_8086() {
+            return self.refuse();
+        }
+        let rotate = matches!(op, Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr);
+        if c == 0 {
+            let t = self.copy(a)?;
+            self.result(t, 8, true);
+            return Ok(());
+        }
+        let live = self.facts.live[self.at];
+        if rotate {
+            return self.rotate(op, w, a, c, live);
+        }
+        // The host's CF past the width is its own business.
+        if c > 8 * w && live != 0 {
+            return self.refuse();
+        }
+        let dest = self.in_place(a, w)?;
+        let t = if dest.is_none() { Some(self.working_copy_clean(a, w)?) } else { None };
+        let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
+        self.asm.shift_imm(op as u8, w, rm, c);
+        match t {
+            Some(t) => self.result(t, w, w >= 4),
+            None => self.clear_upper(rm, w),
+        }
+        let fix = match (op, c) {
+            (_, 1) => Fix::Af,
+            (Shift::Shl, _) => Fix::Left,
+            _ => Fix::Right,
+        };
+        self.produced(fl::ALL, 0, fix);
+        Ok(())
+    }
+
+    fn insn_is_8086(&self) -> bool {
+        false
+    }
+
+    /// A working copy; shifts right of narrow values look only at their own bytes, so garbage above is harmless.
+    fn working_copy_clean(&mut self, a: Val, w: u8) -> Low<R> {
+        self.working_copy(a, w)
+    }
+
+    fn rotate(&mut self, op: Shift, w: u8, a: Val, c: u8, live: u8) -> Low<()> {
+        let through = matches!(op, Shift::Rcl | Shift::Rcr);
+        if c != 1 && (through || live & fl::O != 0) {
+            return self.rotate_exact(op, w, a, c, through);
+        }
+        self.before_partial(fl::C | fl::O)?;
+        if through {
+            self.need(fl::C)?;
+        }
+        let dest = self.in_place(a, w)?;
+        let t = if dest.is_none() { Some(self.working_copy(a, w)?) } else { None };
+        let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
+        self.asm.shift_imm(op as u8, w, rm, c);
+        match t {
+            Some(t) => self.result(t, w, w >= 4),
+            None => self.clear_upper(rm, w),
+        }
+        let keep = if self.flags.fix == Fix::None { fl::ALL } else { 0 };
+        self.produced(fl::C | fl::O, keep, Fix::None);
+        Ok(())
+    }
+
+    /// A rotate by more than one whose OF is read: ROL and ROR with OF made from the result.
+    fn rotate_exact(&mut self, op: Shift, w: u8, a: Val, c: u8, through: bool) -> Low<()> {
+        if through || u32::from(c).is_multiple_of(8 * u32::from(w)) {
+            return self.refuse();
+        }
+        self.spill_flags()?;
+        let t = self.copy(a)?;
+        self.asm.shift_imm(op as u8, w, t, c);
+        self.flags.host = 0;
+        // ROL: CF is bit 0, OF = bit 0 xor top. ROR: CF is the top bit, OF = top xor the one below.
+        let u = self.fresh()?;
+        let top = 8 * w - 1;
+        self.asm.movzx(w, t, t);
+        if op == Shift::Rol {
+            self.asm.mov(8, u, t);
+            self.asm.shift_imm(5, 8, u, top);
+            self.asm.alu_rm_r(6, 4, u, t);
+        } else {
+            self.asm.mov(8, u, t);
+            self.asm.shift_imm(5, 8, u, 1);
+            self.asm.alu_rm_r(6, 8, u, t);
+            self.asm.shift_imm(5, 8, u, top - 1);
+        }
+        self.asm.alu_imm(4, 4, u, 1);
+        self.asm.store(1, field::flags(), u);
+        let bit = if op == Shift::Rol { 0 } else { top };
+        self.asm.mov(8, u, t);
+        if bit != 0 {
+            self.asm.shift_imm(5, 8, u, bit);
+        }
+        self.asm.alu_imm(4, 4, u, 1);
+        let high = field::plus(field::flags(), 1);
+        self.asm.alu_imm(4, 1, high, !1);
+        self.asm.alu_rm_r(1, 1, high, u);
+        self.give(u);
+        self.flags = super::flags::State::in_memory();
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    /// Shift by CL.
+    fn shift_variable(&mut self, op: Shift, w: u8, a: Val, count: Val) -> Low<()> {
+        let cl = matches!(self.loc[count.n()], Loc::Guest { r: 1, .. });
+        let rotate = matches!(op, Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr);
+        let live = self.facts.live[self.at];
+        if !cl || matches!(op, Shift::Rcl | Shift::Rcr) || live != 0 && (rotate || w < 4) {
+            return self.refuse();
+        }
+        if live == 0 {
+            // Nobody reads its flags.
+            let dest = self.in_place(a, w)?;
+            let t = if dest.is_none() { Some(self.working_copy(a, w)?) } else { None };
+            let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
+            self.asm.shift_cl(op as u8, w, rm);
+            match t {
+                Some(t) => self.result(t, w, w >= 4),
+                None => self.clear_upper(rm, w),
+            }
+            self.flags.host = 0;
+            return Ok(());
+        }
+        // With a count of zero, flags stay as they are: memory has them, and is changed only past the test.
+        self.expose()?;
+        let t = self.copy(a)?;
+        let u = self.fresh()?;
+        let skip = self.asm.label();
+        self.asm.test_imm(1, R::RCX, if w == 8 { 63 } else { 31 });
+        self.asm.jcc(4, skip);
+        self.asm.shift_cl(op as u8, w, t);
+        self.asm.mov(8, u, R::RAX);
+        self.asm.setcc(0, R::RAX);
+        self.asm.lahf();
+        // AF = 0; OF as `Fix::Left`, or of the result's two top bits (only a count of one can make them differ), or 0.
+        self.asm.alu_imm(4, 4, R::RAX, 0xef01);
+        match op {
+            Shift::Shl => self.left_overflow(t, w),
+            Shift::Shr => {
+                let top = 8 * w - 1;
+                self.asm.push(t);
+                self.asm.shift_imm(5, w, t, top - 1);
+                self.asm.alu_imm(4, 1, R::RAX, 0);
+                self.asm.alu_rm_r(1, 1, R::RAX, t);
+                self.asm.pop(t);
+                // Top bit of a right shift is zero, so the second one alone decides.
+                self.asm.alu_imm(4, 4, R::RAX, 0xef01);
+            }
+            _ => self.asm.alu_imm(4, 4, R::RAX, 0xef00),
+        }
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, u);
+        self.asm.bind(skip);
+        self.give(u);
+        self.flags = super::flags::State::in_memory();
+        self.result(t, w, w == 8);
+        if w == 4 {
+            self.asm.movzx(4, t, t);
+            self.result(t, 4, true);
+        }
+        Ok(())
+    }
+
+    /// AL = CF (bit 0 of AH) xor the top bit of `t`; AH stays.
+    fn left_overflow(&mut self, t: R, w: u8) {
+        self.asm.push(t);
+        self.asm.shift_imm(5, w, t, 8 * w - 1);
+        self.asm.alu_imm(4, 4, R::RAX, 0xff00);
+        self.asm.alu_rm_r(1, 1, R::RAX, t);
+        self.asm.load(1, t, Rm::Reg(R::RAX));
+        self.asm.rorx(4, t, R::RAX, 8);
+        self.asm.alu_imm(4, 4, t, 1);
+        self.asm.alu_rm_r(6, 1, R::RAX, t);
+        self.asm.pop(t);
+    }
+
+    pub(super) fn double_shift(&mut self, left: bool, w: u8, a: Val, b: Val, count: Val) -> Low<()> {
+        let live = self.facts.live[self.at];
+        let constant = self.constant(count).map(|c| (c & if w == 8 { 63 } else { 31 }) as u8);
+        if w == 2 || live != 0 && (constant.is_none() || constant == Some(0)) {
+            return self.refuse();
+        }
+        let b = self.reg(b, w)?;
+        self.lock(b);
+        let t = self.copy(a)?;
+        match constant {
+            Some(c) => self.asm.double_shift_imm(left, w, t, b, c),
+            None => {
+                if !matches!(self.loc[count.n()], Loc::Guest { r: 1, .. }) {
+                    return self.refuse();
+                }
+                self.asm.double_shift_cl(left, w, t, b);
+            }
+        }
+        self.result(t, w, true);
+        if constant.is_none() {
+            if w == 4 {
+                self.asm.movzx(4, t, t);
+            }
+            self.flags.host = 0;
+            return Ok(());
+        }
+        if live == 0 {
+            self.flags.host = 0;
+            return Ok(());
+        }
+        // OF for SHRD: the two top bits of the result; for SHLD: CF xor sign. Only a left shift has a fix for it.
+        if !left && live != 0 {
+            return self.double_right_flags(t, w);
+        }
+        self.produced(fl::ALL, 0, Fix::Left);
+        Ok(())
+    }
+
+    fn double_right_flags(&mut self, t: R, w: u8) -> Low<()> {
+        let u = self.fresh()?;
+        let k = self.fresh()?;
+        self.asm.mov(8, u, R::RAX);
+        self.asm.lahf();
+        self.asm.alu_imm(4, 4, R::RAX, 0xef00);
+        self.asm.mov(8, k, t);
+        self.asm.shift_imm(5, 8, k, 1);
+        self.asm.alu_rm_r(6, 8, k, t);
+        self.asm.shift_imm(5, 8, k, 8 * w - 2);
+        self.asm.alu_imm(4, 4, k, 1);
+        self.asm.alu_rm_r(1, 4, R::RAX, k);
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, u);
+        self.give(u);
+        self.give(k);
+        self.flags = super::flags::State::in_memory();
+        Ok(())
+    }
+
+    pub(super) fn mul(&mut self, signed: bool, w: u8, a: Val, b: Val) -> Low<()> {
+        let high_wanted = self.facts.uses.get(self.at + 1).is_some_and(|&u| u > 0);
+        if w == 1 {
+            return self.refuse();
+        }
+        if !high_wanted {
+            // Two-operand IMUL: the low half is the same for both kinds; CF and OF are those of a signed product.
+            if !signed && self.facts.live[self.at] != 0 {
+                return self.refuse();
+            }
+            let b_rm = if self.constant(b).is_some() { self.temp(b)?.into() } else { self.operand(b, w)? };
+            if let Rm::Reg(r) = b_rm {
+                self.lock(r);
+            }
+            let t = self.copy(a)?;
+            self.asm.op_0f(0xaf, w, t, b_rm);
+            self.flags_of_product(t, w)?;
+            self.result(t, w, w >= 4);
+            return Ok(());
+        }
+        // RDX:RAX = RAX * b.
+        self.fixed_pair(a, None)?;
+        let b_rm = self.away_from_pair(b, w)?;
+        self.preserve(0)?;
+        self.preserve(2)?;
+        self.asm.group3(if signed { 5 } else { 4 }, w, b_rm);
+        self.flags_of_product_pair(w)?;
+        self.loc[self.at] = Loc::Fixed { t: R::RAX, w };
+        self.loc[self.at + 1] = Loc::Fixed { t: R::RDX, w };
+        Ok(())
+    }
+
+    fn flags_of_product_pair(&mut self, w: u8) -> Low<()> {
+        if self.facts.live[self.at] == 0 {
+            self.flags.host = 0;
+            self.flags.synced = false;
+            return Ok(());
+        }
+        // As `flags_of_product`, with the product in RAX itself.
+        let t = self.fresh()?;
+        let u = self.fresh()?;
+        self.asm.setcc(0, u);
+        self.asm.movzx(1, u, u);
+        self.asm.test(w, R::RAX, R::RAX);
+        self.asm.mov(8, t, R::RAX);
+        self.asm.lahf();
+        self.asm.load(1, R::RAX, u);
+        self.asm.shift_imm(4, 4, u, 8);
+        self.asm.alu_rm_r(1, 4, R::RAX, u);
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, t);
+        self.give(t);
+        self.give(u);
+        self.flags = super::flags::State::in_memory();
+        Ok(())
+    }
+
+    /// The meaning's operands must be where the host instruction wants them: RAX, and RDX for `hi`.
+    fn fixed_pair(&mut self, lo: Val, hi: Option<Val>) -> Low<()> {
+        let is = |l: Loc, reg: u8| matches!(l, Loc::Guest { r, .. } if r == reg);
+        if !is(self.loc[lo.n()], 0) || hi.is_some_and(|h| !is(self.loc[h.n()], 2)) {
+            return self.refuse();
+        }
+        Ok(())
+    }
+
+    /// Value `v` as an operand that is neither RAX nor RDX.
+    fn away_from_pair(&mut self, v: Val, w: u8) -> Low<Rm> {
+        if matches!(self.loc[v.n()], Loc::Guest { r: 0 | 2, .. }) || self.constant(v).is_some() {
+            return Ok(self.temp(v)?.into());
+        }
+        if let Loc::At { m, .. } = self.loc[v.n()] {
+            let pair = |r: Option<R>| r == Some(R::RAX) || r == Some(R::RDX);
+            if pair(m.base) || pair(m.index.map(|i| i.0)) {
+                return Ok(self.temp(v)?.into());
+            }
+        }
+        self.operand(v, w)
+    }
+
+    /// DIV and IDIV of RDX:RAX. What might fault goes to the interpreter before anything happens.
+    pub(super) fn div(&mut self, signed: bool, w: u8, hi: Val, lo: Val, d: Val) -> Low<()> {
+        if w < 4 {
+            return self.refuse();
+        }
+        self.expose()?;
+        self.fixed_pair(lo, Some(hi))?;
+        let d = self.temp(d)?;
+        let bail = self.bail_label();
+        if signed {
+            // Only a dividend that is a sign-extended single, and a divisor other than 0 and -1: the quotient fits.
+            let t = self.fresh()?;
+            self.asm.mov(w, t, R::RAX);
+            self.asm.shift_imm(7, w, t, 8 * w - 1);
+            self.asm.alu_rm_r(CMP, w, t, R::RDX);
+            self.asm.jcc(5, bail);
+            self.asm.lea(w, t, Mem::at(d, 1));
+            self.asm.alu_imm(CMP, w, t, 1);
+            self.asm.jcc(6, bail);
+            self.give(t);
+        } else {
+            self.asm.alu_rm_r(CMP, w, R::RDX, d);
+            self.asm.jcc(3, bail);
+        }
+        self.preserve(0)?;
+        self.preserve(2)?;
+        self.asm.group3(if signed { 7 } else { 6 }, w, d);
+        self.loc[self.at] = Loc::Fixed { t: R::RAX, w };
+        self.loc[self.at + 1] = Loc::Fixed { t: R::RDX, w };
+        Ok(())
+    }
+
+    pub(super) fn bits(&mut self, op: Bits, w: u8, v: Val, old: Val) -> Low<()> {
+        let live = self.facts.live[self.at];
+        if w == 1 {
+            return self.refuse();
+        }
+        let from = if self.constant(v).is_some() { self.temp(v)?.into() } else { self.operand(v, w)? };
+        if let Rm::Reg(r) = from {
+            self.lock(r);
+        }
+        let t = self.copy(old)?;
+        match op {
+            Bits::Bsf => self.asm.op_0f(0xbc, w, t, from),
+            Bits::Bsr => self.asm.op_0f(0xbd, w, t, from),
+            Bits::Popcnt => self.asm.op_f3_0f(0xb8, w, t, from),
+            Bits::Tzcnt | Bits::Lzcnt => return self.refuse(),
+        }
+        if op == Bits::Popcnt {
+            self.produced(fl::ALL, 0, Fix::None);
+        } else if live & !fl::Z == 0 {
+            self.produced(fl::ALL, 0, Fix::None);
+        } else {
+            // ZF of the source; PF of the result, of zero where there is none; the rest 0.
+            let u = self.fresh()?;
+            let k = self.fresh()?;
+            self.asm.setcc(4, k);
+            self.asm.movzx(1, k, k);
+            self.asm.mov(8, u, t);
+            self.asm.alu_imm(SUB, 4, k, 1);
+            // k: 0 if the source is zero, else all ones.
+            self.asm.alu_rm_r(4, 4, u, k);
+            self.asm.test(1, u, u);
+            self.asm.setcc(10, u);
+            self.asm.movzx(1, u, u);
+            self.asm.shift_imm(4, 4, u, 10);
+            self.asm.alu_imm(0, 4, k, 1);
+            self.asm.shift_imm(4, 4, k, 14);
+            self.asm.alu_rm_r(1, 4, u, k);
+            self.asm.alu_imm(1, 4, u, 0x200);
+            self.asm.store(2, field::flags(), u);
+            self.give(u);
+            self.give(k);
+            self.flags = super::flags::State::in_memory();
+        }
+        self.result(t, w, w == 8);
+        if w == 4 {
+            self.asm.movzx(4, t, t);
+            self.result(t, 4, true);
+        }
+        Ok(())
+    }
+
+    pub(super) fn bit_test(&mut self, op: BitOp, w: u8, v: Val, n: Val) -> Low<()> {
+        let live = self.facts.live[self.at];
+        let others = live & !fl::C != 0;
+        if others {
+            self.spill_flags()?;
+        }
+        let index = self.constant(n).map(|c| c as u8 & (8 * w - 1));
+        let n_reg = if index.is_none() { Some(self.reg(n, w)?) } else { None };
+        if let Some(r) = n_reg {
+            self.lock(r);
+        }
+        if changes(op) {
+            let t = self.copy(v)?;
+            match (index, n_reg) {
+                (Some(c), _) => self.asm.bit_imm(4 + op as u8, w, t, c),
+                (_, Some(r)) => self.asm.bit_reg(op as u8, w, t, r),
+                _ => {}
+            }
+            self.result(t, w, w >= 4);
+        } else {
+            // The host masks a register's index as the guest does; memory must not be indexed here.
+            let r = self.reg(v, w)?;
+            match (index, n_reg) {
+                (Some(c), _) => self.asm.bit_imm(4, w, r, c),
+                (_, Some(k)) => self.asm.bit_reg(0, w, r, k),
+                _ => {}
+            }
+            if self.facts.uses[self.at] > 0 {
+                let t = self.copy(v)?;
+                self.result(t, 8, true);
+            }
+        }
+        if others {
+            self.carry_to_memory()
+        } else {
+            self.produced(fl::C, 0, Fix::None);
+            Ok(())
+        }
+    }
+}
+
+/// Masks a constant to a width: kept here so that lowering and interpreter agree on one function.
+#[allow(dead_code)]
+fn masked(w: u8, c: u64) -> u64 {
+    c & Insn::mask(w)
+}

@@ -1,0 +1,377 @@
+//! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
+
+use super::{Cold, Linear, Loc, Low, Lower, Lowered};
+use crate::insn::Insn;
+use crate::jit::encode::{Label, Mem, R};
+use crate::jit::ir::Val;
+use crate::jit::passes::cond_reads;
+use crate::jit::regs::field;
+use crate::jit::stubs::Target;
+use crate::ops::{Call, Cond, Helper};
+
+/// A jump that can be patched to go straight to another block of the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    /// Offset of the jump's 32-bit field.
+    pub at: usize,
+    /// Offset of the stub that it goes to while it is not linked.
+    pub stub: usize,
+    /// Offset of the target in the page.
+    pub to: u16,
+}
+
+/// Exits in the making.
+#[derive(Default)]
+pub struct Exits {
+    links: Vec<(Label, usize, Label, u16)>,
+    absolute: Vec<(usize, Target)>,
+    far: Option<Label>,
+    budget: Option<Label>,
+    code_limit: Option<Label>,
+}
+
+const SIGN: u8 = 8;
+
+impl Lower<'_> {
+    /// The prologue: a jump from elsewhere brings RIP in R14; then the budget.
+    pub(super) fn enter(&mut self) {
+        debug_assert!(self.state_is_reserved());
+        let off = i32::from(self.insns[0].off);
+        let near = self.asm.label();
+        let far = self.asm.label();
+        self.exits.far = Some(far);
+        // The far entry stands before the near one and falls into it.
+        self.asm.bind(far);
+        if off != 0 {
+            self.asm.lea(8, R::R14, Mem::at(R::R14, -off));
+        }
+        self.asm.store(8, field::page_rip(), R::R14);
+        self.asm.bind(near);
+        self.near = self.asm.offset(near);
+        if !self.key.code_flat() {
+            // All of the block lies below the code segment's limit, or the interpreter finds out where not.
+            let last = self.insns[self.insns.len() - 1];
+            let limit = self.asm.label();
+            self.asm.load(8, R::R14, field::page_rip());
+            self.asm.lea(8, R::R14, Mem::at(R::R14, i32::from(last.off) + i32::from(last.len) - 1));
+            self.asm.alu_r_rm(7, 8, R::R14, field::code_limit());
+            self.asm.jcc(7, limit);
+            self.exits.code_limit = Some(limit);
+        }
+        let out = self.asm.label();
+        self.asm.alu_imm(5, 8, field::budget(), self.insns.len() as i32);
+        self.asm.jcc(SIGN, out);
+        self.exits.budget = Some(out);
+    }
+
+    pub(super) fn begin(&mut self) {}
+
+    fn jump_to(&mut self, t: Target) {
+        self.asm.byte(0xe9);
+        self.exits.absolute.push((self.asm.here(), t));
+        self.asm.bytes.extend([0; 4]);
+    }
+
+    fn call_to(&mut self, t: Target) {
+        self.asm.byte(0xe8);
+        self.exits.absolute.push((self.asm.here(), t));
+        self.asm.bytes.extend([0; 4]);
+    }
+
+    /// Gives back the budget of instructions from `n` on and leaves at offset `off` of the page.
+    fn leave(&mut self, n: usize, off: u16, why: Target) {
+        let rest = self.insns.len() - n;
+        if rest > 0 {
+            self.asm.alu_imm(0, 8, field::budget(), rest as i32);
+        }
+        self.asm.store_imm(4, field::exit_rip(), i32::from(off));
+        self.jump_to(why);
+    }
+
+    pub(super) fn check_direct(&mut self) -> Low<()> {
+        if self.key.code_flat() {
+            // A displacement can leave the canonical range in 64-bit code only from its very edge: the dispatcher finds that
+            // out when it looks the target up, after a push that should not have happened, so calls are checked.
+            return Ok(());
+        }
+        self.expose()?;
+        let i = *self.insn();
+        let t = self.target(&i)?;
+        self.asm.alu_r_rm(7, 8, t, field::code_limit());
+        let bail = self.bail_label();
+        self.asm.jcc(7, bail);
+        self.give(t);
+        Ok(())
+    }
+
+    pub(super) fn check_indirect(&mut self, v: Val) -> Low<()> {
+        self.expose()?;
+        let t = self.full(v)?;
+        self.lock(t);
+        let bail = self.bail_label();
+        if self.long() {
+            let u = self.fresh()?;
+            self.asm.mov(8, u, t);
+            self.asm.shift_imm(4, 8, u, 16);
+            self.asm.shift_imm(7, 8, u, 16);
+            self.asm.alu_rm_r(7, 8, u, t);
+            self.asm.jcc(5, bail);
+            self.give(u);
+        } else if !self.key.code_flat() {
+            self.asm.alu_r_rm(7, 8, t, field::code_limit());
+            self.asm.jcc(7, bail);
+        }
+        Ok(())
+    }
+
+    /// RIP of the direct target, in a temporary.
+    fn target(&mut self, i: &Insn) -> Low<R> {
+        let t = self.fresh()?;
+        let off = i64::from(i.off) + i64::from(i.len) + i.imm as i64;
+        let Ok(off) = i32::try_from(off) else { return self.refuse() };
+        self.asm.load(8, t, field::page_rip());
+        self.lea(t, Mem::at(t, off), i.size);
+        Ok(t)
+    }
+
+    /// Goes to the direct target of the instruction, or (`next`) to the one after it.
+    fn go(&mut self, i: &Insn, next: bool) -> Low<()> {
+        let off = i64::from(i.off) + i64::from(i.len) + if next { 0 } else { i.imm as i64 };
+        // Within the page, and no wrap of IP between: a link.
+        if (0..4096).contains(&off)
+            && (self.key.code_flat() || off >= i64::from(i.off))
+            && i.size >= i.code_width()
+        {
+            self.link(off as u16);
+            return Ok(());
+        }
+        let t = if next {
+            let t = self.fresh()?;
+            self.asm.load(8, t, field::page_rip());
+            self.lea(t, Mem::at(t, i32::from(i.off) + i32::from(i.len)), i.code_width());
+            t
+        } else {
+            self.target(i)?
+        };
+        self.far_jump(t);
+        self.give(t);
+        Ok(())
+    }
+
+    fn link(&mut self, to: u16) {
+        let stub = self.asm.label();
+        self.asm.jmp(stub);
+        let field = self.asm.here() - 4;
+        self.exits.links.push((stub, field, stub, to));
+    }
+
+    /// Goes to the RIP in `t` by way of the jump cache.
+    fn far_jump(&mut self, t: R) {
+        if t != R::R14 {
+            self.asm.mov(8, R::R14, t);
+        }
+        self.jump_to(Target::Jump);
+    }
+
+    pub(super) fn jump_direct(&mut self) -> Low<()> {
+        let i = *self.insn();
+        self.spill_flags()?;
+        self.flags.host = 0;
+        if !self.key.code_flat() {
+            self.check_direct()?;
+        }
+        self.go(&i, false)
+    }
+
+    pub(super) fn jump_indirect(&mut self, v: Val) -> Low<()> {
+        self.spill_flags()?;
+        self.flags.host = 0;
+        let t = self.temp(v)?;
+        if !self.key.code_flat() {
+            self.asm.alu_r_rm(7, 8, t, field::code_limit());
+            let bail = self.bail_label();
+            self.asm.jcc(7, bail);
+        }
+        self.far_jump(t);
+        Ok(())
+    }
+
+    pub(super) fn branch(&mut self, c: Val) -> Low<()> {
+        self.expose()?;
+        let c = self.temp(c)?;
+        self.asm.test(8, c, c);
+        self.fork(5)
+    }
+
+    pub(super) fn branch_cond(&mut self, cc: u8) -> Low<()> {
+        // If the flags can be stored without losing them, one copy of that serves both ways.
+        let st = self.flags;
+        if st.host == crate::jit::passes::fl::ALL && st.fix == super::flags::Fix::None || st.synced {
+            self.spill_flags()?;
+            self.need(cond_reads(Cond(cc)))?;
+            return self.fork(cc);
+        }
+        self.spill_flags()?;
+        self.need(cond_reads(Cond(cc)))?;
+        self.fork(cc)
+    }
+
+    fn fork(&mut self, cc: u8) -> Low<()> {
+        let i = *self.insn();
+        if !self.key.code_flat() {
+            // The target is checked only where it is taken.
+            let not = self.asm.label();
+            self.asm.jcc(cc ^ 1, not);
+            let free = self.free;
+            self.check_direct()?;
+            self.go(&i, false)?;
+            self.free = free;
+            self.asm.bind(not);
+            return self.go(&i, true);
+        }
+        let taken = self.asm.label();
+        let off = i64::from(i.off) + i64::from(i.len) + i.imm as i64;
+        if (0..4096).contains(&off) && i.size >= i.code_width() {
+            // The conditional jump itself is the link.
+            let stub = self.asm.label();
+            self.asm.jcc(cc, stub);
+            let field = self.asm.here() - 4;
+            self.exits.links.push((stub, field, stub, off as u16));
+            return self.go(&i, true);
+        }
+        self.asm.jcc(cc, taken);
+        let free = self.free;
+        self.go(&i, true)?;
+        self.free = free;
+        self.asm.bind(taken);
+        self.go(&i, false)
+    }
+
+    /// The block ends without a jump.
+    pub(super) fn fall_through(&mut self) {
+        self.locked = 0;
+        if self.spill_flags().is_err() {
+            unreachable!("a temporary is free between instructions");
+        }
+        let last = self.insns[self.insns.len() - 1];
+        let off = last.off + u16::from(last.len);
+        if off < 4096 {
+            self.link(off);
+        } else {
+            self.asm.load(8, R::R14, field::page_rip());
+            self.lea(R::R14, Mem::at(R::R14, i32::from(off)), last.code_width());
+            self.far_jump(R::R14);
+        }
+    }
+
+    /// Shared Rust code in the middle of the block.
+    pub(super) fn call(&mut self, how: Call, f: Helper) -> Low<()> {
+        self.expose()?;
+        // Values in temporaries don't survive.
+        let i = usize::from(self.n);
+        let rest = self.insns.len() - i;
+        self.asm.mov_imm(R::R14, f as usize as u64);
+        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(how == Call::InlineFlags) << 32);
+        self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
+        self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
+        self.call_to(Target::Helper);
+        self.asm.test(4, R::R14, R::R14);
+        let ok = self.asm.label();
+        self.asm.jcc(4, ok);
+        // 1: it faults; the interpreter runs it again and finds the same. 2: done, but something has come up.
+        self.asm.alu_imm(7, 4, R::R14, 1);
+        let bail = self.bail_label();
+        self.asm.jcc(4, bail);
+        let insn = *self.insn();
+        let off = insn.off + u16::from(insn.len);
+        self.leave(i + 1, off, Target::Attention);
+        self.asm.bind(ok);
+        self.flags = super::flags::State::in_memory();
+        Ok(())
+    }
+
+    /// A call of vector code: operands and result are in the scratch area.
+    pub(super) fn vec_call(&mut self, f: usize, flags: bool) -> Low<()> {
+        let i = usize::from(self.n);
+        let rest = self.insns.len() - i;
+        self.asm.mov_imm(R::R14, f as u64);
+        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(flags) << 32);
+        self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
+        self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]);
+        self.call_to(Target::Vector);
+        self.asm.test(4, R::R14, R::R14);
+        let bail = self.bail_label();
+        self.asm.jcc(5, bail);
+        Ok(())
+    }
+
+    pub(super) fn cold_paths(&mut self) {
+        for c in std::mem::take(&mut self.cold) {
+            match c {
+                Cold::Fill { from, back, write, w, lin, n } => {
+                    self.asm.bind(from);
+                    match lin {
+                        Linear::Reg(r) => self.asm.store(8, field::fill(), r),
+                        Linear::Ea(m) => {
+                            // No temporary is known to be free: borrow RAX through the stack.
+                            self.asm.push(R::RAX);
+                            self.asm.lea(8, R::RAX, m);
+                            self.asm.store(8, field::fill(), R::RAX);
+                            self.asm.pop(R::RAX);
+                        }
+                    }
+                    self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
+                    // ZF: filled.
+                    self.asm.jcc(4, back);
+                    self.bail(n);
+                }
+                Cold::Bail { from, n } => {
+                    self.asm.bind(from);
+                    self.bail(n);
+                }
+            }
+        }
+        for l in [self.exits.budget.take(), self.exits.code_limit.take()].into_iter().enumerate() {
+            let (k, Some(l)) = l else { continue };
+            self.asm.bind(l);
+            let first = self.insns[0].off;
+            // The budget is taken before it is tested, the limit before it is taken.
+            let from = if k == 0 { 0 } else { self.insns.len() };
+            self.leave(from, first, if k == 0 { Target::Budget } else { Target::Bail });
+        }
+        for (k, (stub, ..)) in self.exits.links.clone().into_iter().enumerate() {
+            let to = self.exits.links[k].3;
+            self.asm.bind(stub);
+            self.asm.store_imm(4, field::exit_rip(), i32::from(to));
+            self.asm.byte(0x41); // mov r14d, link number
+            self.asm.byte(0xbe);
+            self.asm.bytes.extend((k as u32).to_le_bytes());
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x3d, 0, 0, 0, 0]); // lea r15, [rip + block]
+            self.jump_to(Target::Link);
+        }
+    }
+
+    fn bail(&mut self, n: u16) {
+        let off = self.insns[usize::from(n)].off;
+        self.leave(usize::from(n), off, Target::Bail);
+    }
+
+    pub(super) fn finish(mut self) -> Lowered {
+        self.asm.resolve();
+        let links = self
+            .exits
+            .links
+            .iter()
+            .map(|&(stub, at, _, to)| Link { at, stub: self.asm.offset(stub), to })
+            .collect();
+        let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
+        Lowered { near: self.near, far, links, absolute: self.exits.absolute, bytes: self.asm.bytes }
+    }
+
+    /// Whether value `v` still is in the guest's own register.
+    #[allow(dead_code)]
+    pub(super) fn is_alias(&self, v: Val) -> bool {
+        matches!(self.loc[v.n()], Loc::Guest { .. })
+    }
+}

@@ -1,0 +1,286 @@
+//! Status flags while lowering: some in host EFLAGS, the rest in [`Scratch::flags`](super::super::regs::Scratch).
+//!
+//! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
+
+use super::{Loc, Low, Lower};
+use crate::jit::encode::R;
+use crate::jit::ir::Val;
+use crate::jit::passes::{cond_reads, fl, from_rflags};
+use crate::jit::regs::field;
+use crate::ops::Cond;
+use crate::state::flag;
+
+/// What a host instruction gets wrong against the one definition that both engines share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fix {
+    /// Nothing.
+    None,
+    /// AF is to be zero (shifts by one).
+    Af,
+    /// AF is to be zero and OF = CF xor SF (left shifts).
+    Left,
+    /// AF and OF are to be zero (right shifts by more than one).
+    Right,
+}
+
+/// Which flags EFLAGS holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// Valid in EFLAGS.
+    pub host: u8,
+    /// Memory holds all of them, as they are now.
+    pub synced: bool,
+    /// How to correct EFLAGS.
+    pub fix: Fix,
+}
+
+impl State {
+    pub fn in_memory() -> State {
+        State { host: 0, synced: true, fix: Fix::None }
+    }
+}
+
+/// [`fl`] mask as bits of the memory form (byte 1 in bits 15:8).
+fn word(mask: u8) -> u32 {
+    let m = u32::from(mask);
+    m & 1 | (m & 2) << 1 | (m & 4) << 2 | (m & 8) << 3 | (m & 16) << 3
+}
+
+fn memory_mask(mask: u8) -> u32 {
+    word(mask) << 8 | u32::from(mask & fl::O != 0)
+}
+
+impl Lower<'_> {
+    /// A guest operation has just set flags `set` in EFLAGS; those in `keep` that EFLAGS held stay there.
+    pub(super) fn produced(&mut self, set: u8, keep: u8, fix: Fix) {
+        self.flags.host = set | self.flags.host & keep;
+        self.flags.synced = false;
+        self.flags.fix = fix;
+    }
+
+    /// Before a guest operation that sets only `set`: what EFLAGS alone holds of the others goes to memory if it is needed.
+    pub(super) fn before_partial(&mut self, set: u8) -> Low<()> {
+        let live = self.facts.live[self.at] & !set;
+        if !self.flags.synced && self.flags.host & live != 0 {
+            self.spill_flags()?;
+        }
+        Ok(())
+    }
+
+    /// All flags to memory. EFLAGS stay valid if they could be stored as they are.
+    pub(super) fn spill_flags(&mut self) -> Low<()> {
+        if self.flags.synced {
+            return Ok(());
+        }
+        let t = self.fresh()?;
+        self.spill_through(t)?;
+        self.give(t);
+        Ok(())
+    }
+
+    fn spill_through(&mut self, t: R) -> Low<()> {
+        let State { host, fix, .. } = self.flags;
+        self.asm.mov(8, t, R::RAX);
+        self.asm.setcc(0, R::RAX);
+        self.asm.lahf();
+        let whole = host == fl::ALL && fix == Fix::None;
+        if !whole {
+            self.merge(host, fix)?;
+            self.flags.host = 0;
+            self.flags.fix = Fix::None;
+        }
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, t);
+        self.flags.synced = true;
+        Ok(())
+    }
+
+    /// Corrects AX and takes the flags that EFLAGS did not hold from memory.
+    fn merge(&mut self, host: u8, fix: Fix) -> Low<()> {
+        let u = self.fresh()?;
+        let mut keep = memory_mask(host);
+        match fix {
+            Fix::None => {}
+            Fix::Af => keep &= !0x1000,
+            Fix::Right => keep &= !0x1001,
+            Fix::Left => {
+                // OF = CF xor SF.
+                self.asm.movzx(2, u, R::RAX);
+                self.asm.shift_imm(5, 4, u, 8);
+                self.asm.mov(4, R::RAX, u);
+                self.asm.shift_imm(4, 4, R::RAX, 8);
+                self.asm.push(u);
+                self.asm.shift_imm(5, 4, u, 7);
+                self.asm.alu_rm_r(6, 1, R::RAX, u);
+                self.asm.pop(u);
+                self.asm.alu_rm_r(6, 1, R::RAX, u);
+                self.asm.alu_imm(4, 1, R::RAX, 1);
+                keep &= !0x1000;
+            }
+        }
+        self.asm.alu_imm(4, 4, R::RAX, keep as i32);
+        if host != fl::ALL {
+            self.asm.movzx(2, u, field::flags());
+            self.asm.alu_imm(4, 4, u, (memory_mask(fl::ALL) & !memory_mask(host)) as i32);
+            self.asm.alu_rm_r(1, 4, R::RAX, u);
+        }
+        self.give(u);
+        Ok(())
+    }
+
+    /// Before host code that destroys EFLAGS.
+    pub(super) fn clobber(&mut self) -> Low<()> {
+        self.materialize_conds()?;
+        if !self.flags.synced && self.flags.host & self.facts.live[self.at] != 0 {
+            self.spill_flags()?;
+        }
+        self.flags.host = 0;
+        Ok(())
+    }
+
+    /// Before an operation that may leave the block, and destroys EFLAGS.
+    pub(super) fn expose(&mut self) -> Low<()> {
+        self.materialize_conds()?;
+        self.spill_flags()?;
+        self.flags.host = 0;
+        Ok(())
+    }
+
+    /// Conditions still to be computed become values, since EFLAGS go.
+    fn materialize_conds(&mut self) -> Low<()> {
+        for v in 0..self.at {
+            if matches!(self.loc[v], Loc::Cond(_)) && self.facts.last[v] >= self.at as u32 {
+                self.temp(Val(v as u32))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that EFLAGS hold the flags in `need`.
+    pub(super) fn need(&mut self, need: u8) -> Low<()> {
+        let wrong = match self.flags.fix {
+            Fix::None => 0,
+            _ => fl::A | fl::O,
+        };
+        if need & !self.flags.host == 0 && need & wrong == 0 {
+            return Ok(());
+        }
+        self.spill_flags()?;
+        self.load_flags()
+    }
+
+    pub(super) fn need_for_cond(&mut self, c: u8) -> Low<()> {
+        self.need(cond_reads(Cond(c)))
+    }
+
+    /// All flags from memory into EFLAGS.
+    fn load_flags(&mut self) -> Low<()> {
+        let t = self.fresh()?;
+        self.asm.mov(8, t, R::RAX);
+        self.asm.movzx(2, R::RAX, field::flags());
+        // OF: 1 + 7Fh overflows.
+        self.asm.alu_imm(0, 1, R::RAX, 0x7f);
+        self.asm.sahf();
+        self.asm.mov(8, R::RAX, t);
+        self.give(t);
+        self.flags.host = fl::ALL;
+        self.flags.fix = Fix::None;
+        Ok(())
+    }
+
+    /// The flags as a value with RFLAGS' places.
+    pub(super) fn read_flags(&mut self) -> Low<()> {
+        self.expose()?;
+        let t = self.fresh()?;
+        let u = self.fresh()?;
+        self.asm.movzx(1, t, field::plus(field::flags(), 1));
+        self.asm.alu_imm(4, 4, t, 0xd5);
+        self.asm.movzx(1, u, field::flags());
+        self.asm.shift_imm(4, 4, u, 11);
+        self.asm.alu_rm_r(1, 4, t, u);
+        self.give(u);
+        self.result(t, 8, true);
+        Ok(())
+    }
+
+    /// Replaces the flags in `mask` (RFLAGS' places).
+    pub(super) fn write_flags(&mut self, mask: u64, v: Val) -> Low<()> {
+        let some = from_rflags(mask);
+        if mask & flag::DF != 0 {
+            // DF is not among those that EFLAGS hold here: it stays in the processor's RFLAGS.
+            let Some(c) = self.constant(v) else { return self.refuse() };
+            self.clobber()?;
+            let n = if c & flag::DF != 0 { 1 } else { 4 };
+            let imm = if n == 1 { flag::DF as i32 } else { !(flag::DF as i32) };
+            self.asm.alu_imm(n, 4, field::rflags(), imm);
+            if some == 0 {
+                return Ok(());
+            }
+        }
+        if self.constant(v).is_none() {
+            self.temp(v)?;
+        }
+        self.expose()?;
+        let keep = memory_mask(fl::ALL & !some);
+        if let Some(c) = self.constant(v) {
+            let bits = memory_mask(from_rflags(c & mask));
+            if keep != memory_mask(fl::ALL) {
+                self.asm.alu_imm(4, 2, field::flags(), (keep | 0x0200) as u16 as i16 as i32);
+            }
+            if bits != 0 {
+                self.asm.alu_imm(1, 2, field::flags(), bits as u16 as i16 as i32);
+            }
+        } else {
+            let t = self.copy(v)?;
+            let u = self.fresh()?;
+            self.asm.alu_imm(4, 8, t, mask as i32);
+            self.asm.mov(4, u, t);
+            self.asm.shift_imm(5, 4, u, 11);
+            self.asm.alu_imm(4, 4, u, 1);
+            self.asm.alu_imm(4, 4, t, 0xd5);
+            self.asm.shift_imm(4, 4, t, 8);
+            self.asm.alu_rm_r(1, 4, t, u);
+            self.asm.alu_imm(4, 2, field::flags(), keep as u16 as i16 as i32);
+            self.asm.alu_rm_r(1, 2, field::flags(), t);
+            self.give(t);
+            self.give(u);
+        }
+        Ok(())
+    }
+
+    /// Flags `of`, `cf` from EFLAGS' OF (they are equal) and SF, ZF, PF from `r`, AF zero: to memory, now (MUL).
+    pub(super) fn flags_of_product(&mut self, r: R, w: u8) -> Low<()> {
+        if self.facts.live[self.at] == 0 {
+            self.flags.host = 0;
+            self.flags.synced = false;
+            return Ok(());
+        }
+        let t = self.fresh()?;
+        let u = self.fresh()?;
+        self.asm.setcc(0, u);
+        self.asm.test(w, r, r);
+        self.asm.mov(8, t, R::RAX);
+        self.asm.lahf();
+        self.asm.load(1, R::RAX, u);
+        self.asm.movzx(1, u, u);
+        self.asm.shift_imm(4, 4, u, 8);
+        self.asm.alu_rm_r(1, 4, R::RAX, u);
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, t);
+        self.give(t);
+        self.give(u);
+        self.flags = State::in_memory();
+        Ok(())
+    }
+
+    /// CF in memory becomes EFLAGS' CF; the others stay.
+    pub(super) fn carry_to_memory(&mut self) -> Low<()> {
+        let t = self.fresh()?;
+        self.asm.setcc(2, t);
+        self.asm.alu_imm(4, 1, field::plus(field::flags(), 1), !1);
+        self.asm.alu_rm_r(1, 1, field::plus(field::flags(), 1), t);
+        self.give(t);
+        self.flags = State::in_memory();
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
+
+use super::{Cold, Linear, Loc, Low, Lower};
+use crate::jit::encode::{Label, Mem, R, Rm};
+use crate::jit::ir::{Place, Val};
+use crate::jit::regs::field;
+use crate::mmu::tlb::Entry;
+use std::mem::offset_of;
+
+/// `log2` of an entry's size.
+const ENTRY_SHIFT: u8 = 5;
+const _: () = assert!(size_of::<Entry>() == 1 << ENTRY_SHIFT);
+
+/// A memory operand in the making.
+struct Address {
+    /// Offset expression.
+    m: Mem,
+    /// Bytes of the offset.
+    w: u8,
+    /// Temporary that the expression holds, if any.
+    held: Option<R>,
+}
+
+impl Lower<'_> {
+    pub(super) fn bail_label(&mut self) -> Label {
+        let from = self.asm.label();
+        self.cold.push(Cold::Bail { from, n: self.n });
+        from
+    }
+
+    /// The offset of an access as an expression.
+    fn address(&mut self, ea: Val) -> Low<Address> {
+        match self.loc[ea.n()] {
+            Loc::Ea => {
+                let t = self.fresh()?;
+                let (m, w) = self.ea_mem(t)?;
+                let held = m.base == Some(t) || m.index.is_some_and(|i| i.0 == t);
+                if !held {
+                    self.give(t);
+                }
+                Ok(Address { m, w, held: held.then_some(t) })
+            }
+            Loc::Imm(c) if i32::try_from(c).is_ok() => {
+                Ok(Address { m: Mem { base: None, index: None, disp: c as i32 }, w: 8, held: None })
+            }
+            _ => {
+                let r = self.full(ea)?;
+                self.lock(r);
+                Ok(Address { m: Mem::at(r, 0), w: 8, held: None })
+            }
+        }
+    }
+
+    /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
+    fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
+        self.expose()?;
+        let a = self.address(at.ea)?;
+        if let Some(h) = a.held {
+            self.lock(h);
+        }
+        // 64-bit code needs no truncated copy: host operand = guest expression + delta.
+        let flat = self.key.flat() >> at.seg & 1 != 0;
+        if self.long() && flat && a.w == 8 && a.m.base.is_some() {
+            return self.probe_in_place(at, a, write);
+        }
+        self.probe_copy(at, a, write, flat)
+    }
+
+    fn tag(write: bool) -> i32 {
+        if write { offset_of!(Entry, write) as i32 } else { offset_of!(Entry, read) as i32 }
+    }
+
+    /// The index part of the probe: `x` becomes the entry's address, from the linear address in `c`.
+    fn entry(&mut self, x: R, c: R) {
+        self.asm.rorx(8, x, c, 12 - ENTRY_SHIFT);
+        self.asm.alu_imm(4, 4, x, ((self.common.tlb_size - 1) << ENTRY_SHIFT) as i32);
+        self.asm.alu_r_rm(0, 8, x, field::tlb());
+    }
+
+    fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
+        let x = self.fresh()?;
+        let c = self.fresh()?;
+        let back = self.asm.label();
+        let from = self.asm.label();
+        self.asm.bind(back);
+        self.asm.lea(8, c, a.m);
+        self.entry(x, c);
+        if at.w > 1 {
+            let Some(disp) = a.m.disp.checked_add(i32::from(at.w) - 1) else { return self.refuse() };
+            self.asm.lea(8, c, Mem { disp, ..a.m });
+        }
+        self.asm.alu_imm(4, 8, c, -4096);
+        self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
+        self.asm.jcc(5, from);
+        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Ea(a.m), n: self.n });
+        self.asm.load(8, x, Mem::at(x, offset_of!(Entry, delta) as i32));
+        self.give(c);
+        // x + base + index * scale + disp has one register too many: fold the index (or the held temporary) in.
+        let mut m = a.m;
+        if let Some((i, s)) = m.index {
+            self.asm.lea(8, x, Mem { base: Some(x), index: Some((i, s)), disp: 0 });
+            if a.held == Some(i) {
+                self.give(i);
+            }
+        }
+        m.index = None;
+        let base = m.base.unwrap_or(x);
+        if self.is_temp(base) {
+            // A temporary may be given back before the operand is used.
+            self.asm.alu_rm_r(0, 8, x, base);
+            if a.held == Some(base) {
+                self.give(base);
+            }
+            return Ok(Mem::at(x, m.disp));
+        }
+        Ok(Mem { base: Some(x), index: Some((base, 0)), disp: m.disp })
+    }
+
+    fn probe_copy(&mut self, at: Place, a: Address, write: bool, flat: bool) -> Low<Mem> {
+        let h = match a.held {
+            Some(t) => t,
+            None => self.fresh()?,
+        };
+        let w = if self.long() { a.w } else { a.w.min(4) };
+        self.lea(h, a.m, w);
+        let x = self.fresh()?;
+        if !flat {
+            if self.long() {
+                if at.seg < 4 {
+                    return self.refuse();
+                }
+            } else {
+                // The last byte must lie below the limit of what may be done through this register.
+                let limit = if write { field::write_limit() } else { field::read_limit() };
+                self.asm.lea(8, x, Mem::at(h, i32::from(at.w)));
+                self.asm.alu_r_rm(7, 8, x, field::plus(limit, 8 * i32::from(at.seg)));
+                let bail = self.bail_label();
+                self.asm.jcc(7, bail);
+            }
+            let size = if self.long() { 8 } else { 4 };
+            self.asm.alu_r_rm(0, size, h, field::seg_base(at.seg));
+        }
+        let from = self.asm.label();
+        let back = self.asm.label();
+        self.asm.bind(back);
+        self.entry(x, h);
+        // The tag of the last byte, compared in place of a third register: x goes back by what it is.
+        let c = self.fresh()?;
+        self.asm.lea(if self.long() { 8 } else { 4 }, c, Mem::at(h, i32::from(at.w) - 1));
+        self.asm.alu_imm(4, if self.long() { 8 } else { 4 }, c, -4096);
+        self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
+        self.asm.jcc(5, from);
+        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Reg(h), n: self.n });
+        self.asm.alu_r_rm(0, 8, h, Mem::at(x, offset_of!(Entry, delta) as i32));
+        self.give(c);
+        self.give(x);
+        Ok(Mem::at(h, 0))
+    }
+
+    pub(super) fn load(&mut self, at: Place) -> Low<()> {
+        let m = self.probe(at, false)?;
+        self.loc[self.at] = Loc::At { m, w: at.w };
+        // A value that is used more than once, or after other operations may have changed memory, is loaded now.
+        let last = self.facts.last[self.at] as usize;
+        if self.facts.uses[self.at] != 1 || last != self.at + 1 {
+            self.pull(Val(self.at as u32))?;
+        }
+        Ok(())
+    }
+
+    /// Loads a value that is still in host memory into a temporary: the one that holds its address.
+    pub(super) fn pull(&mut self, v: Val) -> Low<()> {
+        let Loc::At { m, w } = self.loc[v.n()] else { return Ok(()) };
+        let t = match m.base {
+            Some(b) if self.is_temp(b) => b,
+            _ => self.fresh()?,
+        };
+        self.asm.movzx(w, t, m);
+        if let Some((i, _)) = m.index {
+            self.give(i);
+        }
+        self.free &= !(1 << t.0);
+        self.set_temp(v, t, w, true);
+        Ok(())
+    }
+
+    pub(super) fn store(&mut self, at: Place, v: Val) -> Low<()> {
+        // A value that is not simply a register or a constant is made before the address takes temporaries.
+        match self.loc[v.n()] {
+            Loc::Guest { r, .. } if r < 16 => {}
+            Loc::Imm(_) | Loc::Temp { .. } | Loc::Fixed { .. } => {}
+            _ => {
+                self.temp(v)?;
+            }
+        }
+        let m = self.probe(at, true)?;
+        self.lock_mem(m);
+        self.write_to(m, at.w, v)?;
+        self.give_mem(m);
+        Ok(())
+    }
+
+    fn write_to(&mut self, m: Mem, w: u8, v: Val) -> Low<()> {
+        if let Some(c) = self.imm32(v, w) {
+            self.asm.store_imm(w, m, c);
+            return Ok(());
+        }
+        let r = match self.operand(v, w)? {
+            Rm::Reg(r) => r,
+            _ => self.temp(v)?,
+        };
+        self.asm.store(w, m, r);
+        Ok(())
+    }
+
+    pub(super) fn check_store(&mut self, at: Place) -> Low<()> {
+        let m = self.probe(at, true)?;
+        self.give_mem(m);
+        Ok(())
+    }
+
+    pub(super) fn probe_rmw(&mut self, at: Place) -> Low<()> {
+        let m = self.probe(at, true)?;
+        self.loc[self.at] = Loc::At { m, w: at.w };
+        Ok(())
+    }
+
+    pub(super) fn load_at(&mut self, p: Val, w: u8) -> Low<()> {
+        let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
+        self.lock_mem(m);
+        // An operation in place on memory takes it as it is; the address then belongs to the probe's value alone.
+        let used = self.facts.last[self.at] as usize;
+        if self.facts.uses[self.at] == 1 && used > self.at && self.rmw_follows(p, used, w) {
+            self.loc[self.at] = Loc::At { m, w };
+            return Ok(());
+        }
+        let t = self.fresh()?;
+        self.asm.movzx(w, t, m);
+        self.result(t, w, true);
+        Ok(())
+    }
+
+    /// Whether the one use of a loaded value is an operation that can work on memory in place.
+    fn rmw_follows(&self, p: Val, used: usize, w: u8) -> bool {
+        use crate::jit::ir::Op;
+        let plain = match self.ops[used] {
+            Op::Alu { a, w: aw, .. } => a.n() == self.at && aw == w,
+            Op::Unary { a, w: aw, .. } => a.n() == self.at && aw == w,
+            _ => false,
+        };
+        plain
+            && self.facts.uses[used] == 1
+            && matches!(self.ops[self.facts.last[used] as usize], Op::StoreAt { p: q, w: sw, .. } if q == p && sw == w)
+    }
+
+    pub(super) fn store_at(&mut self, p: Val, w: u8, v: Val) -> Low<()> {
+        if self.done[self.at] {
+            return Ok(());
+        }
+        let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
+        self.lock_mem(m);
+        self.write_to(m, w, v)
+    }
+
+    /// Probes for a 16-byte operand.
+    pub(super) fn probe_x(&mut self, at: Place, aligned: bool, write: bool) -> Low<Mem> {
+        let m = self.probe(at, write)?;
+        if aligned {
+            // Pages are aligned alike here and there, so the host address tells.
+            let t = self.fresh()?;
+            self.asm.lea(8, t, m);
+            self.asm.test_imm(1, t, 15);
+            self.give(t);
+            let bail = self.bail_label();
+            self.asm.jcc(5, bail);
+        }
+        Ok(m)
+    }
+}

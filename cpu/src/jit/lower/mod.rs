@@ -1,0 +1,690 @@
+//! Lowering: micro-operations to host code.
+//!
+//! Guest registers live in fixed host registers ([`super::regs`]); a value is where [`Loc`] says, most often nowhere but
+//! in a guest register or in an operand still to be encoded. Rules:
+//! - An operation whose result goes to the register of its first operand works in place.
+//! - Host EFLAGS hold the guest's flags from the operation that set them until something else needs them; whatever
+//!   may leave the block finds them in memory ([`flags`]).
+//! - Whatever may leave the block does so with all guest registers as at the start of the instruction, because meanings load
+//!   and check before they change anything.
+
+mod arith;
+mod exit;
+mod flags;
+mod memory;
+mod vector;
+
+use super::encode::{Asm, Label, Mem, R, Rm};
+use super::ir::{Op, Val};
+use super::passes::{Facts, analyse};
+use super::regs::{Convention, STATE, convention, field};
+use crate::insn::{IP_REG, Insn, ModeKey};
+pub use exit::{Exits, Link};
+
+/// The block holds an instruction that can't be lowered: its number. The block is to be cut before it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused(pub u16);
+
+type Low<T> = Result<T, Refused>;
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Loc {
+    /// Not made yet, or used up.
+    Gone,
+    Imm(u64),
+    /// The low `w` bytes of guest register `r` (16-19: AH..BH).
+    Guest {
+        r: u8,
+        w: u8,
+    },
+    /// A temporary; `clean`: zero-extended beyond its width `w`.
+    Temp {
+        t: R,
+        w: u8,
+        clean: bool,
+    },
+    /// A host register that holds a guest register's next value: used before anything else (MUL, DIV).
+    Fixed {
+        t: R,
+        w: u8,
+    },
+    Slot {
+        n: u8,
+    },
+    /// A condition on the flags as they are.
+    Cond(u8),
+    /// The memory operand's offset, computed where it is used.
+    Ea,
+    /// An operand in host memory, probed: its address register, if that is a temporary.
+    At {
+        m: Mem,
+        w: u8,
+    },
+    /// Result of an operation that worked in place; its `Set` has nothing to do.
+    InPlace,
+    /// XMM register of the guest.
+    Xmm(u8),
+    /// Host vector register.
+    Xtemp(u8),
+}
+
+/// Code out of the hot path, written after it.
+enum Cold {
+    /// A probe missed: fill and try again, or leave before instruction `n`.
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, n: u16 },
+    /// Leave before instruction `n`.
+    Bail { from: Label, n: u16 },
+}
+
+/// How a cold path finds the linear address again.
+#[derive(Clone, Copy)]
+enum Linear {
+    /// The effective address of a memory operand.
+    Ea(Mem),
+    /// A register.
+    Reg(R),
+}
+
+/// The lowering of one block.
+pub struct Lower<'a> {
+    /// Code.
+    pub asm: Asm,
+    insns: &'a [Insn],
+    ops: &'a [Op],
+    key: ModeKey,
+    conv: Convention,
+    facts: Facts,
+    loc: Vec<Loc>,
+    /// `Set`s that are done already.
+    done: Vec<bool>,
+    free: u16,
+    /// Temporaries that the operation at hand holds.
+    locked: u16,
+    slots: u8,
+    xfree: u16,
+    /// The operation at hand.
+    at: usize,
+    /// The guest instruction at hand.
+    n: u16,
+    flags: flags::State,
+    cold: Vec<Cold>,
+    exits: Exits,
+    near: usize,
+    common: &'a super::stubs::Stubs,
+}
+
+/// A finished block.
+pub struct Lowered {
+    /// Code.
+    pub bytes: Vec<u8>,
+    /// Entry for jumps within the page.
+    pub near: usize,
+    /// Entry for jumps from elsewhere: RIP in R14.
+    pub far: usize,
+    /// Links to be patched.
+    pub links: Vec<Link>,
+    /// Calls and jumps to absolute addresses: (offset of the 32-bit field, target).
+    pub absolute: Vec<(usize, super::stubs::Target)>,
+}
+
+/// Translates `ops`, made of `insns`.
+pub fn lower(
+    insns: &[Insn],
+    ops: &[Op],
+    key: ModeKey,
+    ends: bool,
+    stubs: &super::stubs::Stubs,
+) -> Low<Lowered> {
+    let conv = convention(key.code64());
+    let n = ops.len();
+    let mut l = Lower {
+        asm: Asm::default(),
+        insns,
+        ops,
+        key,
+        conv,
+        facts: analyse(ops),
+        loc: vec![Loc::Gone; n],
+        done: vec![false; n],
+        free: conv.temps,
+        locked: 0,
+        slots: 0,
+        xfree: 0xffff,
+        at: 0,
+        n: 0,
+        flags: flags::State::in_memory(),
+        cold: Vec::new(),
+        exits: Exits::default(),
+        near: 0,
+        common: stubs,
+    };
+    l.enter();
+    for i in 0..n {
+        l.at = i;
+        l.locked = 0;
+        l.op(ops[i])?;
+        l.release(i);
+    }
+    if !ends {
+        l.fall_through();
+    }
+    l.cold_paths();
+    Ok(l.finish())
+}
+
+impl Lower<'_> {
+    fn insn(&self) -> &Insn {
+        &self.insns[usize::from(self.n)]
+    }
+
+    fn refuse<T>(&self) -> Low<T> {
+        Err(Refused(self.n))
+    }
+
+    fn long(&self) -> bool {
+        self.key.code64()
+    }
+
+    /// Frees what was used for the last time by operation `i`.
+    fn release(&mut self, i: usize) {
+        let mut dead = [Val(u32::MAX); 4];
+        let mut k = 0;
+        let last = &self.facts.last;
+        self.ops[i].uses(|v| {
+            if last[v.n()] == i as u32 {
+                dead[k & 3] = v;
+                k += 1;
+            }
+        });
+        for v in dead.iter().take(k.min(4)) {
+            self.drop_value(*v);
+        }
+        // A result that nobody wants.
+        if self.facts.uses[i] == 0 {
+            self.drop_value(Val(i as u32));
+        }
+    }
+
+    fn drop_value(&mut self, v: Val) {
+        match std::mem::replace(&mut self.loc[v.n()], Loc::Gone) {
+            Loc::Temp { t, .. } => self.give(t),
+            Loc::At { m, .. } => self.give_mem(m),
+            Loc::Slot { n } => self.slots &= !(1 << n),
+            Loc::Xtemp(x) => self.xfree |= 1 << x,
+            _ => {}
+        }
+    }
+
+    fn is_temp(&self, t: R) -> bool {
+        self.conv.temps >> t.0 & 1 != 0
+    }
+
+    fn give(&mut self, t: R) {
+        if self.is_temp(t) {
+            self.free |= 1 << t.0;
+        }
+    }
+
+    fn give_mem(&mut self, m: Mem) {
+        if let Some(b) = m.base {
+            self.give(b);
+        }
+        if let Some((i, _)) = m.index {
+            self.give(i);
+        }
+    }
+
+    fn lock(&mut self, t: R) {
+        self.locked |= 1 << t.0;
+    }
+
+    /// A temporary, spilling another value if all are taken.
+    fn fresh(&mut self) -> Low<R> {
+        if self.free == 0 {
+            self.spill()?;
+        }
+        let t = R(self.free.trailing_zeros() as u8);
+        self.free &= !(1 << t.0);
+        self.lock(t);
+        Ok(t)
+    }
+
+    /// Moves an unlocked temporary's value to memory.
+    fn spill(&mut self) -> Low<()> {
+        for v in 0..self.at {
+            if let Loc::Temp { t, w, clean } = self.loc[v]
+                && self.locked >> t.0 & 1 == 0
+            {
+                let n = self.slots.trailing_ones() as u8;
+                if n >= 8 {
+                    return self.refuse();
+                }
+                self.slots |= 1 << n;
+                if !clean {
+                    self.asm.movzx(w, t, t);
+                }
+                self.asm.store(8, field::slot(n), t);
+                self.loc[v] = Loc::Slot { n };
+                self.give(t);
+                return Ok(());
+            }
+        }
+        self.refuse()
+    }
+
+    /// Host register of a guest register, if it has one.
+    fn host(&self, r: u8) -> Option<R> {
+        self.conv.map[usize::from(r & 15)]
+    }
+
+    fn guest_rm(&self, r: u8) -> Rm {
+        self.host(r).map_or(Rm::Mem(field::gpr(r)), Rm::Reg)
+    }
+
+    fn set_temp(&mut self, v: Val, t: R, w: u8, clean: bool) {
+        self.loc[v.n()] = Loc::Temp { t, w, clean };
+    }
+
+    /// The value of the operation at hand is in temporary `t`.
+    fn result(&mut self, t: R, w: u8, clean: bool) {
+        self.set_temp(Val(self.at as u32), t, w, clean || w == 8);
+    }
+
+    fn constant(&self, v: Val) -> Option<u64> {
+        match self.ops[v.n()] {
+            Op::Imm(c) => Some(c),
+            _ => None,
+        }
+    }
+
+    /// A constant that fits a sign-extended 32-bit immediate of width `w`.
+    fn imm32(&self, v: Val, w: u8) -> Option<i32> {
+        let c = crate::interp::flags::sext(w, self.constant(v)?);
+        i32::try_from(c as i64).ok()
+    }
+
+    /// Value `v` as an operand of width `w`: a register or memory. Widths above the value's own see zeros.
+    fn operand(&mut self, v: Val, w: u8) -> Low<Rm> {
+        match self.loc[v.n()] {
+            Loc::Guest { r, w: vw } if r < 16 && vw >= w => Ok(self.guest_rm(r)),
+            Loc::Temp { t, w: vw, clean } if clean || vw >= w => {
+                self.lock(t);
+                Ok(t.into())
+            }
+            Loc::Fixed { t, w: vw } if vw >= w => Ok(t.into()),
+            Loc::Slot { n } => Ok(field::slot(n).into()),
+            Loc::At { m, w: vw } if vw >= w => {
+                self.lock_mem(m);
+                Ok(m.into())
+            }
+            _ => Ok(self.temp(v)?.into()),
+        }
+    }
+
+    fn lock_mem(&mut self, m: Mem) {
+        for r in [m.base, m.index.map(|i| i.0)].into_iter().flatten() {
+            self.lock(r);
+        }
+    }
+
+    /// Value `v` in some register, at least its low `w` bytes.
+    fn reg(&mut self, v: Val, w: u8) -> Low<R> {
+        match self.operand(v, w)? {
+            Rm::Reg(r) => Ok(r),
+            _ => self.temp(v),
+        }
+    }
+
+    /// Value `v` in a temporary of its own, zero-extended; that is where it then lives.
+    fn temp(&mut self, v: Val) -> Low<R> {
+        if let Loc::Temp { t, w, clean } = self.loc[v.n()] {
+            self.lock(t);
+            if !clean {
+                self.asm.movzx(w, t, t);
+                self.set_temp(v, t, w, true);
+            }
+            return Ok(t);
+        }
+        let t = self.copy(v)?;
+        self.drop_value(v);
+        self.set_temp(v, t, 8, true);
+        Ok(t)
+    }
+
+    /// A fresh temporary with value `v`, zero-extended. The value stays where it is.
+    fn copy(&mut self, v: Val) -> Low<R> {
+        match self.loc[v.n()] {
+            Loc::At { m, w } => {
+                // The address register may become the value's own.
+                self.lock_mem(m);
+                let t = self.fresh()?;
+                self.asm.movzx(w, t, m);
+                return Ok(t);
+            }
+            Loc::Temp { t, .. } => self.lock(t),
+            _ => {}
+        }
+        let t = self.fresh()?;
+        match self.loc[v.n()] {
+            Loc::Imm(c) => self.asm.mov_imm(t, c),
+            Loc::Guest { r, w } if r >= 16 => {
+                debug_assert_eq!(w, 1);
+                match self.host(r & 3) {
+                    Some(h) => {
+                        self.asm.rorx(8, t, h, 8);
+                        self.asm.movzx(1, t, t);
+                    }
+                    None => self.asm.movzx(1, t, field::plus(field::gpr(r & 3), 1)),
+                }
+            }
+            Loc::Guest { r, w } => {
+                let rm = self.guest_rm(r);
+                self.asm.movzx(w, t, rm);
+            }
+            Loc::Temp { t: from, w, clean } => self.asm.movzx(if clean { 8 } else { w }, t, from),
+            Loc::Fixed { t: from, w } => self.asm.movzx(w, t, from),
+            Loc::Slot { n } => self.asm.load(8, t, field::slot(n)),
+            Loc::Cond(c) => {
+                self.need_for_cond(c)?;
+                self.asm.setcc(c, t);
+                self.asm.movzx(1, t, t);
+            }
+            Loc::Ea => {
+                let (m, w) = self.ea_mem(t)?;
+                self.lea(t, m, w);
+            }
+            Loc::Gone | Loc::InPlace | Loc::At { .. } | Loc::Xmm(_) | Loc::Xtemp(_) => return self.refuse(),
+        }
+        Ok(t)
+    }
+
+    /// LEA of an effective address, truncated to `w` bytes.
+    fn lea(&mut self, t: R, m: Mem, w: u8) {
+        match w {
+            8 => self.asm.lea(8, t, m),
+            4 => self.asm.lea(4, t, m),
+            _ => {
+                self.asm.lea(4, t, m);
+                self.asm.movzx(2, t, t);
+            }
+        }
+    }
+
+    /// The instruction's memory operand as a host address expression, and its width. `t` may be used on the way.
+    fn ea_mem(&mut self, t: R) -> Low<(Mem, u8)> {
+        let i = *self.insn();
+        let mut m = Mem { base: None, index: None, disp: i.disp };
+        if i.base == IP_REG {
+            // Page base plus a constant.
+            let after = i64::from(i.off) + i64::from(i.len) + i64::from(i.disp);
+            let Ok(disp) = i32::try_from(after) else { return self.refuse() };
+            self.asm.load(8, t, field::page_rip());
+            return Ok((Mem { base: Some(t), index: None, disp }, i.addr));
+        }
+        let mut t_used = false;
+        if i.base < 16 {
+            m.base = Some(match self.host(i.base) {
+                Some(h) => h,
+                None => {
+                    self.asm.load(8, t, field::gpr(i.base));
+                    t_used = true;
+                    t
+                }
+            });
+        }
+        if i.index < 16 {
+            let h = match self.host(i.index) {
+                Some(h) => h,
+                None if !t_used => {
+                    self.asm.load(8, t, field::gpr(i.index));
+                    t
+                }
+                None => {
+                    // Both in memory: scale the index in, then add the base.
+                    let u = self.fresh()?;
+                    self.asm.load(8, u, field::gpr(i.index));
+                    let all = Mem { base: Some(t), index: Some((u, i.scale & 3)), disp: i.disp };
+                    self.asm.lea(8, t, all);
+                    self.give(u);
+                    return Ok((Mem::at(t, 0), i.addr));
+                }
+            };
+            m.index = Some((h, i.scale & 3));
+        }
+        Ok((m, i.addr))
+    }
+
+    /// Values that are an alias of guest register `r` and still needed after the operation at hand move away, because
+    /// `r` is about to change.
+    fn preserve(&mut self, r: u8) -> Low<()> {
+        let r = if r >= 16 { r & 3 } else { r };
+        let host = self.host(r);
+        for v in 0..self.at {
+            if self.facts.last[v] <= self.at as u32 {
+                continue;
+            }
+            let hit = match self.loc[v] {
+                Loc::Guest { r: g, .. } => {
+                    if g >= 16 {
+                        g & 3 == r
+                    } else {
+                        g == r
+                    }
+                }
+                Loc::At { m, .. } => {
+                    host.is_some_and(|h| m.base == Some(h) || m.index.is_some_and(|i| i.0 == h))
+                }
+                Loc::Ea => {
+                    let i = self.insn();
+                    i.base == r || i.index == r
+                }
+                _ => false,
+            };
+            if hit {
+                self.temp(Val(v as u32))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// If the result of the operation at hand goes straight to guest register `r` (`w` bytes) and `a` is that register,
+    /// the operand to work on in place.
+    fn in_place(&mut self, a: Val, w: u8) -> Low<Option<Rm>> {
+        let Loc::Guest { r, w: aw } = self.loc[a.n()] else { return Ok(None) };
+        let v = self.at;
+        let set = self.facts.last[v] as usize;
+        if r >= 16 || aw != w || self.facts.uses[v] != 1 || set == v {
+            return Ok(None);
+        }
+        let Op::Set { r: to, w: tw, .. } = self.ops[set] else { return Ok(None) };
+        if to != r || tw != w {
+            return Ok(None);
+        }
+        for op in &self.ops[v + 1..set] {
+            let touches = match *op {
+                Op::Begin(_) | Op::Ea => true,
+                Op::Get { r: g, .. } | Op::Set { r: g, .. } => g == r || g >= 16 && g & 3 == r,
+                _ => super::passes::may_leave(op),
+            };
+            if touches {
+                return Ok(None);
+            }
+        }
+        self.preserve(r)?;
+        self.done[set] = true;
+        self.loc[v] = Loc::InPlace;
+        Ok(Some(self.guest_rm(r)))
+    }
+
+    /// After a 4-byte operation in place on a register that lives in memory: clears the upper half.
+    fn clear_upper(&mut self, rm: Rm, w: u8) {
+        if let (Rm::Mem(m), 4) = (rm, w) {
+            self.asm.store_imm(4, field::plus(m, 4), 0);
+        }
+    }
+
+    /// Writes guest register `r`.
+    fn set(&mut self, r: u8, w: u8, v: Val) -> Low<()> {
+        self.preserve(r)?;
+        if r >= 16 {
+            return self.set_high(r & 3, v);
+        }
+        let to = self.guest_rm(r);
+        if let Some(c) = self.constant(v) {
+            return self.set_constant(to, w, c);
+        }
+        match (to, w) {
+            (Rm::Reg(d), 8) => match self.loc[v.n()] {
+                Loc::Guest { .. }
+                | Loc::Temp { .. }
+                | Loc::Fixed { .. }
+                | Loc::Slot { .. }
+                | Loc::At { .. } => {
+                    let clean = self.operand(v, 8)?;
+                    if clean != Rm::Reg(d) {
+                        self.asm.load(8, d, clean);
+                    }
+                }
+                _ => {
+                    let t = self.temp(v)?;
+                    self.asm.mov(8, d, t);
+                }
+            },
+            (Rm::Reg(d), 4) => {
+                let from = self.operand(v, 4)?;
+                if !(matches!(self.loc[v.n()], Loc::Fixed { w: 4, .. }) && from == Rm::Reg(d)) {
+                    self.asm.load(4, d, from);
+                }
+            }
+            (Rm::Reg(d), _) => {
+                let from = self.operand(v, w)?;
+                if from != Rm::Reg(d) {
+                    self.asm.load(w, d, from);
+                }
+            }
+            (to, 4) => {
+                let t = self.temp(v)?;
+                // A temporary is zero-extended beyond its own width; a wider value is cut.
+                if !matches!(self.loc[v.n()], Loc::Temp { w: 4, clean: true, .. }) {
+                    self.asm.movzx(4, t, t);
+                    self.set_temp(v, t, 4, true);
+                }
+                self.asm.store(8, to, t);
+            }
+            (to, _) => {
+                let t = self.reg(v, w)?;
+                self.asm.store(w, to, t);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_constant(&mut self, to: Rm, w: u8, c: u64) -> Low<()> {
+        let c = c & Insn::mask(w);
+        match (to, w) {
+            (Rm::Reg(d), 4 | 8) => self.asm.mov_imm(d, c),
+            (to, 8) if c as i64 == i64::from(c as i32) => self.asm.store_imm(8, to, c as i32),
+            (to, 4) => {
+                self.asm.store_imm(4, to, c as i32);
+                self.clear_upper(to, 4);
+            }
+            (to, 8) => {
+                let t = self.fresh()?;
+                self.asm.mov_imm(t, c);
+                self.asm.store(8, to, t);
+                self.give(t);
+            }
+            (to, w) => self.asm.store_imm(w, to, c as i32),
+        }
+        Ok(())
+    }
+
+    /// Writes AH, CH, DH or BH (`r` 0-3).
+    fn set_high(&mut self, r: u8, v: Val) -> Low<()> {
+        let Some(h) = self.host(r) else { return self.refuse() };
+        let c = self.constant(v);
+        let t = if c.is_none() { Some(self.temp(v)?) } else { None };
+        self.asm.rorx(8, h, h, 8);
+        match (c, t) {
+            (Some(c), _) => self.asm.store_imm(1, h, c as u8 as i8 as i32),
+            (_, Some(t)) => self.asm.load(1, h, t),
+            _ => {}
+        }
+        self.asm.rorx(8, h, h, 56);
+        Ok(())
+    }
+
+    /// One operation.
+    fn op(&mut self, op: Op) -> Low<()> {
+        let v = Val(self.at as u32);
+        match op {
+            Op::Begin(n) => {
+                self.n = n;
+                self.begin();
+            }
+            Op::Imm(c) => self.loc[v.n()] = Loc::Imm(c),
+            Op::Get { r, w } => self.loc[v.n()] = Loc::Guest { r, w },
+            Op::Set { r, w, v } => {
+                if !self.done[self.at] {
+                    self.set(r, w, v)?;
+                }
+            }
+            Op::Ea => self.loc[v.n()] = Loc::Ea,
+            Op::NextIp => {
+                let i = *self.insn();
+                let t = self.fresh()?;
+                self.asm.load(8, t, field::page_rip());
+                self.lea(t, Mem::at(t, i32::from(i.off) + i32::from(i.len)), i.code_width());
+                self.result(t, 8, true);
+            }
+            Op::Cond(c) => self.loc[v.n()] = Loc::Cond(c.0),
+            Op::Fence => {}
+            Op::Pure { op, a, b } => self.pure(op, a, b)?,
+            Op::Zext { w, v } => self.zext(w, v)?,
+            Op::Sext { w, v } => self.sext(w, v)?,
+            Op::Select { c, a, b } => self.select(c, a, b)?,
+            Op::Bswap { w, v } => self.bswap(w, v)?,
+            Op::Alu { op, w, a, b } => self.alu(op, w, a, b)?,
+            Op::Unary { op, w, a } => self.unary(op, w, a)?,
+            Op::Shift { op, w, a, count } => self.shift(op, w, a, count)?,
+            Op::DoubleShift { left, w, a, b, count } => self.double_shift(left, w, a, b, count)?,
+            Op::Mul { signed, w, a, b } => self.mul(signed, w, a, b)?,
+            Op::Div { signed, w, hi, lo, d } => self.div(signed, w, hi, lo, d)?,
+            // Placed by the operation before.
+            Op::High(_) | Op::Remainder(_) => {}
+            Op::Bits { op, w, v, old } => self.bits(op, w, v, old)?,
+            Op::BitTest { op, w, v, n } => self.bit_test(op, w, v, n)?,
+            Op::Flags => self.read_flags()?,
+            Op::SetFlags { mask, v } => self.write_flags(mask, v)?,
+            Op::Load(at) => self.load(at)?,
+            Op::Store { at, v } => self.store(at, v)?,
+            Op::CheckStore(at) => self.check_store(at)?,
+            Op::Probe(at) => self.probe_rmw(at)?,
+            Op::LoadAt { p, w } => self.load_at(p, w)?,
+            Op::StoreAt { p, w, v } => self.store_at(p, w, v)?,
+            Op::CheckDirect => self.check_direct()?,
+            Op::CheckIndirect(v) => self.check_indirect(v)?,
+            Op::JumpDirect(_) => self.jump_direct()?,
+            Op::JumpIndirect(_, v) => self.jump_indirect(v)?,
+            Op::Branch(c) => self.branch(c)?,
+            Op::BranchCond(c) => self.branch_cond(c.0)?,
+            Op::Call { how, f } => self.call(how, f)?,
+            Op::Xmm(r) => self.loc[v.n()] = Loc::Xmm(r),
+            Op::SetXmm { r, x } => self.set_xmm(r, x)?,
+            Op::LoadX { at, aligned } => self.load_x(at, aligned)?,
+            Op::StoreX { at, aligned, x } => self.store_x(at, aligned, x)?,
+            Op::XLow { w, x } => self.x_low(w, x)?,
+            Op::XHigh(x) => self.x_high(x)?,
+            Op::XFrom { low, high } => self.x_from(low, high)?,
+            Op::Vec { f, float, flags, a, b } => self.vec(f, float, flags, a, b)?,
+            Op::Mmx(_) | Op::SetMmx { .. } | Op::MmxReady | Op::MmxEnter => return self.refuse(),
+        }
+        Ok(())
+    }
+
+    /// `[rbp + ...]` operands never need a temporary; this asserts the convention in one place.
+    fn state_is_reserved(&self) -> bool {
+        !self.is_temp(STATE)
+    }
+}

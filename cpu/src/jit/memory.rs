@@ -1,0 +1,81 @@
+//! Executable memory with two views of the same pages: code is written through one and run through the other, so no page
+//! is ever writable and executable at the same address, and no system call is needed per block.
+#![allow(unsafe_code)]
+
+/// A fixed region of code memory, filled from its start; emptied as a whole.
+pub struct CodeMemory {
+    write: *mut u8,
+    run: *mut u8,
+    len: usize,
+    used: usize,
+}
+
+// SAFETY: the two mappings are owned by this value alone and carry no thread affinity.
+unsafe impl Send for CodeMemory {}
+
+impl CodeMemory {
+    /// `len` bytes; `None` where the host does not allow it.
+    #[cfg(target_os = "linux")]
+    pub fn new(len: usize) -> Option<CodeMemory> {
+        use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+        use rustix::mm::{MapFlags, ProtFlags, mmap};
+        let fd = memfd_create("lucid86-code", MemfdFlags::CLOEXEC).ok()?;
+        ftruncate(&fd, len as u64).ok()?;
+        let map = |prot| {
+            // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
+            unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, &fd, 0) }.ok()
+        };
+        let write = map(ProtFlags::READ | ProtFlags::WRITE)?.cast();
+        let run = map(ProtFlags::READ | ProtFlags::EXEC)?.cast();
+        Some(CodeMemory { write, run, len, used: 0 })
+    }
+
+    /// No translator on this host yet.
+    #[cfg(not(target_os = "linux"))]
+    pub fn new(_: usize) -> Option<CodeMemory> {
+        None
+    }
+
+    /// Bytes in use.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Forgets all code from `keep` on. Nothing may be running there.
+    pub fn reset(&mut self, keep: usize) {
+        self.used = keep;
+    }
+
+    /// Room for `n` bytes, as an offset; `None` when full.
+    pub fn reserve(&mut self, n: usize) -> Option<usize> {
+        let at = self.used.next_multiple_of(16);
+        if n > self.len.checked_sub(at)? {
+            return None;
+        }
+        self.used = at + n;
+        Some(at)
+    }
+
+    /// Writes code at an offset that `reserve` gave.
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        assert!(at <= self.len && bytes.len() <= self.len - at);
+        // SAFETY: in range by the assertion; the writable view is ours and nobody holds a reference into it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.write.add(at), bytes.len()) }
+    }
+
+    /// The address at which the code at `at` runs.
+    pub fn address(&self, at: usize) -> usize {
+        self.run as usize + at
+    }
+}
+
+impl Drop for CodeMemory {
+    fn drop(&mut self) {
+        #[cfg(target_os = "linux")]
+        // SAFETY: both were mapped in `new` with this length and nothing runs there any more.
+        unsafe {
+            let _ = rustix::mm::munmap(self.write.cast(), self.len);
+            let _ = rustix::mm::munmap(self.run.cast(), self.len);
+        }
+    }
+}

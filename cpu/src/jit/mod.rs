@@ -1,0 +1,506 @@
+//! The translator: hot blocks become host code.
+//!
+//! Stages: the interpreter's decoded block ([`crate::interp::blocks`]) -> micro-operations by running each meaning on
+//! [`builder::Builder`] -> facts ([`passes`]) -> host code ([`lower`]) -> code memory ([`memory`]), linked to other blocks.
+//!
+//! Invariants:
+//! - Translated code never delivers a fault and never acts on a chip: whatever is not plain computation on RAM leaves the
+//!   block before the instruction, with all state in place, and the interpreter goes on from there.
+//! - The count is exact: a block takes its instructions off the budget when it is entered and gives the rest back when it
+//!   is left early.
+//! - A translated block lives exactly as long as the decoded block that it was made from.
+//!
+//! Everything here is derived state: dropping it changes nothing but speed.
+#![allow(unsafe_code)]
+
+pub mod builder;
+pub mod encode;
+pub mod ir;
+pub mod lower;
+pub mod memory;
+pub mod passes;
+pub mod regs;
+pub mod stubs;
+pub mod vectors;
+
+use crate::insn::{Insn, ModeKey};
+use crate::memory::PAGE;
+use crate::mmu::{Access, access::own_view};
+use crate::ops::{Helper, Vec128};
+use crate::state::{Seg, attr, flag};
+use crate::{Cpu, Exec, Fault};
+use builder::Builder;
+use encode::Asm;
+use ir::VecFn;
+use lower::{Link, Lowered, lower};
+use memory::CodeMemory;
+use regs::field;
+use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
+
+/// No translation.
+pub const NONE: u32 = u32::MAX;
+/// A block that can't be translated.
+pub const REFUSED: u32 = u32::MAX - 1;
+/// Default size of the code memory.
+pub const CODE_SIZE: usize = 64 << 20;
+
+/// A translated block.
+struct Native {
+    /// Number of the decoded block.
+    block: u32,
+    near: usize,
+    far: usize,
+    base: usize,
+    links: Vec<Link>,
+    /// (block, link number) that go here directly.
+    incoming: Vec<(u32, u32)>,
+    /// What calls of shared code refer to by address.
+    _insns: Box<[Insn]>,
+    guest_bytes: u32,
+    host_bytes: u32,
+}
+
+/// Counts for `--statistics`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct JitStatistics {
+    pub translated: u64,
+    pub refused: u64,
+    pub instructions: u64,
+    pub guest_bytes: u64,
+    pub host_bytes: u64,
+    pub entered: u64,
+    pub bails: u64,
+    pub links: u64,
+    pub link_misses: u64,
+    pub jump_misses: u64,
+    pub fills: u64,
+    pub calls: u64,
+    pub dropped: u64,
+    pub flushed: u64,
+}
+
+/// The translator of one machine.
+pub struct Jit {
+    memory: CodeMemory,
+    stubs: Stubs,
+    stubs_end: usize,
+    natives: Vec<Option<Native>>,
+    jumps: Vec<JumpEntry>,
+    builder: Builder,
+    /// Counters.
+    pub statistics: JitStatistics,
+}
+
+/// What the engine does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Go on at RIP; the instruction there is for the interpreter.
+    Interpret,
+    /// The instruction at RIP raised this.
+    Fault(Fault),
+    /// Go on at RIP.
+    Go,
+    /// Go on at RIP, which link `n` of native block `from` leads to.
+    Link {
+        #[allow(missing_docs)]
+        from: u32,
+        #[allow(missing_docs)]
+        n: u32,
+    },
+    /// Go on at RIP, which was not in the jump cache.
+    Jump,
+}
+
+impl Jit {
+    /// A translator with `size` bytes of code memory, for TLB tables of `tlb_size` entries. `None` where the host has none
+    /// (another processor, no executable memory, no BMI2).
+    pub fn new(size: usize, tlb_size: usize) -> Option<Jit> {
+        if !host_serves() {
+            return None;
+        }
+        let mut memory = CodeMemory::new(size)?;
+        let mut a = Asm::default();
+        let rt = Runtime {
+            fill: fill as *const () as usize,
+            helper: helper as *const () as usize,
+            vector: vector as *const () as usize,
+        };
+        let stubs = stubs::emit(&mut a, rt, tlb_size);
+        a.resolve();
+        let at = memory.reserve(a.here())?;
+        debug_assert_eq!(at, 0);
+        memory.write(0, &a.bytes);
+        let stubs_end = memory.used();
+        Some(Jit {
+            memory,
+            stubs,
+            stubs_end,
+            natives: Vec::new(),
+            jumps: vec![JumpEntry::default(); JUMPS],
+            builder: Builder::default(),
+            statistics: JitStatistics::default(),
+        })
+    }
+
+    /// Entries in the TLB tables that the code was made for.
+    pub fn tlb_size(&self) -> usize {
+        self.stubs.tlb_size
+    }
+
+    /// Forgets all translations; the caller forgets the numbers it holds.
+    pub fn clear(&mut self) {
+        self.natives.clear();
+        self.jumps.fill(JumpEntry::default());
+        self.memory.reset(self.stubs_end);
+        self.statistics.flushed += 1;
+    }
+
+    /// Translates a decoded block. `None`: code memory is full, clear everything first.
+    pub fn translate(&mut self, block: u32, insns: &[Insn], key: ModeKey, ends: bool) -> Option<u32> {
+        let mut count = insns.len();
+        loop {
+            self.builder.ops.clear();
+            let mut n = 0;
+            while n < count && self.builder.add(n as u16, &insns[n]) {
+                n += 1;
+            }
+            if n == 0 {
+                self.statistics.refused += 1;
+                return Some(REFUSED);
+            }
+            let whole = ends && n == insns.len();
+            match lower(&insns[..n], &self.builder.ops, key, whole, &self.stubs) {
+                Ok(l) => return self.install(block, &insns[..n], key, l),
+                Err(lower::Refused(k)) => count = usize::from(k),
+            }
+        }
+    }
+
+    fn install(&mut self, block: u32, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
+        // Addresses that the code loads stand behind it, in slots of eight bytes.
+        let slots = 8 * (l.absolute.len() + 1);
+        let base = self.memory.reserve(l.bytes.len() + slots)?;
+        let id = self.natives.len() as u32;
+        let insns: Box<[Insn]> = insns.into();
+        for (at, target) in &l.absolute {
+            let value = match target {
+                // Both are loaded by LEA and need full addresses; see `patch_address`.
+                Target::Insns => {
+                    patch_address(&mut l.bytes, *at, insns.as_ptr() as u64);
+                    continue;
+                }
+                Target::Block => {
+                    patch_address(&mut l.bytes, *at, u64::from(id));
+                    continue;
+                }
+                t => self.stubs.find(key.code64(), *t) as i64 - (base as i64 + *at as i64 + 4),
+            };
+            l.bytes[*at..*at + 4].copy_from_slice(&(value as i32).to_le_bytes());
+        }
+        self.memory.write(base, &l.bytes);
+        let guest_bytes = insns.iter().map(|i| u32::from(i.len)).sum();
+        let s = &mut self.statistics;
+        s.translated += 1;
+        s.instructions += insns.len() as u64;
+        s.guest_bytes += u64::from(guest_bytes);
+        s.host_bytes += l.bytes.len() as u64;
+        self.natives.push(Some(Native {
+            block,
+            near: base + l.near,
+            far: base + l.far,
+            base,
+            links: l.links,
+            incoming: Vec::new(),
+            _insns: insns,
+            guest_bytes,
+            host_bytes: l.bytes.len() as u32,
+        }));
+        Some(id)
+    }
+
+    /// The decoded block behind native block `id`.
+    pub fn block_of(&self, id: u32) -> Option<u32> {
+        self.natives.get(id as usize)?.as_ref().map(|n| n.block)
+    }
+
+    /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
+    pub fn link(&mut self, from: u32, n: u32, to: u32) {
+        let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
+        target.incoming.push((from, n));
+        let near = target.near;
+        self.patch(from, n, Some(near));
+        self.statistics.links += 1;
+    }
+
+    /// Points a link at an offset in code memory, or back at its own stub.
+    fn patch(&mut self, from: u32, n: u32, to: Option<usize>) {
+        let Some(Some(native)) = self.natives.get(from as usize) else { return };
+        let Some(l) = native.links.get(n as usize) else { return };
+        let at = native.base + l.at;
+        let to = to.unwrap_or(native.base + l.stub);
+        let rel = to as i64 - (at as i64 + 4);
+        self.memory.write(at, &(rel as i32).to_le_bytes());
+    }
+
+    /// The decoded block behind `id` is gone: nothing may enter its code again.
+    pub fn drop_native(&mut self, id: u32) {
+        let Some(n) = self.natives.get_mut(id as usize).and_then(Option::take) else { return };
+        self.statistics.dropped += 1;
+        for (from, k) in n.incoming {
+            self.patch(from, k, None);
+        }
+        let code = self.memory.address(n.far) as u64;
+        for e in &mut self.jumps {
+            if e.code == code {
+                *e = JumpEntry::default();
+            }
+        }
+    }
+
+    /// Remembers where a jump to RIP leads in the processor's present space and mode.
+    pub fn remember_jump(&mut self, x: &mut Exec<'_>, key: ModeKey, linear: u64, id: u32) {
+        let Some(Some(n)) = self.natives.get(id as usize) else { return };
+        let rip = x.cpu.rip;
+        let code = self.memory.address(n.far) as u64;
+        x.derived.tlb.note_code(x.cpu, linear);
+        let space = space_key(x, key);
+        self.jumps[jump_slot(rip)] = JumpEntry::new(rip, space, code);
+    }
+
+    /// Runs native block `id`: RIP is at its start and the budget is above its length.
+    pub fn run(&mut self, x: &mut Exec<'_>, key: ModeKey, id: u32) -> Left {
+        let Some(Some(n)) = self.natives.get(id as usize) else { return Left::Interpret };
+        let code = self.memory.address(n.far);
+        let set = &self.stubs.sets[usize::from(!key.code64())];
+        let enter = self.memory.address(set.enter);
+        self.statistics.entered += 1;
+        let space = space_key(x, key);
+        let view = own_view(x.cpu);
+        let table = x.derived.tlb.table_in_use(x.cpu, view);
+        prepare(x.cpu, key);
+        let limit = x.limit;
+        let budget = limit - x.count;
+        let rflags = x.cpu.rflags;
+        let exec = std::ptr::from_mut(x).cast::<()>() as u64;
+        let s = &mut x.cpu.scratch.0;
+        s.budget = budget as i64;
+        s.tlb = table as u64;
+        s.space = space;
+        s.exit_rip = x.cpu.rip;
+        s.jumps = self.jumps.as_ptr() as u64;
+        s.exec = exec;
+        s.flags = to_memory_form(rflags);
+        let cpu = std::ptr::from_mut(&mut *x.cpu);
+        // SAFETY: `enter` is the entry stub that `stubs::emit` wrote, of this signature; it keeps the callee-saved registers
+        // and the stack, and touches only the processor behind `cpu`, guest RAM by way of TLB entries, and, through
+        // the functions below, the `Exec` that `x` borrows exclusively for this whole call.
+        let why = unsafe {
+            let f: extern "sysv64" fn(*mut Cpu, usize) -> u64 = std::mem::transmute(enter);
+            f(cpu, code)
+        };
+        let s = x.cpu.scratch.0;
+        x.count = limit.wrapping_sub(s.budget as u64);
+        x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
+        x.cpu.rip = s.exit_rip & Insn::mask(key_width(key));
+        match Why::from(why) {
+            Why::Bail => {
+                self.statistics.bails += 1;
+                match x.derived.jit_fault.take() {
+                    Some(f) => Left::Fault(f),
+                    None => Left::Interpret,
+                }
+            }
+            Why::Attention | Why::Budget => Left::Go,
+            Why::Link => {
+                self.statistics.link_misses += 1;
+                Left::Link { from: s.fill as u32, n: s.link as u32 }
+            }
+            Why::Jump => {
+                self.statistics.jump_misses += 1;
+                Left::Jump
+            }
+        }
+    }
+
+    /// A person's view of the code of native block `id`: host instructions with their offsets.
+    pub fn listing(&self, id: u32) -> Option<(u32, u32)> {
+        self.natives.get(id as usize)?.as_ref().map(|n| (n.guest_bytes, n.host_bytes))
+    }
+}
+
+fn key_width(key: ModeKey) -> u8 {
+    2 << (key.0 & 3)
+}
+
+/// A LEA with a RIP-relative operand becomes a move of a constant: `REX.W 8D /r disp32` (7 bytes) can't hold 64 bits, so
+/// code that needs an address loads it from the 8 bytes that `Lower` leaves behind the block. Here: the slot's place.
+fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
+    // Turn LEA into MOV r64, [rip + d]: opcode 8D -> 8B, and append the constant.
+    bytes[at - 2] = 0x8b;
+    let slot = bytes.len().next_multiple_of(8);
+    bytes.resize(slot, 0);
+    bytes.extend(value.to_le_bytes());
+    let rel = slot as i64 - (at as i64 + 4);
+    bytes[at..at + 4].copy_from_slice(&(rel as i32).to_le_bytes());
+}
+
+fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
+    u64::from(x.derived.tlb.code_serial(x.cpu)) << 32 | u64::from(key.0)
+}
+
+/// Whether the host can run translated code.
+fn host_serves() -> bool {
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    return std::is_x86_feature_detected!("bmi2")
+        && std::is_x86_feature_detected!("popcnt")
+        && logic_clears_af();
+    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+    false
+}
+
+/// AND, OR, XOR and TEST leave AF clear on every known processor, though the manual calls it undefined; the two engines'
+/// common definition is that too. Checked, because it is relied on.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn logic_clears_af() -> bool {
+    let flags: u64;
+    // SAFETY: sets AF by a subtraction, runs TEST, reads the flags; only registers named here change.
+    unsafe {
+        std::arch::asm!("xor {t:e}, {t:e}", "sub {t:e}, 1", "test {t:e}, {t:e}", "pushfq", "pop {f}",
+            t = out(reg) _, f = out(reg) flags);
+    }
+    flags & flag::AF == 0
+}
+
+fn to_memory_form(rflags: u64) -> u64 {
+    (rflags & 0xd5 | 2) << 8 | rflags >> 11 & 1
+}
+
+fn from_memory_form(f: u64) -> u64 {
+    f >> 8 & 0xd5 | (f & 1) << 11
+}
+
+/// What blocks with segments that aren't flat test against.
+fn prepare(cpu: &mut Cpu, key: ModeKey) {
+    if key.code64() || key.flat() == 0x3f && key.code_flat() {
+        return;
+    }
+    let s = &mut cpu.scratch.0;
+    for (n, seg) in cpu.seg.iter().enumerate() {
+        let real = key.real() || key.v86();
+        let data = seg.attr & (attr::S | attr::P) == attr::S | attr::P && seg.attr & attr::UNUSABLE == 0;
+        let down = seg.attr & (attr::CODE | attr::DC) == attr::DC;
+        let readable = seg.attr & attr::CODE == 0 || seg.attr & attr::RW != 0;
+        let writable = seg.attr & attr::CODE == 0 && seg.attr & attr::RW != 0;
+        let end = if real || data && !down { u64::from(seg.limit) + 1 } else { 0 };
+        s.read_limit[n] = if real || readable { end } else { 0 };
+        s.write_limit[n] = if real || writable { end } else { 0 };
+    }
+    let limit = u64::from(cpu.seg[Seg::Cs as usize].limit);
+    s.code_limit = if key.bits() == 16 { limit.min(0xffff) } else { limit };
+}
+
+/// The `Exec` of the run that the calling code belongs to.
+///
+/// # Safety
+/// Called only from functions that translated code calls, with the processor it runs.
+unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
+    // SAFETY: `Jit::run` put the pointer there and keeps the `Exec` borrowed until translated code returns; while it runs
+    // nothing else uses that borrow.
+    unsafe { &mut *((*cpu).scratch.0.exec as *mut Exec<'a>) }
+}
+
+/// A TLB miss at `linear`. 1 if an access of `w` bytes may now be tried again.
+extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
+    // SAFETY: called by the fill stub only.
+    let x = unsafe { exec_of(cpu) };
+    let page = linear & !(PAGE - 1);
+    if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
+        return 0;
+    }
+    if !x.cpu.canonical(linear) {
+        return 0;
+    }
+    let view = own_view(x.cpu);
+    let access = if write != 0 { Access::Write } else { Access::Read };
+    if x.prefetch(linear, access, view).is_err() {
+        return 0;
+    }
+    if x.derived.attention || !x.derived.code_touched.is_empty() {
+        return 0;
+    }
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    x.cpu.scratch.0.tlb = table as u64;
+    let tlb = &x.derived.tlb;
+    let hit = if write != 0 { tlb.hit_write(linear, w - 1) } else { tlb.hit_read(linear, w - 1) };
+    u64::from(hit.is_some())
+}
+
+/// Puts count, RIP and (if asked) status flags in place for shared code.
+fn place(x: &mut Exec<'_>, i: &Insn, packed: u64) {
+    let rest = packed & 0xffff;
+    let s = x.cpu.scratch.0;
+    x.count = x.limit.wrapping_sub(s.budget as u64).wrapping_sub(rest);
+    x.cpu.rip = s.page_rip.wrapping_add(u64::from(i.off)) & Insn::mask(i.code_width());
+    if packed >> 32 & 1 != 0 {
+        x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
+    }
+}
+
+fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
+    if packed >> 32 & 1 != 0 {
+        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+    }
+    let view = own_view(x.cpu);
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    x.cpu.scratch.0.tlb = table as u64;
+    let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
+    if up { 2 } else { 0 }
+}
+
+/// Runs a [`Helper`].
+extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the helper stub only, with a function and instruction that `Lower::call` put there.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    match f(x, i) {
+        Ok(()) => after(x, packed),
+        Err(f) => failed(x, f),
+    }
+}
+
+/// Shared code raised a fault: the engine delivers it at the start of the instruction.
+fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
+    x.derived.jit_fault = Some(f);
+    1
+}
+
+/// Runs a vector operation's shared code; operands and result in the scratch area.
+extern "sysv64" fn vector(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the vector stub only, with a function and instruction that `Lower::vec` put there.
+    let (x, f, i) = unsafe {
+        let f: VecFn = std::mem::transmute::<usize, VecFn>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    let v = x.cpu.scratch.0.vec;
+    match f(x, i, Vec128([v[0], v[1]]), Vec128([v[2], v[3]])) {
+        Ok(r) => {
+            x.cpu.scratch.0.vec[4..6].copy_from_slice(&r.0);
+            if packed >> 32 & 1 != 0 {
+                x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+            }
+            0
+        }
+        Err(f) => failed(x, f),
+    }
+}
+
+/// Code memory and links refer to this: the scratch fields must be reachable with a 32-bit displacement.
+#[allow(dead_code)]
+fn reachable() -> bool {
+    field::budget().disp > 0
+}

@@ -1,0 +1,135 @@
+//! What lowering must know beforehand: who uses a value last, and which status flags are read later.
+//!
+//! A flag is *live* after an operation if something in the block reads it before it is overwritten, or control can leave
+//! the block first: at its end, or wherever an instruction may have to be handed to the interpreter, which sees all
+//! state exact.
+
+use super::ir::{Op, Val};
+use crate::ops::{Alu, BitOp, Call, Cond, Shift, Unary};
+
+/// The six status flags as a small mask.
+#[allow(missing_docs)]
+pub mod fl {
+    pub const C: u8 = 1;
+    pub const P: u8 = 2;
+    pub const A: u8 = 4;
+    pub const Z: u8 = 8;
+    pub const S: u8 = 16;
+    pub const O: u8 = 32;
+    pub const ALL: u8 = 63;
+}
+
+/// The flags that a condition reads.
+pub fn cond_reads(c: Cond) -> u8 {
+    match c.0 >> 1 & 7 {
+        0 => fl::O,
+        1 => fl::C,
+        2 => fl::Z,
+        3 => fl::C | fl::Z,
+        4 => fl::S,
+        5 => fl::P,
+        6 => fl::S | fl::O,
+        _ => fl::Z | fl::S | fl::O,
+    }
+}
+
+/// Flags that an operation reads, and those that it surely overwrites.
+pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
+    match *op {
+        Op::Alu { op, .. } => (if matches!(op, Alu::Adc | Alu::Sbb) { fl::C } else { 0 }, fl::ALL),
+        Op::Unary { op: Unary::Inc | Unary::Dec, .. } => (0, fl::ALL & !fl::C),
+        Op::Unary { op: Unary::Neg, .. } | Op::Mul { .. } | Op::Bits { .. } => (0, fl::ALL),
+        Op::Unary { .. } => (0, 0),
+        Op::Shift { op, w, count, .. } => {
+            let carry = if matches!(op, Shift::Rcl | Shift::Rcr) { fl::C } else { 0 };
+            let some = match op {
+                Shift::Shl | Shift::Shr | Shift::Sar => fl::ALL,
+                _ => fl::C | fl::O,
+            };
+            match constant(count).map(|n| n & if w == 8 { 63 } else { 31 }) {
+                Some(0) => (0, 0),
+                Some(_) => (carry, some),
+                // By a count that may be zero: nothing is surely overwritten.
+                None => (carry, 0),
+            }
+        }
+        Op::DoubleShift { count, w, .. } => match constant(count).map(|n| n & if w == 8 { 63 } else { 31 }) {
+            Some(0) | None => (0, 0),
+            Some(_) => (0, fl::ALL),
+        },
+        Op::BitTest { .. } => (0, fl::C),
+        Op::Cond(c) | Op::BranchCond(c) => (cond_reads(c), 0),
+        Op::Flags => (fl::ALL, 0),
+        Op::SetFlags { mask, .. } => (0, from_rflags(mask)),
+        Op::Call { how: Call::InlineFlags, .. } => (fl::ALL, fl::ALL),
+        Op::Vec { flags: true, .. } => (0, fl::ALL),
+        _ => (0, 0),
+    }
+}
+
+/// RFLAGS bits as a mask of [`fl`].
+pub fn from_rflags(f: u64) -> u8 {
+    (f & 1 | f >> 1 & 2 | f >> 2 & 4 | f >> 3 & 24 | f >> 6 & 32) as u8
+}
+
+/// Whether an operation may leave the block with the state of its instruction's start.
+pub fn may_leave(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Load(_)
+            | Op::Store { .. }
+            | Op::CheckStore(_)
+            | Op::Probe(_)
+            | Op::LoadX { .. }
+            | Op::StoreX { .. }
+            | Op::Div { .. }
+            | Op::CheckDirect
+            | Op::CheckIndirect(_)
+            | Op::Call { .. }
+            | Op::Vec { .. }
+            | Op::MmxReady
+            | Op::MmxEnter
+    )
+}
+
+/// Results of the analysis, by operation.
+#[derive(Default)]
+pub struct Facts {
+    /// Uses of each value.
+    pub uses: Vec<u16>,
+    /// The last operation that uses it (its own number if none does).
+    pub last: Vec<u32>,
+    /// Flags live after each operation.
+    pub live: Vec<u8>,
+}
+
+/// Looks through a block's operations.
+pub fn analyse(ops: &[Op]) -> Facts {
+    let n = ops.len();
+    let mut f = Facts { uses: vec![0; n], last: (0..n as u32).collect(), live: vec![0; n] };
+    for (i, op) in ops.iter().enumerate() {
+        op.uses(|v| {
+            f.uses[v.n()] += 1;
+            f.last[v.n()] = i as u32;
+        });
+    }
+    let constant = |v: Val| match ops[v.n()] {
+        Op::Imm(c) => Some(c),
+        _ => None,
+    };
+    let mut live = fl::ALL;
+    for (i, op) in ops.iter().enumerate().rev() {
+        f.live[i] = live;
+        let (reads, kills) = effect(op, constant);
+        live = live & !kills | reads;
+        if may_leave(op) {
+            live = fl::ALL;
+        }
+    }
+    f
+}
+
+/// Whether a bit test changes its operand.
+pub fn changes(op: BitOp) -> bool {
+    op != BitOp::Test
+}

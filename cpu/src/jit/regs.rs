@@ -1,0 +1,201 @@
+//! Where guest registers live in translated code, and the processor fields that it reaches through RBP.
+
+use super::encode::{Mem, R};
+use crate::state::Cpu;
+use std::mem::offset_of;
+
+/// RBP: the processor ([`Cpu`]).
+pub const STATE: R = R::RBP;
+
+/// Host register of each guest register in 64-bit code; `None`: in memory. Most keep their number, so that implicit
+/// operands (CL, RDX:RAX) and AH-BH come for free.
+const MAP64: [Option<R>; 16] = [
+    Some(R::RAX),
+    Some(R::RCX),
+    Some(R::RDX),
+    Some(R::RBX),
+    Some(R::R12),
+    Some(R::R13),
+    Some(R::RSI),
+    Some(R::RDI),
+    Some(R::R8),
+    None,
+    None,
+    None,
+    Some(R::R10),
+    Some(R::R9),
+    None,
+    None,
+];
+
+/// The same in 16- and 32-bit code, which has eight registers.
+const MAP32: [Option<R>; 16] = {
+    let mut m = MAP64;
+    m[8] = None;
+    m[12] = None;
+    m[13] = None;
+    m
+};
+
+/// Host registers free for temporaries.
+const TEMPS64: u16 = 1 << 11 | 1 << 14 | 1 << 15;
+const TEMPS32: u16 = TEMPS64 | 1 << 8 | 1 << 9 | 1 << 10;
+
+/// The register convention of one kind of code.
+#[derive(Clone, Copy)]
+pub struct Convention {
+    /// Host register of each guest register.
+    pub map: [Option<R>; 16],
+    /// Bit mask of temporaries.
+    pub temps: u16,
+}
+
+/// The convention of 64-bit code, or of all other.
+pub fn convention(long: bool) -> Convention {
+    if long { Convention { map: MAP64, temps: TEMPS64 } } else { Convention { map: MAP32, temps: TEMPS32 } }
+}
+
+/// Number of spill slots.
+pub const SLOTS: usize = 8;
+
+/// What translated code keeps beside the processor's state, at fixed offsets from it. Not state: never saved, never
+/// compared.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Scratch {
+    /// Instructions left in this run; negative ends it.
+    pub budget: i64,
+    /// Table of the TLB in use.
+    pub tlb: u64,
+    /// RIP of byte 0 of the running page.
+    pub page_rip: u64,
+    /// Status flags: byte 0 is OF, byte 1 is as LAHF stores it.
+    pub flags: u64,
+    /// Offset in the page where control left, or the whole RIP.
+    pub exit_rip: u64,
+    /// Which link left, for patching.
+    pub link: u64,
+    /// Linear address of a translation miss.
+    pub fill: u64,
+    /// Spilled temporaries.
+    pub slots: [u64; SLOTS],
+    /// Vector operands and result of a call.
+    pub vec: [u64; 6],
+    /// The running [`crate::Exec`], erased.
+    pub exec: u64,
+    /// Jump cache.
+    pub jumps: u64,
+    /// Address space and mode, as the jump cache's entries name them.
+    pub space: u64,
+    /// Offsets below these may be read through a segment register (zero: never directly).
+    pub read_limit: [u64; 6],
+    /// The same for writing.
+    pub write_limit: [u64; 6],
+    /// Last valid IP.
+    pub code_limit: u64,
+    /// MXCSR of the host while outside, and of the guest inside.
+    pub host_mxcsr: u32,
+    #[allow(missing_docs)]
+    pub guest_mxcsr: u32,
+}
+
+impl Default for Scratch {
+    fn default() -> Scratch {
+        Scratch {
+            budget: 0,
+            tlb: 0,
+            page_rip: 0,
+            flags: 0,
+            exit_rip: 0,
+            link: 0,
+            fill: 0,
+            slots: [0; SLOTS],
+            vec: [0; 6],
+            exec: 0,
+            jumps: 0,
+            space: 0,
+            read_limit: [0; 6],
+            write_limit: [0; 6],
+            code_limit: 0,
+            host_mxcsr: 0x1f80,
+            guest_mxcsr: 0x1f80,
+        }
+    }
+}
+
+/// [`Scratch`] as a field of [`Cpu`]: equal to any other, saved as nothing.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+pub struct Hidden(pub Scratch);
+
+impl PartialEq for Hidden {
+    fn eq(&self, _: &Hidden) -> bool {
+        true
+    }
+}
+impl Eq for Hidden {}
+
+/// A field of the scratch area as a memory operand.
+macro_rules! scratch {
+    ($($field:ident),* $(,)?) => { $(
+        #[allow(missing_docs)]
+        pub fn $field() -> Mem {
+            Mem::at(STATE, (offset_of!(Cpu, scratch) + offset_of!(Scratch, $field)) as i32)
+        }
+    )* };
+}
+
+/// Memory operands of state fields.
+pub mod field {
+    use super::*;
+    scratch!(
+        budget,
+        tlb,
+        page_rip,
+        flags,
+        exit_rip,
+        link,
+        fill,
+        exec,
+        jumps,
+        space,
+        read_limit,
+        write_limit,
+        code_limit,
+        host_mxcsr,
+        guest_mxcsr,
+        slots,
+        vec
+    );
+
+    /// Guest register `r`.
+    pub fn gpr(r: u8) -> Mem {
+        Mem::at(STATE, offset_of!(Cpu, gpr) as i32 + 8 * i32::from(r))
+    }
+    /// RFLAGS; its status flags are stale in translated code.
+    pub fn rflags() -> Mem {
+        Mem::at(STATE, offset_of!(Cpu, rflags) as i32)
+    }
+    /// XMM register `r`.
+    pub fn xmm(r: u8) -> Mem {
+        Mem::at(STATE, offset_of!(Cpu, vec) as i32 + 32 * i32::from(r))
+    }
+    /// Spill slot `n`.
+    pub fn slot(n: u8) -> Mem {
+        plus(slots(), 8 * i32::from(n))
+    }
+    /// Base of segment `s`.
+    pub fn seg_base(s: u8) -> Mem {
+        let size = size_of::<crate::state::Segment>() as i32;
+        Mem::at(
+            STATE,
+            offset_of!(Cpu, seg) as i32
+                + size * i32::from(s)
+                + offset_of!(crate::state::Segment, base) as i32,
+        )
+    }
+    /// An operand `n` bytes further.
+    pub fn plus(m: Mem, n: i32) -> Mem {
+        Mem { disp: m.disp + n, ..m }
+    }
+}

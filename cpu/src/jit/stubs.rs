@@ -1,0 +1,354 @@
+//! The code around the blocks: entering and leaving, translation misses, calls of shared Rust code, the jump cache.
+//!
+//! Convention inside translated code: RBP is the processor, guest registers are where [`super::regs`] says, the stack is
+//! the host's and 16-byte aligned.
+
+use super::encode::{Asm, Mem, R};
+use super::regs::{Convention, STATE, convention, field};
+use crate::state::Cpu;
+use std::mem::offset_of;
+
+/// Where a jump or call out of a block goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The interpreter is to go on at offset `exit_rip` of the page.
+    Bail,
+    /// The same, because the budget is used up.
+    Budget,
+    /// The same, and something has come up.
+    Attention,
+    /// A direct link that is not made yet: R14 its number, R15 the block.
+    Link,
+    /// Jump cache: RIP in R14.
+    Jump,
+    /// Miss of a load or store of so many bytes. ZF set: try again.
+    FillRead(u8),
+    #[allow(missing_docs)]
+    FillWrite(u8),
+    /// [`crate::ops::Helper`] in R14, instruction in R15, the block's instructions in R11.
+    Helper,
+    /// Vector code likewise.
+    Vector,
+    /// The address of the block's instructions.
+    Insns,
+    /// The block's own descriptor.
+    Block,
+}
+
+/// Why translated code came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+#[allow(missing_docs)]
+pub enum Why {
+    Bail = 0,
+    Budget = 1,
+    Attention = 2,
+    Link = 3,
+    Jump = 4,
+}
+
+impl Why {
+    /// From the number that the exit stub returned.
+    pub fn from(n: u64) -> Why {
+        match n {
+            1 => Why::Budget,
+            2 => Why::Attention,
+            3 => Why::Link,
+            4 => Why::Jump,
+            _ => Why::Bail,
+        }
+    }
+}
+
+/// An entry of the jump cache.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct JumpEntry {
+    /// RIP.
+    pub rip: u64,
+    /// Address space and mode.
+    pub key: u64,
+    /// Code.
+    pub code: u64,
+    _pad: u64,
+}
+
+impl JumpEntry {
+    /// An entry.
+    pub fn new(rip: u64, key: u64, code: u64) -> JumpEntry {
+        JumpEntry { rip, key, code, _pad: 0 }
+    }
+}
+
+/// Entries in the jump cache.
+pub const JUMPS: usize = 1 << 12;
+
+/// The slot of a RIP.
+pub fn jump_slot(rip: u64) -> usize {
+    (rip ^ rip >> 12) as usize & (JUMPS - 1)
+}
+
+/// Rust functions that stubs call.
+#[derive(Clone, Copy)]
+pub struct Runtime {
+    /// (processor, linear in `fill`, bytes, write) -> nonzero if it is now in the TLB.
+    pub fill: usize,
+    /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside.
+    pub helper: usize,
+    /// The same for vector code.
+    pub vector: usize,
+}
+
+/// Offsets of the stubs of one convention.
+#[derive(Clone, Debug, Default)]
+pub struct Set {
+    /// `extern "sysv64" fn(cpu, code) -> why`
+    pub enter: usize,
+    exits: [usize; 5],
+    jump: usize,
+    fill: [usize; 2],
+    helper: usize,
+    vector: usize,
+}
+
+/// The stubs, and what lowering must know.
+pub struct Stubs {
+    /// Entries in a TLB table.
+    pub tlb_size: usize,
+    /// For 64-bit code and for the rest.
+    pub sets: [Set; 2],
+}
+
+impl Stubs {
+    /// Where a target is, for code of a kind. Fill stubs differ by size too: `fill_size` gives it.
+    pub fn find(&self, long: bool, t: Target) -> usize {
+        let s = &self.sets[usize::from(!long)];
+        match t {
+            Target::Bail => s.exits[0],
+            Target::Budget => s.exits[1],
+            Target::Attention => s.exits[2],
+            Target::Link => s.exits[3],
+            Target::Jump => s.jump,
+            Target::FillRead(w) => s.fill[0] + fill_entry(w),
+            Target::FillWrite(w) => s.fill[1] + fill_entry(w),
+            Target::Helper => s.helper,
+            Target::Vector => s.vector,
+            Target::Insns | Target::Block => unreachable!("not a stub"),
+        }
+    }
+}
+
+/// Each size has a small entry of its own before the shared body.
+const FILL_ENTRY: usize = 16;
+
+fn fill_entry(w: u8) -> usize {
+    FILL_ENTRY
+        * match w {
+            1 => 0,
+            2 => 1,
+            4 => 2,
+            8 => 3,
+            _ => 4,
+        }
+}
+
+/// The host registers that a called function may change and that hold guest state or temporaries.
+const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::R9, R::R10, R::R11];
+
+/// Emits all stubs into `a`; offsets are from its start.
+pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
+    let sets = [emit_set(a, rt, true), emit_set(a, rt, false)];
+    Stubs { tlb_size, sets }
+}
+
+fn mxcsr() -> Mem {
+    Mem::at(STATE, offset_of!(Cpu, mxcsr) as i32)
+}
+
+fn load_mxcsr(a: &mut Asm, m: Mem) {
+    a.sse(0, false, &[0x0f], 0xae, 2, m.into());
+}
+fn store_mxcsr(a: &mut Asm, m: Mem) {
+    a.sse(0, false, &[0x0f], 0xae, 3, m.into());
+}
+
+/// The guest's MXCSR is loaded while its code runs, the host's while Rust runs.
+fn guest_mxcsr(a: &mut Asm) {
+    store_mxcsr(a, field::host_mxcsr());
+    load_mxcsr(a, mxcsr());
+}
+fn host_mxcsr(a: &mut Asm) {
+    store_mxcsr(a, mxcsr());
+    load_mxcsr(a, field::host_mxcsr());
+}
+
+fn load_guest(a: &mut Asm, c: &Convention) {
+    for (g, h) in c.map.iter().enumerate() {
+        if let Some(h) = h {
+            a.load(8, *h, field::gpr(g as u8));
+        }
+    }
+}
+fn store_guest(a: &mut Asm, c: &Convention) {
+    for (g, h) in c.map.iter().enumerate() {
+        if let Some(h) = h {
+            a.store(8, field::gpr(g as u8), *h);
+        }
+    }
+}
+
+const CALLEE_SAVED: [R; 6] = [R::RBX, R::RBP, R::R12, R::R13, R::R14, R::R15];
+
+fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
+    let c = convention(long);
+    let mut s = Set::default();
+    align(a);
+    s.enter = a.here();
+    for r in CALLEE_SAVED {
+        a.push(r);
+    }
+    // Six pushes and the return address: 8 more make the stack 16-byte aligned.
+    a.push(R::RAX);
+    a.mov(8, STATE, R::RDI);
+    a.mov(8, R::R11, R::RSI);
+    // A jump from outside: RIP in R14.
+    a.load(8, R::R14, field::exit_rip());
+    guest_mxcsr(a);
+    // R11 is a temporary in both conventions.
+    load_guest(a, &c);
+    a.jmp_rm(R::R11);
+
+    align(a);
+    let out = a.label();
+    for (k, at) in s.exits.iter_mut().enumerate() {
+        *at = a.here();
+        if k == 3 {
+            // R14 link number, R15 block.
+            a.store(8, field::link(), R::R14);
+            a.store(8, field::fill(), R::R15);
+        }
+        if k < 4 {
+            // RIP = page + offset; the upper half of the offset is zero.
+            a.load(4, R::R14, field::exit_rip());
+            a.alu_r_rm(0, 8, R::R14, field::page_rip());
+        }
+        a.store(8, field::exit_rip(), R::R14);
+        a.mov_imm(R::R15, k as u64);
+        a.jmp(out);
+    }
+    a.bind(out);
+    store_guest(a, &c);
+    host_mxcsr(a);
+    a.mov(8, R::RAX, R::R15);
+    a.pop(R::RCX);
+    for r in CALLEE_SAVED.iter().rev() {
+        a.pop(*r);
+    }
+    a.ret();
+
+    // Jump cache: RIP in R14; R15 and R11 are free.
+    align(a);
+    s.jump = a.here();
+    a.rorx(8, R::R15, R::R14, 12);
+    a.alu_rm_r(6, 8, R::R15, R::R14);
+    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
+    a.shift_imm(4, 4, R::R15, 5);
+    a.alu_r_rm(0, 8, R::R15, field::jumps());
+    let miss = a.label();
+    a.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32));
+    a.jcc(5, miss);
+    a.load(8, R::R11, field::space());
+    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
+    a.jcc(5, miss);
+    a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
+    a.bind(miss);
+    a.byte(0xe9);
+    let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
+    a.bytes.extend((rel as i32).to_le_bytes());
+
+    for (k, at) in s.fill.iter_mut().enumerate() {
+        align(a);
+        *at = a.here();
+        let body = a.label();
+        for w in [1u64, 2, 4, 8, 16] {
+            let start = a.here();
+            a.push(R::RDX);
+            a.mov_imm(R::RDX, w);
+            a.jmp(body);
+            while a.here() < start + FILL_ENTRY {
+                a.byte(0x90);
+            }
+        }
+        a.bind(body);
+        // On the stack: return address, RDX. Seven more pushes after this make it unaligned by 8 bytes.
+        let rest: Vec<R> = CALLER_SAVED.into_iter().filter(|r| *r != R::RDX).collect();
+        for r in &rest {
+            a.push(*r);
+        }
+        vectors(a, true);
+        host_mxcsr(a);
+        a.mov(8, R::RDI, STATE);
+        a.load(8, R::RSI, field::fill());
+        a.mov_imm(R::RCX, k as u64);
+        a.mov_imm(R::RAX, rt.fill as u64);
+        a.call_rm(R::RAX);
+        guest_mxcsr(a);
+        vectors(a, false);
+        // ZF set if it is there now. POP and MOV leave flags alone.
+        a.alu_imm(7, 4, R::RAX, 1);
+        for r in rest.iter().rev() {
+            a.pop(*r);
+        }
+        a.pop(R::RDX);
+        a.ret();
+    }
+    s.helper = call_stub(a, &c, rt.helper);
+    s.vector = call_stub(a, &c, rt.vector);
+    s
+}
+
+/// Saves or restores all XMM registers below the stack pointer's present place.
+fn vectors(a: &mut Asm, save: bool) {
+    // 16 registers and 8 bytes: ten words are on the stack (return addresses of block and enter's alignment included the
+    // stack was aligned before the call), so 8 more bytes align it.
+    const SIZE: i32 = 16 * 16;
+    if save {
+        a.alu_imm(5, 8, R::RSP, SIZE);
+    }
+    for x in 0..16 {
+        let m = Mem::at(R::RSP, 16 * i32::from(x));
+        a.sse(0, false, &[0x0f], if save { 0x11 } else { 0x10 }, x, m.into());
+    }
+    if !save {
+        // LEA: the comparison's flags come later, but nothing here may depend on that.
+        a.lea(8, R::RSP, Mem::at(R::RSP, SIZE));
+    }
+}
+
+/// R14 function, R15 instruction and flags, R11 instructions: calls `to(cpu, function, R15, R11)`, result in R14.
+fn call_stub(a: &mut Asm, c: &Convention, to: usize) -> usize {
+    align(a);
+    let at = a.here();
+    store_guest(a, c);
+    host_mxcsr(a);
+    // The return address is on the stack: align.
+    a.push(R::RAX);
+    a.mov(8, R::RDI, STATE);
+    a.mov(8, R::RSI, R::R14);
+    a.mov(8, R::RDX, R::R15);
+    a.mov(8, R::RCX, R::R11);
+    a.mov_imm(R::RAX, to as u64);
+    a.call_rm(R::RAX);
+    a.mov(8, R::R14, R::RAX);
+    a.pop(R::RAX);
+    guest_mxcsr(a);
+    load_guest(a, c);
+    a.ret();
+    at
+}
+
+fn align(a: &mut Asm) {
+    while !a.here().is_multiple_of(16) {
+        a.byte(0xcc);
+    }
+}
