@@ -42,6 +42,11 @@ pub const GUESTS: &[(&str, Make)] = &[
     ("seabios-installer", |c| installer(c, Arch::Amd64, Bios::Sea)),
 ];
 
+/// What every change is tested with: a kernel of each width, GRUB and Linux from floppy, disk and CD, the installer,
+/// and the same machine under another BIOS. The rest, and memtest86+ above all, takes longer.
+pub const CI: &[&str] =
+    &["linux-cloud", "grub-floppy", "disk-i386", "iso-amd64", "installer-amd64", "seabios-grub-cdrom"];
+
 /// Whose firmware.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Bios {
@@ -80,7 +85,7 @@ const GRUB_COMMAND: &str =
 fn grub_floppy(cache: &Cache) -> Result<Vec<Guest>, String> {
     let mut c = machine(cache, Bios::Ours, 64)?;
     c.fd[0] = Some(media::rescue_dir(cache)?.join("grub-rescue-floppy.img"));
-    Ok(quits(c, GRUB_COMMAND))
+    Ok(quits(c, &format!("wait screen \"FreeBSD\"\nwait 1s\nkey c\n{GRUB_COMMAND}")))
 }
 
 fn grub_cdrom(cache: &Cache, bios: Bios) -> Result<Vec<Guest>, String> {
@@ -137,7 +142,8 @@ fn linux(kernel: &Kernel, cache: &Cache) -> Result<Vec<Guest>, String> {
         runs.push(Guest { config: c, script: first + off, end: Outcome::PowerOff, check: warnings });
         return Ok(runs);
     }
-    let disk = cache.made()?.join("scratch.img");
+    let tag = xxhash_rust::xxh3::xxh3_64(kernel.image.display().to_string().as_bytes());
+    let disk = cache.made()?.join(format!("scratch-{tag:016x}.img"));
     std::fs::write(&disk, vec![0; 8 << 20]).map_err(|e| format!("{}: {e}", disk.display()))?;
     c.hd[0] = Some(disk);
     c.discard_writes = false;

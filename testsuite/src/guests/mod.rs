@@ -8,9 +8,11 @@ pub mod media;
 
 use crate::tally::Tally;
 use fetch::Cache;
-use list::{GUESTS, Guest, Make};
+use list::{CI, GUESTS, Guest, Make};
 use lucid86_machine::config::{ClockKind, Engine};
 use lucid86_machine::{HostIo, Machine, View};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Options of the command.
@@ -19,20 +21,26 @@ struct Options {
     required: bool,
     engine: Engine,
     limit: Duration,
+    jobs: usize,
 }
 
-/// `guests [NAME...] [--required] [--engine E] [--minutes N] [--list]`
+/// `guests [NAME...] [--ci] [--jobs N] [--required] [--engine E] [--minutes N] [--list]`
 pub fn command(args: &[String]) -> Result<Tally, String> {
     let mut o = Options {
         names: Vec::new(),
         required: false,
         engine: Engine::Auto,
         limit: Duration::from_secs(1800),
+        jobs: 1,
     };
     let mut args = args.iter();
     while let Some(a) = args.next() {
         match a.as_str() {
             "--required" => o.required = true,
+            "--ci" => o.names.extend(CI.iter().map(|n| n.to_string())),
+            "--jobs" => {
+                o.jobs = args.next().and_then(|v| v.parse().ok()).ok_or("--jobs wants a number")?;
+            }
             "--engine" => {
                 let word = args.next().ok_or("--engine wants a name")?;
                 o.engine = Engine::parse(word).map_err(|e| e.to_string())?;
@@ -54,28 +62,49 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         }
     }
     let cache = Cache::open()?;
-    let mut tally = Tally::default();
     let wanted = |name: &str| {
         o.names.is_empty() || o.names.iter().any(|n| name == n || name.starts_with(&format!("{n}-")))
     };
-    for (name, make) in GUESTS.iter().filter(|(n, _)| wanted(n)) {
-        let started = Instant::now();
-        match run(name, *make, &cache, &o) {
-            Ok(()) => {
-                tally.passed += 1;
-                println!("{name}: ok ({:.1} s)", started.elapsed().as_secs_f64());
-            }
-            Err(Failure::Fetch(e)) if !o.required => {
-                tally.skipped += 1;
-                println!("{name}: skipped: {e}");
-            }
-            Err(Failure::Fetch(e) | Failure::Run(e)) => {
-                tally.failed += 1;
-                println!("{name}: FAILED ({:.1} s): {e}", started.elapsed().as_secs_f64());
-            }
+    let queue = Mutex::new(GUESTS.iter().filter(|(n, _)| wanted(n)));
+    let cache = Mutex::new(cache);
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|s| {
+        for _ in 0..o.jobs.max(1) {
+            s.spawn(|| {
+                while let Some((name, make)) = next(&queue) {
+                    one(name, *make, &cache, &o, &tally);
+                }
+            });
+        }
+    });
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The next of a queue that several threads take from.
+fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).next()
+}
+
+/// Runs a guest and counts it.
+fn one(name: &str, make: Make, cache: &Mutex<Cache>, o: &Options, tally: &Mutex<Tally>) {
+    let started = Instant::now();
+    let result = run(name, make, cache, o);
+    let seconds = started.elapsed().as_secs_f64();
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    match result {
+        Ok(()) => {
+            tally.passed += 1;
+            println!("{name}: ok ({seconds:.1} s)");
+        }
+        Err(Failure::Fetch(e)) if !o.required => {
+            tally.skipped += 1;
+            println!("{name}: skipped: {e}");
+        }
+        Err(Failure::Fetch(e) | Failure::Run(e)) => {
+            tally.failed += 1;
+            println!("{name}: FAILED ({seconds:.1} s): {e}");
         }
     }
-    Ok(tally)
 }
 
 enum Failure {
@@ -85,10 +114,13 @@ enum Failure {
     Run(String),
 }
 
-fn run(name: &str, make: Make, cache: &Cache, o: &Options) -> Result<(), Failure> {
-    let runs = make(cache).map_err(Failure::Fetch)?;
+fn run(name: &str, make: Make, cache: &Mutex<Cache>, o: &Options) -> Result<(), Failure> {
+    let (runs, made) = {
+        let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+        (make(&cache).map_err(Failure::Fetch)?, cache.made().map_err(Failure::Fetch)?)
+    };
     for guest in runs {
-        run_one(name, guest, cache, o).map_err(Failure::Run)?;
+        run_one(name, guest, &made, o).map_err(Failure::Run)?;
     }
     Ok(())
 }
@@ -112,7 +144,7 @@ impl HostIo for Io {
     }
 }
 
-fn run_one(name: &str, guest: Guest, cache: &Cache, o: &Options) -> Result<(), String> {
+fn run_one(name: &str, guest: Guest, made: &Path, o: &Options) -> Result<(), String> {
     let Guest { mut config, script, end, check } = guest;
     config.clock = ClockKind::Virtual;
     config.engine = o.engine;
@@ -129,10 +161,9 @@ fn run_one(name: &str, guest: Guest, cache: &Cache, o: &Options) -> Result<(), S
         check(&text)
     };
     if verdict.is_err() {
-        let dir = cache.made()?;
-        let _ = std::fs::write(dir.join(format!("{name}.serial.txt")), &io.serial);
+        let _ = std::fs::write(made.join(format!("{name}.serial.txt")), &io.serial);
         if let Ok(png) = machine.screenshot_png() {
-            let _ = std::fs::write(dir.join(format!("{name}.png")), png);
+            let _ = std::fs::write(made.join(format!("{name}.png")), png);
         }
         if let Some(screen) = machine.text_screen() {
             eprintln!("{}", screen.text());
