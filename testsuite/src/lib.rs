@@ -2,10 +2,14 @@
 //!
 //! - [`captures`]: instruction tests captured from real 8086 and 80286 processors;
 //! - [`flat`]: small programs whose results were read off a real processor;
+//! - [`guests`]: real software from Debian's packages;
+//! - [`lockstep`]: a whole machine run twice in different ways, compared by state hash;
 //! - [`rig`]: a processor with memory and nothing else, for the first two.
 
 pub mod captures;
 pub mod flat;
 pub mod guests;
+pub mod lockstep;
 pub mod rig;
+pub mod rng;
 pub mod tally;

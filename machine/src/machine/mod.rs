@@ -4,6 +4,7 @@ mod drives;
 mod feed;
 mod run;
 mod start;
+mod vary;
 
 use crate::Input;
 use crate::board::Board;
