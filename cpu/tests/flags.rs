@@ -94,7 +94,7 @@ fn addition_and_subtraction() {
 fn expected(w: u8, r: u64, cf: bool, of: bool, af: bool) -> u64 {
     let bits = 8 * u32::from(w);
     u64::from(cf)
-        | u64::from((r as u8).count_ones() % 2 == 0) << 2
+        | u64::from((r as u8).count_ones().is_multiple_of(2)) << 2
         | u64::from(af) << 4
         | u64::from(r == 0) << 6
         | (r >> (bits - 1)) << 7

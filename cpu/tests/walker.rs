@@ -85,7 +85,7 @@ fn expected(s: &Setting) -> Option<u32> {
             }
     } else {
         match s.access {
-            Access::Execute => !no_execute && !(user_page && s.smep),
+            Access::Execute => !(no_execute || user_page && s.smep),
             _ if user_page && s.smap && !s.ac => false,
             Access::Read => true,
             Access::Write => writable || !s.wp,
@@ -130,9 +130,9 @@ fn rights_and_error_codes() {
         let mut r = Rig::new("x86-64-v2", 64);
         let bits = |n: u64| {
             (n & 1)
-                | (n >> 1 & 1) * W
-                | (n >> 2 & 1) * U
-                | (n >> 3 & 1) * NX
+                | ((n >> 1 & 1) * W)
+                | ((n >> 2 & 1) * U)
+                | ((n >> 3 & 1) * NX)
                 | if n >> 4 == 1 { RSVD } else { 0 }
         };
         for pde in 0..32 {
@@ -451,10 +451,10 @@ fn tlb_cannot_be_seen() {
     };
     for step in 0..200_000u32 {
         let what = next(10);
-        let linear = next(2) << 39 | next(2) << 30 | next(4) << 21 | next(24) << 12 | next(512) * 8;
+        let linear = next(2) << 39 | next(2) << 30 | next(4) << 21 | next(24) << 12 | (next(512) * 8);
         let table = 0x3000 + 0x1000 * next(9) + 8 * next(10);
         let entry =
-            (next(32) << 12) | next(8) | next(4) << 5 | (next(16) == 0) as u64 * PS | (next(8) != 0) as u64;
+            (next(32) << 12) | next(8) | next(4) << 5 | ((next(16) == 0) as u64 * PS) | (next(8) != 0) as u64;
         let (cpl, root, wp) = (3 * next(2) as u8, 0x1000 + 0x1000 * next(2), next(2) != 0);
         let drop = next(3);
         let mut results = Vec::new();

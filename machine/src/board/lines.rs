@@ -62,22 +62,23 @@ impl Board {
         self.chips.uarts[first].irq() || self.chips.uarts[first + 2].irq()
     }
 
+    /// The printer acknowledges a byte by a pulse.
+    fn printer_line(&mut self) {
+        if self.chips.parallel.take_pulse() {
+            self.pulse(irq::LPT1);
+        }
+    }
+
     /// The line that belongs to one group of ports, after an access there.
     pub(super) fn update_line_of(&mut self, wire: Wire, now: Time) {
         match wire {
             Wire::Pit | Wire::Speaker => self.timer_edges(now),
-            Wire::Rtc => {
-                if !self.chips.hpet.legacy() {
-                    self.drive(irq::RTC, self.chips.rtc.irq());
-                }
-            }
+            // In legacy mode the HPET has taken this line.
+            Wire::Rtc if self.chips.hpet.legacy() => {}
+            Wire::Rtc => self.drive(irq::RTC, self.chips.rtc.irq()),
             Wire::Hpet => self.hpet_lines(),
             Wire::Fdc | Wire::FdcDir | Wire::Dma1 => self.drive(irq::FLOPPY, self.chips.floppy.irq()),
-            Wire::Lpt1 => {
-                if self.chips.parallel.take_pulse() {
-                    self.pulse(irq::LPT1);
-                }
-            }
+            Wire::Lpt1 => self.printer_line(),
             Wire::FpuBusy => self.drive(irq::FPU, self.chips.fpu_error.irq()),
             Wire::Com1 | Wire::Com3 => self.drive(irq::COM1, self.com_level(0)),
             Wire::Com2 | Wire::Com4 => self.drive(irq::COM2, self.com_level(1)),

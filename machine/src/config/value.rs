@@ -376,11 +376,21 @@ pub fn parse_size(v: &str) -> Result<u64, String> {
 /// A size in its largest whole unit.
 pub fn format_size(bytes: u64) -> String {
     for (shift, unit) in [(40, "T"), (30, "G"), (20, "M"), (10, "K")] {
-        if bytes >= 1 << shift && bytes % (1 << shift) == 0 {
+        if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
             return format!("{}{unit}", bytes >> shift);
         }
     }
     format!("{bytes} bytes")
+}
+
+impl From<Engine> for lucid86_cpu::derived::Engine {
+    fn from(e: Engine) -> Self {
+        match e {
+            Engine::Auto => Self::Auto,
+            Engine::Interpreter => Self::Interpreter,
+            Engine::Translator => Self::Translator,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -412,15 +422,5 @@ mod tests {
         assert!(l.resets && l.chips && !l.exceptions);
         assert_eq!(l.file, Some("/tmp/x".into()));
         assert!(LogSpec::parse("everything").unwrap_err().contains("resets"));
-    }
-}
-
-impl From<Engine> for lucid86_cpu::derived::Engine {
-    fn from(e: Engine) -> Self {
-        match e {
-            Engine::Auto => Self::Auto,
-            Engine::Interpreter => Self::Interpreter,
-            Engine::Translator => Self::Translator,
-        }
     }
 }

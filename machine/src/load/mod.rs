@@ -34,7 +34,7 @@ impl Target<'_> {
         if low || high {
             return Ok(());
         }
-        if base >= 0x10_0000 && base < crate::board::layout::PCI_HOLE {
+        if (0x10_0000..crate::board::layout::PCI_HOLE).contains(&base) {
             return Err(format!(
                 "needs RAM up to {end:#x}, the machine has it up to {:#x}: give more with --memory",
                 self.layout.usable_end()

@@ -114,7 +114,7 @@ fn map_four_gib(target: &mut Target) {
     const PRESENT_WRITABLE: u64 = 3;
     const LARGE: u64 = 0x80;
     let mut put = |at: u64, entry: u64| target.mem.write_physical(at, &entry.to_le_bytes());
-    put(PAGES, PAGES + 0x1000 | PRESENT_WRITABLE);
+    put(PAGES, (PAGES + 0x1000) | PRESENT_WRITABLE);
     for i in 0..4 {
         put(PAGES + 0x1000 + 8 * i, (PAGES + 0x2000 + 0x1000 * i) | PRESENT_WRITABLE);
     }

@@ -290,9 +290,7 @@ impl Machine {
             (None, false) => return Some(Outcome::NothingPending),
             (Some(t), false) if self.config.clock == ClockKind::Virtual => {
                 self.progress.idle_ns += t.saturating_sub(now);
-                if self.progress.idle_ns > IDLE_LIMIT_NS
-                    || !pending && until.time_ns.is_none() && self.stop_ns.is_none()
-                {
+                if self.progress.idle_ns > IDLE_LIMIT_NS || !pending && until.time_ns.is_none() {
                     return Some(Outcome::NothingPending);
                 }
                 self.set_time(t);

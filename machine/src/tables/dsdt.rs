@@ -92,7 +92,7 @@ fn numbered(path: &str, id: &str, uid: u64, crs: &[Aml]) -> Aml {
 }
 
 fn links() -> Aml {
-    (0..4).flat_map(|i| link(i)).collect()
+    (0..4).flat_map(link).collect()
 }
 
 /// A PCI interrupt link: PIRQRC bit 7 set means not routed, bits 3:0 are the IRQ.

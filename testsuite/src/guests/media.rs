@@ -170,10 +170,9 @@ fn file_size(iso: &[u8], dir: usize, lba: usize, depth: u32) -> Option<usize> {
         if flags & 2 == 0 && extent == lba {
             return Some(bytes);
         }
-        if flags & 2 != 0 && !special {
-            if let Some(found) = file_size(iso, extent, lba, depth + 1) {
-                return Some(found);
-            }
+        let below = flags & 2 != 0 && !special;
+        if let Some(found) = below.then(|| file_size(iso, extent, lba, depth + 1)).flatten() {
+            return Some(found);
         }
         at += len;
     }
