@@ -20,6 +20,29 @@ pub trait Board {
     fn port_in(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8) -> u32;
     /// OUT to `port`.
     fn port_out(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, value: u32);
+    /// The first of a row of INs from one port at once, for REP INS: fills `to` with whole accesses as far as that makes
+    /// no difference to `port_in` called for each, and says how many bytes there are. Zero: one by one, please.
+    fn port_in_row(
+        &mut self,
+        _mem: &mut Memory,
+        _at: Moment,
+        _port: u16,
+        _width: u8,
+        _to: &mut [u8],
+    ) -> usize {
+        0
+    }
+    /// The first of a row of OUTs to one port at once, for REP OUTS: how many bytes of `from` were taken.
+    fn port_out_row(
+        &mut self,
+        _mem: &mut Memory,
+        _at: Moment,
+        _port: u16,
+        _width: u8,
+        _from: &[u8],
+    ) -> usize {
+        0
+    }
     /// Read from memory-mapped chip `region` (as entered in the memory map) at physical address `addr`.
     fn chip_read(&mut self, mem: &mut Memory, at: Moment, region: u16, addr: u64, width: u8) -> u64;
     /// Write to memory-mapped chip `region`.

@@ -37,6 +37,6 @@ pub use msr::{rdmsr, wrmsr};
 pub use segment::{arpl, lldt, load_segment, look, ltr, sldt, str, verify};
 pub use smm::{enter_smm, rsm};
 pub use system::{
-    check_io, hlt, invlpg, invpcid, lgdt, lidt, monitor, mwait, port_in, port_out, rdpmc, rdtsc, rdtscp,
-    read_segment_base, set_ac, sgdt, sidt, swapgs, wbinvd, write_segment_base,
+    check_io, hlt, invlpg, invpcid, lgdt, lidt, monitor, mwait, port_in, port_in_row, port_out, port_out_row,
+    rdpmc, rdtsc, rdtscp, read_segment_base, set_ac, sgdt, sidt, swapgs, wbinvd, write_segment_base,
 };

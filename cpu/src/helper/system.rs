@@ -203,6 +203,30 @@ pub fn port_out(x: &mut Exec, port: u16, width: u8, v: u32) {
     x.after_board();
 }
 
+/// Whether a row of port accesses needs no look at each of them: no permission map in memory, no I/O breakpoint.
+fn row_allowed(x: &Exec) -> bool {
+    let free = x.cpu.cr0 & cr0::PE == 0 || !x.cpu.is_v86() && x.cpu.cpl <= iopl(x.cpu);
+    free && x.cpu.dr7 & 0xff == 0
+}
+
+/// The beginning of a row of INs from one port, as many as the board gives at once; bytes, zero for none.
+pub fn port_in_row(x: &mut Exec, port: u16, width: u8, to: &mut [u8]) -> usize {
+    if !row_allowed(x) {
+        return 0;
+    }
+    let at = x.moment();
+    x.board.port_in_row(x.mem, at, port, width, to)
+}
+
+/// The beginning of a row of OUTs to one port.
+pub fn port_out_row(x: &mut Exec, port: u16, width: u8, from: &[u8]) -> usize {
+    if !row_allowed(x) {
+        return 0;
+    }
+    let at = x.moment();
+    x.board.port_out_row(x.mem, at, port, width, from)
+}
+
 /// STAC and CLAC.
 pub fn set_ac(x: &mut Exec, on: bool) -> Result<(), Fault> {
     if !x.cpu.model.has(Feature::Smap) || x.cpu.cpl != 0 || x.cpu.is_v86() {

@@ -2,7 +2,8 @@
 //!
 //! The count advances by one for each iteration. Between iterations everything can happen: RCX, RSI, RDI are exact at a
 //! fault, and the instruction stops (RIP stays) at the budget's end, under TF, and when the board was called, code
-//! was changed or a data breakpoint hit. Where both sides are plain memory, a page run is done at once.
+//! was changed or a data breakpoint hit. Where both sides are plain memory, or a port has a row of data, a page run is
+//! done at once.
 
 use crate::{
     Exec, Fault, helper,
@@ -233,10 +234,46 @@ fn run_of(x: &mut Exec<'_>, i: &Insn, seg: Seg, offset: u64, n: u64, access: Acc
 
 /// Does as many iterations as one page run allows, up to `n`; zero where that is none.
 fn block(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> u64 {
-    if n < 2 || x.cpu.rflags & (flag::DF | flag::AC) != 0 || matches!(op, Op::Ins | Op::Outs) {
+    if n < 2 || x.cpu.rflags & (flag::DF | flag::AC) != 0 {
         return 0;
     }
-    block_of(x, i, op, n).unwrap_or(0)
+    let done = match op {
+        Op::Ins => block_in(x, i, n),
+        Op::Outs => block_out(x, i, n),
+        _ => block_of(x, i, op, n),
+    };
+    done.unwrap_or(0)
+}
+
+/// Bytes that go between a port and memory at once: a sector.
+const ROW: usize = 512;
+
+/// INS from a port that has a row of data ready.
+fn block_in(x: &mut Exec<'_>, i: &Insn, n: u64) -> Option<u64> {
+    let w = u64::from(i.size);
+    let (linear, n) = run_of(x, i, Seg::Es, x.reg(RDI, i.addr), n.min(ROW as u64 / w), Access::Write)?;
+    let to = x.derived.tlb.hit_write(linear, n * w - 1)?;
+    let mut row = [0; ROW];
+    let port = x.reg(gpr::RDX as u8, 2) as u16;
+    let got = helper::port_in_row(x, port, i.size, &mut row[..(n * w) as usize]);
+    x.mem.ram.copy_in(to, &row[..got]);
+    advance(x, i, RDI, got as u64);
+    Some(got as u64 / w)
+}
+
+/// OUTS to a port that takes a row of data.
+fn block_out(x: &mut Exec<'_>, i: &Insn, n: u64) -> Option<u64> {
+    let w = u64::from(i.size);
+    let si = x.reg(RSI, i.addr);
+    let (linear, n) = run_of(x, i, seg_from(i.seg), si, n.min(ROW as u64 / w), Access::Read)?;
+    let from = x.derived.tlb.hit_read(linear, n * w - 1)?;
+    let mut row = [0; ROW];
+    let row = &mut row[..(n * w) as usize];
+    x.mem.ram.copy_out(from, row);
+    let port = x.reg(gpr::RDX as u8, 2) as u16;
+    let gone = helper::port_out_row(x, port, i.size, row);
+    advance(x, i, RSI, gone as u64);
+    Some(gone as u64 / w)
 }
 
 fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {

@@ -224,6 +224,22 @@ impl Board {
         }
     }
 
+    /// The IDE channel whose data port this is, and how many bytes of its block can pass in a row: all but the last
+    /// access, with which the drive goes on, at a time of its own.
+    fn data_row(&self, port: u16, width: u8) -> Option<(usize, usize)> {
+        let channel = match self.whole(port, width)? {
+            (Wire::Ide0, 0) => 0,
+            (Wire::Ide1, 0) => 1,
+            _ => return None,
+        };
+        if width < 2 || self.log.chips {
+            return None;
+        }
+        let (left, width) = (self.chips.ide.data_left(channel), usize::from(width));
+        let left = (left.max(1) - 1) / width * width;
+        (left > 0).then_some((channel, left))
+    }
+
     #[cold]
     fn log_port(&mut self, at: Moment, what: &str, port: u16, value: u32) {
         let (wire, offset) = self.ports.get(port);
@@ -366,6 +382,20 @@ impl lucid86_cpu::Board for Board {
                 }
             }
         }
+    }
+
+    fn port_in_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, to: &mut [u8]) -> usize {
+        let Some((channel, left)) = self.data_row(port, width) else { return 0 };
+        let n = left.min(to.len() - to.len() % usize::from(width));
+        let ctx = &mut Ctx { now: Time(at.now_ns), dma: &mut Bus(mem), host: &mut self.outside };
+        self.chips.ide.read_data(ctx, channel, &mut to[..n])
+    }
+
+    fn port_out_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, from: &[u8]) -> usize {
+        let Some((channel, left)) = self.data_row(port, width) else { return 0 };
+        let n = left.min(from.len() - from.len() % usize::from(width));
+        let ctx = &mut Ctx { now: Time(at.now_ns), dma: &mut Bus(mem), host: &mut self.outside };
+        self.chips.ide.write_data(ctx, channel, &from[..n])
     }
 
     fn chip_read(&mut self, mem: &mut Memory, at: Moment, chip: u16, addr: u64, width: u8) -> u64 {
