@@ -282,7 +282,7 @@ fn fill(i: &mut Insn, ins: &Instruction, key: ModeKey) {
             | OpKind::MemorySegRDI
             | OpKind::MemoryESDI
             | OpKind::MemoryESEDI
-            | OpKind::MemoryESRDI => implicit_memory(i, ins, n),
+            | OpKind::MemoryESRDI => implicit_memory(i, ins, n, key),
             _ => i.imm = ins.immediate(n),
         }
     }
@@ -290,7 +290,7 @@ fn fill(i: &mut Insn, ins: &Instruction, key: ModeKey) {
 
 fn memory(i: &mut Insn, ins: &Instruction, key: ModeKey) {
     i.mode |= 16;
-    i.seg = ins.memory_segment().number() as u8;
+    i.seg = segment(ins, key);
     let (base, index) = (ins.memory_base(), ins.memory_index());
     let wide = match (base, index) {
         (Register::None, Register::None) => ins.memory_displ_size() as u8,
@@ -321,7 +321,7 @@ fn memory(i: &mut Insn, ins: &Instruction, key: ModeKey) {
 }
 
 /// String instructions: segment and address size.
-fn implicit_memory(i: &mut Insn, ins: &Instruction, n: u32) {
+fn implicit_memory(i: &mut Insn, ins: &Instruction, n: u32, key: ModeKey) {
     let (addr, source) = match ins.op_kind(n) {
         OpKind::MemorySegSI | OpKind::MemorySegDI => (2, true),
         OpKind::MemorySegESI | OpKind::MemorySegEDI => (4, true),
@@ -332,6 +332,17 @@ fn implicit_memory(i: &mut Insn, ins: &Instruction, n: u32) {
     };
     i.addr = addr;
     if source {
-        i.seg = ins.memory_segment().number() as u8;
+        i.seg = segment(ins, key);
     }
+}
+
+/// The segment of the memory operand. In 64-bit code the prefixes of ES, CS, SS and DS mean nothing, not even which
+/// exception a non-canonical address raises (SDM volume 2, section 2.1.1; APM volume 3, section 1.2.4).
+fn segment(ins: &Instruction, key: ModeKey) -> u8 {
+    let named = ins.memory_segment().number() as u8;
+    if !key.code64() || named >= Seg::Fs as u8 {
+        return named;
+    }
+    let stack = matches!(ins.memory_base(), Register::RSP | Register::ESP | Register::RBP | Register::EBP);
+    if stack { Seg::Ss as u8 } else { Seg::Ds as u8 }
 }

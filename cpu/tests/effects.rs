@@ -141,6 +141,9 @@ fn compare(
         return Some("flags written");
     }
     let known = info.used_memory();
+    // In 64-bit code the prefixes of ES, CS, SS and DS mean nothing; the table names them all the same.
+    let long = ins.code_size() == iced_x86::CodeSize::Code64;
+    let segment = |s: u8| if long && s < 4 { 3 } else { s };
     let reads = |a: OpAccess| {
         matches!(a, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
     };
@@ -151,14 +154,14 @@ fn compare(
         let mut v: Vec<(u8, usize)> = known
             .iter()
             .filter(|m| f(m.access()))
-            .map(|m| (m.segment().number() as u8, m.memory_size().size()))
+            .map(|m| (segment(m.segment().number() as u8), m.memory_size().size()))
             .collect();
         v.sort_unstable();
         v
     };
     let ours = |f: &dyn Fn(&lucid86_cpu::effects::MemoryEffect) -> bool| {
         let mut v: Vec<(u8, usize)> =
-            e.memory.iter().filter(|m| f(m)).map(|m| (m.seg, usize::from(m.bytes))).collect();
+            e.memory.iter().filter(|m| f(m)).map(|m| (segment(m.seg), usize::from(m.bytes))).collect();
         v.sort_unstable();
         v
     };

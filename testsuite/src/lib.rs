@@ -4,12 +4,14 @@
 //! - [`flat`]: small programs whose results were read off a real processor;
 //! - [`guests`]: real software from Debian's packages;
 //! - [`lockstep`]: a whole machine run twice in different ways, compared by state hash;
-//! - [`rig`]: a processor with memory and nothing else, for the first two.
+//! - [`oracle`]: single instructions on the host's own processor;
+//! - [`rig`]: a processor with memory and nothing else, for instruction tests.
 
 pub mod captures;
 pub mod flat;
 pub mod guests;
 pub mod lockstep;
+pub mod oracle;
 pub mod rig;
 pub mod rng;
 pub mod tally;

@@ -10,6 +10,8 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   captures DIR [--model 286|8086] [--engine E] [--limit N]   hardware captures (shared/vectors/README.md, part 1)
   flat DIR [--engine E] [--limit N]                          flat programs (shared/vectors/README.md, part 2)
   guests [NAME...] [--required] [--engine E] [--minutes N] [--list]   real software from Debian's packages
+  oracle [--seed N] [--cases N] [--minutes N] [--engine E] [--only PREFIX] [--bits 32|64]
+                     every encoding on the host's own processor
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         Some("captures") => testsuite::captures::command(&rest),
         Some("flat") => testsuite::flat::command(&rest),
         Some("guests") => testsuite::guests::command(&rest),
+        Some("oracle") => testsuite::oracle::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),
         Some("--help" | "help") => {
             println!("{HELP}");

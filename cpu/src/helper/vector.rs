@@ -63,7 +63,13 @@ pub fn compare_strings<const EXPLICIT: bool, const MASK: bool, const WIDE: bool>
 /// Stores the bytes of `v` whose byte in `mask` has its top bit set, at DS:rDI. The whole operand is checked.
 fn masked_store(x: &mut Exec<'_>, i: &Insn, v: &[u8], mask: &[u8]) -> R {
     let ea = x.reg(7, i.addr);
-    let at = x.linear(x.seg_of(i), ea, v.len() as u64, Access::Write)?;
+    // Moved by halves of eight bytes, and aligned like them (found on the host's processor).
+    let ac = x.cpu.rflags & flag::AC;
+    x.cpu.rflags &= !flag::AC;
+    let at = x.linear(x.seg_of(i), ea, v.len() as u64, Access::Write);
+    x.cpu.rflags |= ac;
+    let at = at?;
+    x.check_alignment(at, 8)?;
     let _checked = x.probe_write(at, v.len())?;
     for (n, (&v, m)) in v.iter().zip(mask).enumerate() {
         if m & 0x80 != 0 {

@@ -173,6 +173,13 @@ impl Direct<'_> {
     }
 }
 
+/// In 64-bit mode the alignment of a vector is looked at before its address is found not canonical: #GP, of the stack
+/// segment too.
+fn misaligned(x: &crate::Exec<'_>, seg: Seg, ea: u64) -> bool {
+    let base = if seg as u8 >= Seg::Fs as u8 { x.cpu.seg[seg as usize].base } else { 0 };
+    x.cpu.is_64() && base.wrapping_add(ea) & 15 != 0
+}
+
 fn vec_access(
     x: &mut crate::Exec<'_>,
     seg: Seg,
@@ -183,6 +190,9 @@ fn vec_access(
     let access = if write.is_some() { Access::Write } else { Access::Read };
     // An aligned form raises #GP(0), not #AC, so segmentation is checked without its alignment rule.
     let ac = x.cpu.rflags & flag::AC;
+    if aligned && misaligned(x, seg, ea) {
+        return Err(Fault::gp(0));
+    }
     if aligned {
         x.cpu.rflags &= !flag::AC;
     }

@@ -44,6 +44,11 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
     }
     let mut left = x.reg(RCX, i.addr);
     if left == 0 {
+        if matches!(op, Op::Ins | Op::Outs) {
+            // The port's permission is looked at even when nothing is moved.
+            let port = x.reg(gpr::RDX as u8, 2) as u16;
+            helper::check_io(x, port, i.size)?;
+        }
         x.count += 1;
         x.cpu.rip = next;
         return Ok(());

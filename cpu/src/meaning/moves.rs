@@ -121,6 +121,22 @@ meaning! {
         }
         Ok(())
     }
+    /// CMPXCHG with a register: one that differs is left alone, its upper half too (unlike memory, which is always
+    /// written), and the accumulator may be the destination itself.
+    pub CmpXchgReg<const W: u8>(o, i) {
+        let new = o.get(i.src, W);
+        let acc = o.get(RAX, W);
+        let old = o.get(i.dst, W);
+        o.alu(Alu::Sub, W, acc, old);
+        let equal = o.cond(Cond::E);
+        let wide = if W == 4 { 8 } else { W };
+        let (all, full) = (o.get(RAX, wide), o.get(i.dst, wide));
+        let a = o.select(equal, all, old);
+        let d = o.select(equal, new, full);
+        o.set(RAX, wide, a);
+        o.set(i.dst, wide, d);
+        Ok(())
+    }
     /// XLAT.
     pub Xlat(o, i) {
         let b = o.get(RBX, 8);

@@ -365,7 +365,8 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
         }
         M::Xchg => by_width!(s, w, Xchg<[];>),
         M::Xadd => rm!(s, w, d, Xadd<[]>),
-        M::Cmpxchg => rm!(s, w, d, CmpXchg<[]>),
+        M::Cmpxchg if d == K::M => by_width!(s, w, CmpXchg<[]; Mem>),
+        M::Cmpxchg => by_width!(s, w, CmpXchgReg<[];>),
         M::Cmpxchg8b => s.take::<CmpXchg8b>(),
         M::Cmpxchg16b => s.take::<CmpXchg16b>(),
         M::Xlatb => s.take::<Xlat>(),

@@ -343,7 +343,9 @@ tails! {
         let frame = sp.wrapping_sub(w) & mask;
         let mut n = 1;
         for k in 1..level {
-            values[n] = x.load_at(Seg::Ss, bp.wrapping_sub(w * k) & mask, i.size)?;
+            let at = bp.wrapping_sub(w * k) & mask;
+            let v = x.load_at(Seg::Ss, at, i.size)?;
+            values[n] = pushed_over(v, at, &values[..n], sp, w, mask);
             n += 1;
         }
         if level > 0 {
@@ -572,11 +574,13 @@ tails! {
             return Ok(());
         }
         let ea = x.ea(i);
-        let at = x.linear(seg_from(i.seg), ea, 2, Access::Write)?;
-        let h = x.probe_write(at, 2)?;
-        let dst: u16 = x.load_probed(&h);
+        let seg = seg_from(i.seg);
+        let dst = x.load_at(seg, ea, 2)? as u16;
         let (v, changed) = helper::arpl(x, dst, src)?;
-        x.store_probed(&h, v);
+        if changed {
+            // Written only if it changes: found on the host's processor, on pages that can only be read.
+            x.store_at(seg, ea, 2, u64::from(v))?;
+        }
         x.set_status(flag::ZF, u64::from(changed) << 6);
         Ok(())
     }
@@ -705,4 +709,20 @@ fn look(x: &mut Exec<'_>, i: &Insn, limit: bool) -> R {
     }
     x.set_status(flag::ZF, u64::from(found.is_some()) << 6);
     Ok(())
+}
+
+/// What ENTER reads at stack offset `at` when the old frame overlaps what it has pushed already (`pushed`, below `sp`): each
+/// level is read after the one before was pushed (SDM volume 2, ENTER, "Operation").
+fn pushed_over(v: u64, at: u64, pushed: &[u64], sp: u64, w: u64, mask: u64) -> u64 {
+    let mut bytes = v.to_le_bytes();
+    for (j, p) in pushed.iter().enumerate() {
+        let start = sp.wrapping_sub(w * (j as u64 + 1));
+        for b in 0..w {
+            let n = at.wrapping_add(b).wrapping_sub(start) & mask;
+            if n < w {
+                bytes[b as usize] = p.to_le_bytes()[n as usize];
+            }
+        }
+    }
+    u64::from_le_bytes(bytes) & Insn::mask(w as u8)
 }

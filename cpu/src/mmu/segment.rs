@@ -148,6 +148,8 @@ impl Exec<'_> {
             4 | 6 => 4,
             8 | 10 => 8,
             16 => 16,
+            // x87 areas of 16-bit code.
+            14 | 94 => 2,
             _ => 4,
         };
         if linear & (align - 1) != 0 { Err(Fault::ac()) } else { Ok(()) }
