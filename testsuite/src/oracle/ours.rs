@@ -49,7 +49,7 @@ impl Ours {
         let page = |linear: u64| 0x4000 + (linear >> 12 & 0x1ff) * 8;
         put(page(CODE), CODE_AT | 7);
         put(page(DATA), DATA_AT | 7 | no_execute);
-        put(page(DATA + 0x1000), DATA_AT + 0x1000 | 7 | no_execute);
+        put(page(DATA + 0x1000), (DATA_AT + 0x1000) | 7 | no_execute);
         put(page(FIXED), FIXED_AT | 5 | no_execute);
         put(0x5000, 0x6003);
         put(0x6000, 0x83);

@@ -58,7 +58,7 @@ pub fn f64(r: &mut Rng) -> u64 {
     let v = match r.below(5) {
         0 => r.pick(&EDGES),
         1 => r.bits() >> 12,
-        2 => (r.bits() >> 12) | (0x3fe0 << 48) + (r.below(64) << 52),
+        2 => (r.bits() >> 12) | ((0x3fe0 << 48) + (r.below(64) << 52)),
         3 => f64::from(f32::from_bits(f32(r))).to_bits(),
         _ => r.bits(),
     };
