@@ -12,6 +12,7 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   guests [NAME...] [--required] [--engine E] [--minutes N] [--list]   real software from Debian's packages
   oracle [--seed N] [--cases N] [--minutes N] [--engine E] [--only PREFIX] [--bits 32|64]
                      every encoding on the host's own processor
+  instructions       the page docs/instructions.md, from the decoder
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
 
@@ -25,6 +26,10 @@ fn main() -> ExitCode {
         Some("captures") => testsuite::captures::command(&rest),
         Some("flat") => testsuite::flat::command(&rest),
         Some("guests") => testsuite::guests::command(&rest),
+        Some("instructions") => {
+            print!("{}", testsuite::instructions::page());
+            return ExitCode::SUCCESS;
+        }
         Some("oracle") => testsuite::oracle::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),
         Some("--help" | "help") => {

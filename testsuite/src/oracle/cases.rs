@@ -52,9 +52,14 @@ pub fn key(wide: bool) -> ModeKey {
 
 /// Whether our decoder knows these bytes as an instruction of the model.
 pub fn known(bytes: &[u8], wide: bool, model: &CpuModel) -> bool {
+    known_in(key(wide), bytes, model)
+}
+
+/// As [`known`], in any mode.
+pub fn known_in(key: ModeKey, bytes: &[u8], model: &CpuModel) -> bool {
     let mut padded = bytes.to_vec();
     padded.resize(16, 0xcc);
-    decode::with(Known, &padded, 0, key(wide), model).is_some_and(|(_, _, known): (_, Insn, bool)| known)
+    decode::with(Known, &padded, 0, key, model).is_some_and(|(_, _, known): (_, Insn, bool)| known)
 }
 
 /// The model that the cases are for.
@@ -566,6 +571,11 @@ pub fn sample(code: Code, wide: bool) -> Option<(Instruction, Vec<u8>)> {
         let decoded = Decoder::with_ip(bits, &bytes, CODE, DecoderOptions::NO_WBNOINVD).decode();
         if decoded.code() == code {
             return Some((decoded, bytes));
+        }
+        if code.op_code().fwait() && bytes.first() == Some(&0x9b) {
+            // WAIT and an instruction of its own.
+            let rest = Decoder::with_ip(bits, &bytes[1..], CODE, DecoderOptions::NO_WBNOINVD).decode();
+            return (!rest.is_invalid()).then(|| (rest, bytes[1..].to_vec()));
         }
     }
     None
