@@ -3,6 +3,7 @@
 //! - [`captures`]: instruction tests captured from real 8086 and 80286 processors;
 //! - [`flat`]: small programs whose results were read off a real processor;
 //! - [`guests`]: real software from Debian's packages;
+//! - [`inject`]: each memory access made to fault;
 //! - [`instructions`]: the table of what is supported;
 //! - [`lockstep`]: a whole machine run twice in different ways, compared by state hash;
 //! - [`oracle`]: single instructions on the host's own processor;
@@ -11,6 +12,7 @@
 pub mod captures;
 pub mod flat;
 pub mod guests;
+pub mod inject;
 pub mod instructions;
 pub mod lockstep;
 pub mod oracle;

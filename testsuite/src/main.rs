@@ -12,6 +12,7 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   guests [NAME...] [--required] [--engine E] [--minutes N] [--list]   real software from Debian's packages
   oracle [--seed N] [--cases N] [--minutes N] [--engine E] [--only PREFIX] [--bits 32|64]
                      every encoding on the host's own processor
+  inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
   instructions       the page docs/instructions.md, from the decoder
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
             print!("{}", testsuite::instructions::page());
             return ExitCode::SUCCESS;
         }
+        Some("inject") => testsuite::inject::command(&rest),
         Some("oracle") => testsuite::oracle::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),
         Some("--help" | "help") => {

@@ -24,8 +24,24 @@ const CODE_AT: u64 = 0x2_0000;
 const DATA_AT: u64 = 0x2_1000;
 const FIXED_AT: u64 = 0x2_3000;
 
+/// What is wrong with memory during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Present and writable bits of the two pages of data.
+    pub pages: [u64; 2],
+    /// Limit of the data and stack segments (in 32-bit code).
+    pub limit: u32,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { pages: [3, 3], limit: !0 }
+    }
+}
+
 /// One of our engines, ready to run code.
 pub struct Ours {
+    setup: Setup,
     rig: Rig,
     engine: Engine,
     code: [u8; 4096],
@@ -45,7 +61,7 @@ impl Ours {
         put(PML4 + 8 * 256, 0x5003);
         put(0x2000, 0x3007);
         put(0x3000 + (CODE >> 21) * 8, 0x4007);
-        let no_execute = 1 << 63;
+        let no_execute = 1u64 << 63;
         let page = |linear: u64| 0x4000 + (linear >> 12 & 0x1ff) * 8;
         put(page(CODE), CODE_AT | 7);
         put(page(DATA), DATA_AT | 7 | no_execute);
@@ -80,7 +96,19 @@ impl Ours {
         c.idtr = TableReg { base: HIGH + IDT, limit: 0x1ff };
         c.tr = Segment { base: HIGH + TSS, limit: 0x67, attr: attr::P | 0xb, selector: 0x40 };
         rig.poke(CODE_AT, &[0xcc; 4096]);
-        Ok(Ours { rig, engine, code: [0xcc; 4096] })
+        Ok(Ours { setup: Setup::default(), rig, engine, code: [0xcc; 4096] })
+    }
+
+    /// Spoils memory, or makes it whole again.
+    pub fn set_up(&mut self, setup: Setup) {
+        for (n, bits) in setup.pages.into_iter().enumerate() {
+            if bits != self.setup.pages[n] {
+                let at = 0x4000 + (DATA >> 12 & 0x1ff) * 8 + 8 * n as u64;
+                let entry = (DATA_AT + 0x1000 * n as u64) | 4 | bits | 1 << 63;
+                self.rig.poke(at, &entry.to_le_bytes());
+            }
+        }
+        self.setup = setup;
     }
 
     /// Puts bytes into the code page, and breakpoints everywhere else.
@@ -123,12 +151,12 @@ impl Ours {
         let c = &mut self.rig.cpu;
         before.put(c);
         let data = attr::P | attr::S | attr::DPL | attr::RW | attr::ACCESSED | attr::G | attr::DB;
-        let flat = Segment { base: 0, limit: !0, attr: data, selector: SS };
+        let flat = Segment { base: 0, limit: self.setup.limit, attr: data, selector: SS };
         let null = Segment { attr: attr::UNUSABLE, ..Segment::default() };
         let code = if wide {
             Segment { attr: data & !attr::DB | attr::CODE | attr::L, selector: CS64, ..flat }
         } else {
-            Segment { attr: data | attr::CODE, selector: CS32, ..flat }
+            Segment { attr: data | attr::CODE, selector: CS32, limit: !0, ..flat }
         };
         let other = if wide { null } else { flat };
         c.seg = [other, code, flat, other, null, null];
