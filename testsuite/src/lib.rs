@@ -7,6 +7,7 @@
 //! - [`instructions`]: the table of what is supported;
 //! - [`lockstep`]: a whole machine run twice in different ways, compared by state hash;
 //! - [`oracle`]: single instructions on the host's own processor;
+//! - [`sessions`]: a session at Linux's shell whose end must not depend on how it is run;
 //! - [`rig`]: a processor with memory and nothing else, for instruction tests.
 
 pub mod captures;
@@ -18,4 +19,5 @@ pub mod lockstep;
 pub mod oracle;
 pub mod rig;
 pub mod rng;
+pub mod sessions;
 pub mod tally;

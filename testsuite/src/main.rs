@@ -14,6 +14,7 @@ usage: cargo run --release -p testsuite -- COMMAND ...
                      every encoding on the host's own processor
   inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
   instructions       the page docs/instructions.md, from the decoder
+  sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         }
         Some("inject") => testsuite::inject::command(&rest),
         Some("oracle") => testsuite::oracle::command(&rest),
+        Some("sessions") => testsuite::sessions::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),
         Some("--help" | "help") => {
             println!("{HELP}");
