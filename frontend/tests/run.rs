@@ -40,6 +40,51 @@ const TRIPLE: &[u8] = &[
 /// Pulses the reset line of the keyboard controller.
 const RESET: &[u8] = &[0xb0, 0xfe, 0xe6, 0x64, 0xf4, 0xeb, 0xfd];
 
+/// Writes sector after sector to the first disk by WRITE SECTORS, each filled with its own number in double words; after
+/// sector 8 it gives FLUSH CACHE (ATA/ATAPI-6 8.12), waits for its end and says F on the debug console; it never ends.
+const WRITER: &[u8] = &[
+    0xbb, 0x01, 0x00, 0x00, 0x00, // mov ebx, 1
+    0xbf, 0x00, 0x00, 0x30, 0x00, // next: mov edi, 300000h
+    0x89, 0xd8, // mov eax, ebx
+    0xb9, 0x80, 0x00, 0x00, 0x00, // mov ecx, 128
+    0xf3, 0xab, // rep stosd
+    0x66, 0xba, 0xf7, 0x01, // mov dx, 1f7h
+    0xec, 0xa8, 0x80, 0x75, 0xfb, // in al, dx; test al, 80h; jnz back: BSY
+    0x66, 0xba, 0xf6, 0x01, // mov dx, 1f6h
+    0xb0, 0xe0, 0xee, // mov al, e0h; out dx, al: device 0, LBA
+    0x66, 0xba, 0xf2, 0x01, // mov dx, 1f2h
+    0xb0, 0x01, 0xee, // mov al, 1; out dx, al: one sector
+    0x42, 0x88, 0xd8, 0xee, // inc edx; mov al, bl; out dx, al
+    0x42, 0x88, 0xf8, 0xee, // inc edx; mov al, bh; out dx, al
+    0x42, 0x30, 0xc0, 0xee, // inc edx; xor al, al; out dx, al
+    0x66, 0xba, 0xf7, 0x01, // mov dx, 1f7h
+    0xb0, 0x30, 0xee, // mov al, 30h; out dx, al: WRITE SECTORS
+    0xec, 0x24, 0x88, 0x3c, 0x08, // in al, dx; and al, 88h; cmp al, 8: DRQ without BSY
+    0x75, 0xf9, // jne back
+    0x66, 0xba, 0xf0, 0x01, // mov dx, 1f0h
+    0xbe, 0x00, 0x00, 0x30, 0x00, // mov esi, 300000h
+    0xb9, 0x00, 0x01, 0x00, 0x00, // mov ecx, 256
+    0xf3, 0x66, 0x6f, // rep outsw
+    0x66, 0xba, 0xf7, 0x01, // mov dx, 1f7h
+    0xec, 0xa8, 0x80, 0x75, 0xfb, // in al, dx; test al, 80h; jnz back
+    0x80, 0xfb, 0x08, 0x75, 0x0c, // cmp bl, 8; jne over
+    0xb0, 0xe7, 0xee, // mov al, e7h; out dx, al: FLUSH CACHE
+    0xec, 0xa8, 0x80, 0x75, 0xfb, // in al, dx; test al, 80h; jnz back
+    0xb0, 0x46, 0xe6, 0xe9, // mov al, 'F'; out e9h, al
+    0x43, 0x81, 0xe3, 0xff, 0x07, 0x00, 0x00, // over: inc ebx; and ebx, 7ffh
+    0x75, 0x8d, // jnz next
+    0x43, 0xeb, 0x8a, // inc ebx; jmp next
+];
+/// Compares memory with itself, 4 G iterations at a time, for ever and with interrupts off.
+const ENDLESS_REP: &[u8] = &[
+    0xfa, // cli
+    0xbe, 0x00, 0x00, 0x40, 0x00, // again: mov esi, 400000h
+    0xbf, 0x00, 0x00, 0x40, 0x00, // mov edi, 400000h
+    0x31, 0xc9, 0x49, // xor ecx, ecx; dec ecx
+    0xf3, 0xa6, // repe cmpsb
+    0xeb, 0xef, // jmp again
+];
+
 /// A multiboot kernel in a file of its own, removed at the end.
 struct Guest(PathBuf);
 
@@ -186,6 +231,36 @@ fn wait(mut child: Child) -> Option<i32> {
     }
     let _ = child.kill();
     panic!("it does not end");
+}
+
+#[test]
+fn what_the_guest_flushed_outlives_the_program() {
+    let g = Guest::new("killed", WRITER);
+    let image = g.beside("out");
+    fs::write(&image, vec![0; 2048 * 512]).unwrap();
+    let disk = image.display().to_string();
+    let mut child = g.command(&["--hda", &disk, "--debugcon", "stdio"]).spawn().unwrap();
+    let mut said = [0];
+    child.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    child.kill().unwrap(); // SIGKILL: nothing of the program runs any more
+    child.wait().unwrap();
+    assert_eq!(&said, b"F");
+    let bytes = fs::read(&image).unwrap();
+    assert_eq!(bytes.len(), 2048 * 512);
+    for lba in 1..=8u32 {
+        let at = lba as usize * 512;
+        assert!(bytes[at..at + 512].chunks(4).all(|w| w == lba.to_le_bytes()), "sector {lba}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_an_endless_string_instruction() {
+    let g = Guest::new("rep", ENDLESS_REP);
+    let child = g.command(&["--clock", "virtual"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert_eq!(wait(child), Some(128 + 15));
 }
 
 #[cfg(target_os = "linux")]
