@@ -2,6 +2,7 @@
 //!
 //! - [`captures`]: instruction tests captured from real 8086 and 80286 processors;
 //! - [`flat`]: small programs whose results were read off a real processor;
+//! - [`fuzz`]: random bytes, instructions and programs;
 //! - [`guests`]: real software from Debian's packages;
 //! - [`inject`]: each memory access made to fault;
 //! - [`instructions`]: the table of what is supported;
@@ -12,6 +13,7 @@
 
 pub mod captures;
 pub mod flat;
+pub mod fuzz;
 pub mod guests;
 pub mod inject;
 pub mod instructions;

@@ -13,6 +13,8 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   oracle [--seed N] [--cases N] [--minutes N] [--engine E] [--only PREFIX] [--bits 32|64]
                      every encoding on the host's own processor
   inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
+  fuzz NAME [--minutes N] [--seed N] [--rounds N] [--engine E] [--without PREFIX,...]
+                     decode, single, program: random bytes, instructions and programs, against the host
   instructions       the page docs/instructions.md, from the decoder
   sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some("inject") => testsuite::inject::command(&rest),
+        Some("fuzz") => testsuite::fuzz::command(&rest),
         Some("oracle") => testsuite::oracle::command(&rest),
         Some("sessions") => testsuite::sessions::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),

@@ -155,14 +155,71 @@ fn target(r: &mut Rng, wide: bool) -> u64 {
     }
 }
 
+/// A case of given bytes: pointers are put where the instruction finds its operands. `None`: it can't be compared.
+pub fn from_bytes(bytes: &[u8], wide: bool, r: &mut Rng, model: &CpuModel) -> Option<Case> {
+    let at = 2048 + r.below(64) as usize;
+    let ip = CODE + at as u64;
+    let ins = Decoder::with_ip(if wide { 64 } else { 32 }, bytes, ip, DecoderOptions::NO_WBNOINVD).decode();
+    if ins.is_invalid() || excluded(&ins, wide).is_some() || unlike(&ins, &bytes[..ins.len()], wide) {
+        return None;
+    }
+    let bytes = &bytes[..ins.len()];
+    if !known(bytes, wide, model) {
+        return None;
+    }
+    let state = values::state(r);
+    let target = target(r, wide);
+    let mut m = Maker { r, wide, state, data: vec![0; DATA_LEN], target, program: false };
+    values::memory(m.r, &mut m.data);
+    m.pointers();
+    let near = |k: OpKind| matches!(k, OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64);
+    if ins.op_count() > 0 && near(ins.op0_kind()) {
+        let to = ins.near_branch_target();
+        // Not into the instruction, and not out of the page.
+        if !(CODE..CODE + 4096).contains(&to) || to.wrapping_sub(ip) < 15 {
+            return None;
+        }
+    }
+    m.point(&ins);
+    m.particulars(&ins);
+    if !wide {
+        for g in &mut m.state.gpr {
+            *g &= 0xffff_ffff;
+        }
+    }
+    let repeats = ins.has_rep_prefix() || ins.has_repne_prefix();
+    if repeats && ins.is_string_instruction() {
+        m.state.gpr[1] = m.r.below(12);
+    }
+    m.state.rip = ip;
+    let holes = m.holes(&ins);
+    Some(Case { ins, bytes: bytes.to_vec(), at, wide, before: m.state, data: m.data, holes })
+}
+
+/// Shapes of which the makers of processors have made different things, or of which the next bytes would matter.
+fn unlike(i: &Instruction, bytes: &[u8], wide: bool) -> bool {
+    let branch = i.is_jcc_short_or_near()
+        || i.is_jmp_short_or_near()
+        || i.is_call_near()
+        || i.is_loop()
+        || i.is_loopcc()
+        || i.is_jcx_short()
+        || i.is_jmp_near_indirect()
+        || i.is_call_near_indirect()
+        || i.mnemonic() == M::Ret;
+    branch && bytes[..bytes.len() - 1].contains(&0x66) || wide && i.segment_prefix() == Register::FS
+}
+
 /// What the maker of a case works on.
-struct Maker<'a> {
-    r: &'a mut Rng,
-    wide: bool,
-    state: State,
-    data: Vec<u8>,
+pub(super) struct Maker<'a> {
+    pub r: &'a mut Rng,
+    pub wide: bool,
+    pub state: State,
+    pub data: Vec<u8>,
     /// Where the memory operand lies.
-    target: u64,
+    pub target: u64,
+    /// Whether it is for a program: registers that point to memory or count stay what they are.
+    pub program: bool,
 }
 
 /// A case for an encoding that can be compared with the host. `None`: this time nothing came of it.
@@ -175,7 +232,7 @@ pub fn make_any(code: Code, wide: bool, r: &mut Rng, model: &CpuModel) -> Option
     let mut data = vec![0; DATA_LEN];
     let state = values::state(r);
     let target = target(r, wide);
-    let mut m = Maker { r, wide, state, data: Vec::new(), target };
+    let mut m = Maker { r, wide, state, data: Vec::new(), target, program: false };
     values::memory(m.r, &mut data);
     m.data = data;
     m.pointers();
@@ -227,10 +284,35 @@ impl Maker<'_> {
     }
 
     fn number(&mut self) -> usize {
+        if self.program {
+            let free: &[usize] = if self.wide { &[0, 2, 8, 9, 10, 11, 12, 13, 14, 15] } else { &[0, 2] };
+            return if self.r.one_in(6) { self.r.pick(&[3, 5, 6, 7]) } else { self.r.pick(free) };
+        }
         self.r.below(if self.wide { 16 } else { 8 }) as usize
     }
 
-    fn instruction(&mut self, code: Code) -> Option<Instruction> {
+    /// Puts the memory operand of a finished instruction at the target, as far as its registers can.
+    fn point(&mut self, i: &Instruction) {
+        if !(0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory) || i.is_ip_rel_memory_operand() {
+            return;
+        }
+        let (base, index) = (i.memory_base(), i.memory_index());
+        let number = |r: Register| r.full_register().number();
+        let disp = i.memory_displacement64();
+        let scale = u64::from(i.memory_index_scale());
+        if i.mnemonic() == M::Xlatb {
+            self.state.gpr[3] = self.target.wrapping_sub(self.state.gpr[0] & 0xff);
+        } else if base != Register::None && number(base) != 4 {
+            let by = if index == Register::None || number(index) == number(base) {
+                0
+            } else {
+                self.state.gpr[number(index)].wrapping_mul(scale)
+            };
+            self.state.gpr[number(base)] = self.target.wrapping_sub(disp).wrapping_sub(by);
+        }
+    }
+
+    pub(super) fn instruction(&mut self, code: Code) -> Option<Instruction> {
         let o = code.op_code();
         let mut i = Instruction::default();
         i.set_code(code);
@@ -366,6 +448,15 @@ impl Maker<'_> {
     /// A memory operand whose address comes out at `target` (where address width allows it).
     fn memory(&mut self, i: &mut Instruction, n: u32) {
         i.set_op_kind(n, OpKind::Memory);
+        if self.program {
+            let base = self.r.pick(&[3usize, 5, 6, 7, 4]);
+            i.set_memory_base(if self.wide { GPR64[base] } else { GPR64[base].full_register32() });
+            let disp =
+                if !self.r.one_in(4) { self.r.below(16) as i64 * 16 } else { self.r.below(600) as i64 - 300 };
+            i.set_memory_displacement64(if self.wide { disp as u64 } else { disp as u32 as u64 });
+            i.set_memory_displ_size(if self.wide { 8 } else { 4 });
+            return;
+        }
         let narrow = self.r.one_in(12);
         let bytes = match (self.wide, narrow) {
             (true, false) => 8,
@@ -561,7 +652,7 @@ pub fn sample(code: Code, wide: bool) -> Option<(Instruction, Vec<u8>)> {
     let mut r = Rng::new(7);
     for _ in 0..40 {
         let state = State::default();
-        let mut m = Maker { r: &mut r, wide, state, data: Vec::new(), target: DATA };
+        let mut m = Maker { r: &mut r, wide, state, data: Vec::new(), target: DATA, program: false };
         let Some(mut ins) = m.instruction(code) else { return far(code, wide) };
         ins.set_has_rep_prefix(false);
         ins.set_has_repne_prefix(false);

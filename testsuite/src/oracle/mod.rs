@@ -10,6 +10,7 @@ pub mod compare;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod native;
 pub mod ours;
+pub mod programs;
 pub mod state;
 mod values;
 
@@ -177,6 +178,18 @@ fn one(host: &mut native::Native, ours: &mut ours::Ours, case: &cases::Case, str
         Ok((_, o_end)) if compare::excused(case, &h_end, &o_end, strict).is_some() => String::new(),
         Ok((o, o_end)) => compare::differences(case, (&h, &h_end, &h_data), (&o, &o_end, &o_data), strict),
     }
+}
+
+/// One case on both, and a text to print if they differ; empty if they don't.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub fn compare_one(
+    host: &mut native::Native,
+    ours: &mut ours::Ours,
+    case: &cases::Case,
+    strict: bool,
+) -> String {
+    let text = one(host, ours, case, strict);
+    if text.is_empty() { text } else { describe(case, &format!("{:?}", case.ins.code()), &text) }
 }
 
 /// A failing case in a few lines, enough to make it again by hand.

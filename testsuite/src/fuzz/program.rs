@@ -1,0 +1,102 @@
+//! Random programs: a loop of random instructions with forward jumps, on random registers, natively and on our engines. Pointers
+//! and the counter keep their registers, so that the operands stay in memory. A program that differs is cut down, an
+//! instruction at a time, to what still does.
+
+use super::{Finding, Round};
+use crate::oracle::cases::{self, Case};
+use crate::oracle::programs::{self, Line};
+use crate::oracle::{amd, compare, native::Native, ours::Ours};
+use crate::rng::Rng;
+use iced_x86::Code;
+use lucid86_cpu::derived::Engine;
+
+/// How often the loop runs: enough for a translator to find it hot.
+const TURNS: u64 = 50;
+
+struct Lab {
+    host: Native,
+    /// The interpreter and, if asked for, another engine.
+    engines: Vec<(Engine, Ours)>,
+    strict: bool,
+    codes: [Vec<Code>; 2],
+}
+
+/// The fuzzer. The interpreter always runs; `engine` beside it.
+pub fn fuzzer(engine: Engine, without: &[String]) -> Result<Round, String> {
+    let mut engines = vec![(Engine::Interpreter, Ours::new(Engine::Interpreter)?)];
+    if engine != Engine::Interpreter {
+        engines.push((engine, Ours::new(engine)?));
+    }
+    for (_, e) in &mut engines {
+        e.times = 2;
+    }
+    let model = cases::model();
+    let wanted = |c: &Code| !without.iter().any(|w| format!("{c:?}").starts_with(w));
+    let codes = [false, true]
+        .map(|wide| programs::program_encodings(wide, &model).into_iter().filter(wanted).collect());
+    let mut lab = Lab { host: Native::new()?, engines, strict: amd(), codes };
+    Ok(Box::new(move |r: &mut Rng| lab.round(r)))
+}
+
+impl Lab {
+    fn round(&mut self, r: &mut Rng) -> Finding {
+        let wide = !r.one_in(3);
+        let count = 3 + r.below(24);
+        // Few kinds of instruction in one program, so that they meet.
+        let all = &self.codes[usize::from(wide)];
+        let few: Vec<Code> = (0..1 + r.below(12)).map(|_| r.pick(all)).collect();
+        let lines: Vec<Line> = (0..count).filter_map(|_| programs::line(r.pick(&few), wide, r)).collect();
+        let (before, data) = programs::program_state(wide, TURNS, r);
+        let keep_flags = r.one_in(2);
+        let make = |lines: &[Line]| programs::program(lines, wide, keep_flags, &before, &data);
+        let mut lines = lines;
+        let mut text = self.differs(&make(&lines)?)?;
+        let mut n = 0;
+        while n < lines.len() {
+            let mut fewer = lines.clone();
+            fewer.remove(n);
+            let shorter = make(&fewer).and_then(|c| self.differs(&c));
+            match shorter {
+                Some(t) => (lines, text) = (fewer, t),
+                None => n += 1,
+            }
+        }
+        let case = make(&lines)?;
+        let listing: Vec<String> = lines.iter().map(|l| format!("    {}", l.ins)).collect();
+        let bytes: String = case.bytes.iter().map(|b| format!("{b:02x}")).collect();
+        Some(format!(
+            "{}-bit program, {TURNS} turns{}:\n{}\n    bytes {bytes}\n    gpr {:x?} flags {:x} cw {:x} mxcsr {:x}\n    {text}",
+            if wide { 64 } else { 32 },
+            if keep_flags { ", flags kept" } else { "" },
+            listing.join("\n"),
+            case.before.gpr,
+            case.before.rflags,
+            case.before.cw,
+            case.before.mxcsr,
+        ))
+    }
+
+    /// Runs a program everywhere; what differs.
+    fn differs(&mut self, case: &Case) -> Option<String> {
+        self.host.code()[case.at..case.at + case.bytes.len()].copy_from_slice(&case.bytes);
+        self.host.data().copy_from_slice(&case.data);
+        let (h, h_end) = self.host.run(&case.before, case.wide);
+        let h_data = self.host.data().to_vec();
+        self.host.code().fill(0xcc);
+        let first = case.data.clone();
+        for (engine, ours) in &mut self.engines {
+            ours.place(case.at, &case.bytes);
+            let mut data = first.clone();
+            let text = match ours.run(&case.before, case.wide, &mut data) {
+                Err(e) => e,
+                Ok((o, end)) => {
+                    compare::differences(case, (&h, &h_end, &h_data), (&o, &end, &data), self.strict)
+                }
+            };
+            if !text.is_empty() {
+                return Some(format!("{engine:?}: {text}"));
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,153 @@
+//! Pieces of random programs: instructions that leave pointers and the counter alone, and the loop around them.
+
+use super::cases::{Case, Maker, excluded, known};
+use super::state::{CODE, DATA, DATA_LEN, State};
+use super::values;
+use crate::rng::Rng;
+use iced_x86::{
+    BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, InstructionInfoFactory,
+    Mnemonic as M, OpAccess, Register,
+};
+use lucid86_cpu::model::CpuModel;
+
+/// One instruction of a program, or a jump over the next ones.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The instruction; a jump's target is filled in later.
+    pub ins: Instruction,
+    /// For a jump: how many lines it skips.
+    pub skips: usize,
+}
+
+/// Registers that a program leaves alone: the counter, and the pointers RBX, RSP, RBP, RSI, RDI.
+const KEPT: [Register; 6] =
+    [Register::RCX, Register::RBX, Register::RSP, Register::RBP, Register::RSI, Register::RDI];
+
+/// Encodings that programs are made of.
+pub fn program_encodings(wide: bool, model: &CpuModel) -> Vec<Code> {
+    let fits = |code: &Code| {
+        super::cases::sample(*code, wide)
+            .is_some_and(|(i, b)| known(&b, wide, model) && excluded(&i, wide).is_none() && usable(&i))
+    };
+    super::cases::encodings(wide).into_iter().filter(fits).collect()
+}
+
+/// Whether an instruction may stand in a program: its result is exact, and the program goes on after it.
+fn usable(i: &Instruction) -> bool {
+    use M::*;
+    let inexact = matches!(i.mnemonic(), F2xm1 | Fyl2x | Fyl2xp1 | Fptan | Fpatan | Fsin | Fcos | Fsincos)
+        || matches!(i.mnemonic(), Rcpps | Rcpss | Rsqrtps | Rsqrtss | Aaa | Aas | Aad | Aam | Daa | Das)
+        || matches!(
+            i.mnemonic(),
+            Fnstenv | Fnsave | Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Frstor | Fldenv
+        );
+    let ends =
+        i.is_privileged() || matches!(i.mnemonic(), Int3 | Into | Bound | In | Out | Popf | Popfd | Popfq);
+    let sha =
+        format!("{:?}", i.mnemonic()).starts_with("Sha") || matches!(i.mnemonic(), Movsxd | Reservednop);
+    let flow =
+        i.is_jmp_near_indirect() || i.is_call_near() || i.is_call_near_indirect() || i.mnemonic() == Ret;
+    let jumps = i.is_loop() || i.is_loopcc() || i.is_jcx_short() || i.is_jmp_short_or_near();
+    !inexact && !ends && !sha && !flow && !jumps && !i.is_string_instruction()
+}
+
+/// An instruction with random operands that writes none of the kept registers.
+pub fn line(code: Code, wide: bool, r: &mut Rng) -> Option<Line> {
+    let mut factory = InstructionInfoFactory::new();
+    for _ in 0..8 {
+        let state = State::default();
+        let mut m = Maker { r, wide, state, data: Vec::new(), target: DATA, program: true };
+        let Some(mut ins) = m.instruction(code) else { continue };
+        if ins.is_jcc_short_or_near() {
+            ins.as_short_branch();
+            return Some(Line { ins, skips: 1 + r.below(3) as usize });
+        }
+        if ins.has_lock_prefix() {
+            ins.set_has_lock_prefix(false);
+        }
+        let spoils = factory.info(&ins).used_registers().iter().any(|u| {
+            let read = matches!(u.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+            !read && KEPT.contains(&u.register().full_register())
+        });
+        if !spoils {
+            return Some(Line { ins, skips: 0 });
+        }
+    }
+    None
+}
+
+/// Registers and memory for a program: pointers into the middle of memory, exceptions masked for the most part.
+pub fn program_state(wide: bool, turns: u64, r: &mut Rng) -> (State, Vec<u8>) {
+    let mut s = values::state(r);
+    let mut data = vec![0; DATA_LEN];
+    values::memory(r, &mut data);
+    for n in [3, 4, 5, 6, 7] {
+        s.gpr[n] = DATA + 0x1000 - 256 + r.below(32) * 16;
+    }
+    s.gpr[1] = turns;
+    // No alignment checks, no tracing.
+    s.rflags &= !(1 << 18);
+    if !r.one_in(8) {
+        s.mxcsr |= 0x1f80;
+        s.cw |= 0x3f;
+        s.sw &= !0x8080;
+    }
+    if !wide {
+        for g in &mut s.gpr {
+            *g &= 0xffff_ffff;
+        }
+    }
+    (s, data)
+}
+
+/// A loop around the lines; `keep_flags`: it counts without touching flags.
+pub fn program(lines: &[Line], wide: bool, keep_flags: bool, before: &State, data: &[u8]) -> Option<Case> {
+    let at = 256;
+    let ip = CODE + at as u64;
+    // Lines are named by number in place of addresses, which the block encoder replaces.
+    let name = |n: usize| 1 + n as u64;
+    let mut all: Vec<Instruction> = Vec::new();
+    for (n, l) in lines.iter().enumerate() {
+        let mut i = l.ins;
+        if l.skips > 0 {
+            let to = name((n + l.skips).min(lines.len()));
+            if wide { i.set_near_branch64(to) } else { i.set_near_branch32(to as u32) }
+        }
+        i.set_ip(name(n));
+        all.push(i);
+    }
+    let end = name(lines.len());
+    let (short, zero, dec) = if wide {
+        (Code::Jmp_rel8_64, Code::Jrcxz_rel8_64, Code::Dec_rm64)
+    } else {
+        (Code::Jmp_rel8_32, Code::Jecxz_rel8_32, Code::Dec_rm32)
+    };
+    let counter = if wide { Register::RCX } else { Register::ECX };
+    let tail: Vec<Instruction> = if keep_flags {
+        let lea = if wide { Code::Lea_r64_m } else { Code::Lea_r32_m };
+        let less = iced_x86::MemoryOperand::with_base_displ(counter, -1);
+        vec![
+            Instruction::with2(lea, counter, less).ok()?,
+            Instruction::with_branch(zero, end + 3).ok()?,
+            Instruction::with_branch(short, name(0)).ok()?,
+            Instruction::with(if wide { Code::Nopq } else { Code::Nopd }),
+        ]
+    } else {
+        let jump = if wide { Code::Jne_rel8_64 } else { Code::Jne_rel8_32 };
+        vec![Instruction::with1(dec, counter).ok()?, Instruction::with_branch(jump, name(0)).ok()?]
+    };
+    for (n, mut i) in tail.into_iter().enumerate() {
+        i.set_ip(end + n as u64);
+        all.push(i);
+    }
+    let block = InstructionBlock::new(&all, ip);
+    let bits = if wide { 64 } else { 32 };
+    let bytes = BlockEncoder::encode(bits, block, BlockEncoderOptions::NONE).ok()?.code_buffer;
+    if bytes.len() > 3000 {
+        return None;
+    }
+    let mut state = before.clone();
+    state.rip = ip;
+    let ins = Instruction::with(if wide { Code::Nopq } else { Code::Nopd });
+    Some(Case { ins, bytes, at, wide, before: state, data: data.to_vec(), holes: Vec::new() })
+}

@@ -1,0 +1,30 @@
+//! The fuzzers for a short while. `testsuite -- fuzz NAME` runs them for as long as one likes.
+
+use lucid86_cpu::derived::Engine;
+use std::time::{Duration, Instant};
+use testsuite::fuzz::{fuzzer, run};
+
+fn briefly(name: &str, rounds: u64) {
+    match fuzzer(name, Engine::Interpreter, &[]) {
+        Err(e) => println!("skipped: {e}"),
+        Ok(f) => {
+            let tally = run(name, f, 77, rounds, Instant::now() + Duration::from_secs(60));
+            assert_eq!(tally.failed, 0, "{name}: {tally}");
+        }
+    }
+}
+
+#[test]
+fn decode() {
+    briefly("decode", 20_000);
+}
+
+#[test]
+fn single() {
+    briefly("single", 50_000);
+}
+
+#[test]
+fn program() {
+    briefly("program", 20_000);
+}
