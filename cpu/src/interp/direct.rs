@@ -496,7 +496,8 @@ impl Ops for Direct<'_> {
         if how == Call::Step {
             self.x.cpu.rip = self.x.next_rip(i);
         }
-        if how != Call::InlineFlags {
+        // A string instruction changes nothing that the next one hangs on, unless it stopped half way.
+        if how != Call::InlineFlags && (how != Call::Counted || self.x.cpu.rflags & flag::RF != 0) {
             self.attention = true;
         }
         Ok(())

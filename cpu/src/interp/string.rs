@@ -37,7 +37,7 @@ const RDI: u8 = gpr::RDI as u8;
 pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
     let next = x.next_rip(i);
     if i.prefix & (prefix::REP | prefix::REPNE) == 0 {
-        one(x, i, op).map_err(|f| late_fault(x, i, op, f))?;
+        once(x, i, op)?;
         x.count += 1;
         x.cpu.rip = next;
         return Ok(());
@@ -77,6 +77,11 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
             return Ok(());
         }
     }
+}
+
+/// One iteration, of an instruction without a repeat prefix.
+pub fn once(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
+    one(x, i, op).map_err(|f| late_fault(x, i, op, f))
 }
 
 /// Whether REPE/REPNE ends by ZF.

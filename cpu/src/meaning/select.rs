@@ -496,7 +496,13 @@ fn strings<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S
         return Err(s);
     }
     i.size = ins.memory_size().size() as u8;
+    let once = !ins.has_rep_prefix() && !ins.has_repne_prefix();
     Ok(match ins.mnemonic() {
+        M::Movsb | M::Movsw | M::Movsd | M::Movsq if once => s.take::<MovsOnce>(),
+        M::Cmpsb | M::Cmpsw | M::Cmpsd | M::Cmpsq if once => s.take::<CmpsOnce>(),
+        M::Stosb | M::Stosw | M::Stosd | M::Stosq if once => s.take::<StosOnce>(),
+        M::Lodsb | M::Lodsw | M::Lodsd | M::Lodsq if once => s.take::<LodsOnce>(),
+        M::Scasb | M::Scasw | M::Scasd | M::Scasq if once => s.take::<ScasOnce>(),
         M::Movsb | M::Movsw | M::Movsd | M::Movsq => s.take::<Movs>(),
         M::Cmpsb | M::Cmpsw | M::Cmpsd | M::Cmpsq => s.take::<Cmps>(),
         M::Stosb | M::Stosw | M::Stosd | M::Stosq => s.take::<Stos>(),

@@ -29,6 +29,20 @@ macro_rules! strings {
             pub $name: End::Counted, (o, i) { o.call(i, Call::Counted, |x, i| string::run(x, i, Op::$op)) }
         )* }
     };
+    ($($how:ident: $name:ident = $op:ident;)*) => {
+        meaning! { $(
+            /// A string instruction without repetition: nothing to count, the block goes on.
+            pub $name: end_of(Call::$how), (o, i) { o.call(i, Call::$how, |x, i| string::once(x, i, Op::$op)) }
+        )* }
+    };
+}
+
+strings! {
+    Inline: MovsOnce = Movs;
+    InlineFlags: CmpsOnce = Cmps;
+    Inline: StosOnce = Stos;
+    Inline: LodsOnce = Lods;
+    InlineFlags: ScasOnce = Scas;
 }
 
 strings! {
