@@ -29,8 +29,8 @@ struct Meeting {
     image: [u8; 512],
 }
 
-/// Out of reach of a bit offset or a stack frame from the data.
-const MEETING: u64 = 0x6000_0000;
+/// Out of reach of a bit offset or a stack frame from the data, and of numbers with few bits.
+const MEETING: u64 = 0x5a3c_7000;
 const PROGRAM: u64 = MEETING + 0x1000;
 /// The small program for 32-bit code.
 const NARROW: u64 = PROGRAM + 0x800;

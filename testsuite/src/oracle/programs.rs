@@ -41,6 +41,8 @@ fn usable(i: &Instruction) -> bool {
             i.mnemonic(),
             Fnstenv | Fnsave | Fxsave | Fxsave64 | Fxrstor | Fxrstor64 | Frstor | Fldenv
         );
+    // A bit of MXCSR is AMD's alone.
+    let inexact = inexact || i.mnemonic() == Ldmxcsr;
     let ends =
         i.is_privileged() || matches!(i.mnemonic(), Int3 | Into | Bound | In | Out | Popf | Popfd | Popfq);
     let sha =
