@@ -116,12 +116,17 @@ impl CpuModel {
         signature(&self.name, self.generation)
     }
 
+    /// The names of all models, from the oldest on.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        MODELS.iter().map(|r| r.name)
+    }
+
     /// The model that `word` asks for: `NAME[,+feature|-feature]...`. The error is one line for a person.
     pub fn parse(word: &str) -> Result<CpuModel, String> {
         let mut parts = word.split(',').map(str::trim);
         let name = parts.next().unwrap_or("");
         let row = MODELS.iter().find(|r| r.name == name).ok_or_else(|| {
-            let names: Vec<_> = MODELS.iter().map(|r| r.name).collect();
+            let names: Vec<_> = CpuModel::names().collect();
             format!("unknown CPU model '{name}'; known are {}", names.join(", "))
         })?;
         let mut m = CpuModel { name: row.name.into(), generation: row.generation, features: row.bits() };
@@ -163,11 +168,6 @@ impl CpuModel {
         }
         s += "\n";
         s
-    }
-
-    /// Names of all models.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        MODELS.iter().map(|r| r.name)
     }
 }
 

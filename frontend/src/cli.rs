@@ -31,6 +31,9 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, String> {
             Arg::Long(name) => {
                 let name = name.to_string();
                 let value = value_of(&mut parser, &name)?;
+                if name == "cpu" && value.as_deref() == Some("help") {
+                    return Ok(Command::Show(models()));
+                }
                 words.push((name, value));
             }
             Arg::Short(c) => return Err(format!("unknown option '-{c}': --help lists the words")),
@@ -48,6 +51,11 @@ pub fn parse(args: Vec<OsString>) -> Result<Command, String> {
     }
     config.validate().map_err(|e| e.to_string())?;
     Ok(Command::Run(Box::new(config)))
+}
+
+/// What `--cpu help` prints: a model a line.
+fn models() -> String {
+    lucid86_machine::config::cpu_models().fold(String::new(), |text, name| text + name + "\n")
 }
 
 /// The value that belongs to `--name`, if it takes one. An unknown word is refused before what follows it is looked at.

@@ -57,6 +57,10 @@ fn help_and_version() {
         assert!(text.contains(word), "{word}");
     }
     assert!(text.lines().all(|l| l.chars().count() <= 120), "help fits a terminal");
+    let models = lucid86(&["--cpu", "help"]);
+    assert_eq!(models.status.code(), Some(0));
+    let models = String::from_utf8(models.stdout).expect("text");
+    assert!(models.starts_with("8086\n") && models.ends_with("x86-64-v2\n"), "{models}");
     let version = lucid86(&["--version"]);
     assert_eq!(version.stdout, format!("lucid86 {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
 }

@@ -14,6 +14,11 @@ pub use words::{WORDS, Word, WordKind};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The processor models that `--cpu` knows, from the oldest on.
+pub fn cpu_models() -> impl Iterator<Item = &'static str> {
+    lucid86_cpu::model::CpuModel::names()
+}
+
 /// One line: what is wrong with the configuration and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
