@@ -6,7 +6,7 @@
 //! resized at random moments), which the guest must not see (DESIGN §2).
 //!
 //! Narrowing down goes by snapshots, where the difference shows from cold caches too; where it doesn't, by running both
-//! again from power-on and looking more often, which repeats the run exactly.
+//! again, each time in one go to the count in question, which repeats the run with warm caches.
 
 mod command;
 mod show;
@@ -162,6 +162,14 @@ impl Pair {
     fn count(&self) -> u64 {
         self.sides[0].machine.count()
     }
+
+    /// All that differs, for a person.
+    fn differences(&mut self) -> String {
+        let [a, b] = &mut self.sides;
+        let (x, y) = (a.machine.state_hash_parts(), b.machine.state_hash_parts());
+        let parts: Vec<&str> = x.iter().zip(&y).filter(|(x, y)| x != y).map(|(x, _)| x.0.as_str()).collect();
+        format!("  parts: {}\n{}", parts.join(", "), show::differences(&a.machine, &b.machine))
+    }
 }
 
 /// Comparisons between snapshots that narrowing down may start from.
@@ -176,7 +184,7 @@ pub fn run(plan: &Plan) -> Result<Verdict, String> {
     loop {
         let next = (good / plan.every + 1) * plan.every;
         if !pair.to(next.min(plan.limit)) {
-            let seen = show::differences(&pair.sides[0].machine, &pair.sides[1].machine);
+            let seen = pair.differences();
             let head = format!("same after {good} instructions, different after {}\n{seen}", pair.count());
             if !plan.narrow {
                 return Ok(Verdict::Differ(head));
@@ -209,7 +217,7 @@ fn narrow(
     if let Some(text) = by_snapshot(plan, pair, &snapshot, good, bad)? {
         return Ok(text);
     }
-    by_repeating(plan, good, bad)
+    by_repeating(plan, &snapshot, good, bad)
 }
 
 /// By snapshots. `None` if the difference does not show from cold caches.
@@ -252,46 +260,57 @@ fn by_snapshot(
     }
     pair.load(&base)?;
     let before = show::instruction(&pair.sides[0].machine);
-    pair.to(high);
-    let [a, b] = &pair.sides;
+    if pair.to(high) {
+        // It takes more than one instruction to show from cold caches.
+        return Ok(None);
+    }
     Ok(Some(format!(
         "first difference: instruction {high}, from a snapshot just before it\n{before}\n{}",
-        show::differences(&a.machine, &b.machine)
+        pair.differences()
     )))
 }
 
-/// By running again from power-on, looking more often each time. Exact, since a run repeats; slow.
-fn by_repeating(plan: &Plan, mut good: u64, mut bad: u64) -> Result<String, String> {
-    loop {
-        let step = ((bad - good) / 16).max(1);
-        let mut pair = Pair::new(plan)?;
-        let mut at = 0;
-        while at < good {
-            at = (at + plan.every).min(good);
-            if !pair.to(at) {
-                return Ok(format!("looked at again it differs before {at}: the moments of looking matter"));
-            }
+/// By running again, from the snapshot or from power-on, in one go to the count in question: caches are warm then, and
+/// translated code runs up to a few instructions before it. Exact, since a run repeats; slow.
+fn by_repeating(
+    plan: &Plan,
+    snapshot: &(u64, Option<Vec<u8>>),
+    good: u64,
+    bad: u64,
+) -> Result<String, String> {
+    for start in [snapshot, &(0, None)] {
+        let (mut low, mut high) = (good, bad);
+        if again(plan, start, good, high)?.1 {
+            continue;
         }
-        let mut same = true;
-        let mut before = String::new();
-        while same && good < bad {
-            before = show::instruction(&pair.sides[0].machine);
-            same = pair.to((good + step).min(bad));
-            if same {
-                good = pair.count();
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if again(plan, start, good, middle)?.1 {
+                low = middle;
             } else {
-                bad = (good + step).min(bad);
+                high = middle;
             }
         }
-        let [a, b] = &pair.sides;
-        if same {
-            return Ok(format!("looked at every {step} instructions they are the same: not narrowed down"));
-        }
-        if step == 1 {
-            return Ok(format!(
-                "first difference: instruction {bad}, with warm caches\n{before}\n{}",
-                show::differences(&a.machine, &b.machine)
-            ));
-        }
+        let before = show::instruction(&again(plan, start, good, low)?.0.sides[0].machine);
+        let (mut pair, _) = again(plan, start, good, high)?;
+        return Ok(format!(
+            "first difference: instruction {high}, with warm caches (what made it may be earlier in the same block)\n{before}\n{}",
+            pair.differences()
+        ));
     }
+    Ok("run again they are the same: not narrowed down".into())
+}
+
+/// Both, run again as before up to `good`, then in one go to `count`; whether they are the same there.
+fn again(plan: &Plan, start: &(u64, Option<Vec<u8>>), good: u64, count: u64) -> Result<(Pair, bool), String> {
+    let mut pair = Pair::new(plan)?;
+    if let Some(snapshot) = &start.1 {
+        pair.load(snapshot)?;
+    }
+    while pair.count() < good {
+        let next = (pair.count() / plan.every + 1) * plan.every;
+        pair.to(next.min(good));
+    }
+    let same = pair.to(count);
+    Ok((pair, same))
 }

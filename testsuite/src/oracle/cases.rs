@@ -100,7 +100,6 @@ pub fn excluded(i: &Instruction, wide: bool) -> Option<&'static str> {
         M::Ud0 | M::Ud1 | M::Ud2 => return None,
         // Found on an AMD host: F2 makes LOOPNE, F3 LOOPE of either; no manual says so.
         M::Loope | M::Loopne if i.has_rep_prefix() || i.has_repne_prefix() => "a prefix that no manual knows",
-        M::Pause if i.len() > 2 => "iced-x86 takes XCHG r8, rAX behind F3 for it",
         // APM volume 3, "Operand-Size Override": AMD takes 66h at near branches of 64-bit code, Intel doesn't.
         _ if wide && i.is_jcc_short_or_near() && i.len() > 6 => "prefixed branches differ by maker",
         _ if wide && i.segment_prefix() == Register::FS => "the host program's own segment",
