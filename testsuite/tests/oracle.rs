@@ -19,7 +19,10 @@ fn the_host_agrees() {
         println!("{line}");
     }
     assert_eq!(report.failed, 0, "of {} cases", report.passed + report.failed);
-    assert!(report.passed > 200_000, "{} cases", report.passed);
+    for line in report.skipped.iter().filter(|l| l.starts_with("32-bit")) {
+        println!("skipped: {line}");
+    }
+    assert!(report.passed > 140_000, "{} cases", report.passed);
     for w in 0..2 {
         assert!(report.covered[w] * 100 >= report.supported[w] * 90, "{report:?}");
     }

@@ -106,3 +106,26 @@ fn canonical_addresses() {
         }
     });
 }
+
+/// TF over SYSCALL: no single-step trap when IA32_FMASK clears TF (SDM volume 3, section 5.8.8; Linux relies on it, its
+/// entry code runs on the user's stack at first).
+#[test]
+fn single_step_ends_at_syscall() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            a.push(0x302)?;
+            a.popfq()?;
+            a.syscall()?;
+            a.hlt()
+        });
+        to_ring_3(&mut r);
+        r.cpu.msr.star = 8 << 32;
+        r.cpu.msr.lstar = 0x8800;
+        r.cpu.msr.fmask = 0x300;
+        r.poke(0x8800, &[0x90, 0x90, 0xf4]);
+        assert_eq!(halts(&mut r), None);
+        assert_eq!(r.cpu.rip, 0x8803);
+        assert_eq!(r.cpu.gpr[11] & 0x100, 0x100, "R11 has the flags from before");
+        assert_eq!(r.cpu.cpl, 0);
+    });
+}

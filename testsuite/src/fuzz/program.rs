@@ -40,7 +40,7 @@ pub fn fuzzer(engine: Engine, without: &[String]) -> Result<Round, String> {
 
 impl Lab {
     fn round(&mut self, r: &mut Rng) -> Finding {
-        let wide = !r.one_in(3);
+        let wide = !r.one_in(3) || !self.host.narrow;
         let count = 3 + r.below(24);
         // Few kinds of instruction in one program, so that they meet.
         let all = &self.codes[usize::from(wide)];

@@ -15,7 +15,7 @@ pub fn fuzzer(engine: Engine) -> Result<Round, String> {
     Ok(Box::new(move |r: &mut Rng| {
         for _ in 0..50 {
             let bytes = bytes(r);
-            let wide = r.one_in(2);
+            let wide = r.one_in(2) || !host.narrow;
             if let Some(case) = cases::from_bytes(&bytes, wide, r, &model) {
                 return finding(&mut host, &mut ours, &case, strict);
             }

@@ -98,6 +98,10 @@ pub fn run(engine: lucid86_cpu::derived::Engine, effort: &Effort) -> Result<Repo
         if !effort.widths[w] {
             continue;
         }
+        if !wide && !host.narrow {
+            report.skipped.push("32-bit code: the host has no segment for it".into());
+            continue;
+        }
         for code in cases::encodings(wide) {
             let name = format!("{code:?}");
             if !name.starts_with(&effort.only) {

@@ -48,6 +48,8 @@ pub struct Native {
     _stack: Box<[u8]>,
     /// Where the small programs end, for 32-bit and for 64-bit code.
     finish: [u64; 2],
+    /// Whether 32-bit code runs here: some hosts' kernels have no segment for it.
+    pub narrow: bool,
     _one: MutexGuard<'static, ()>,
 }
 
@@ -200,9 +202,14 @@ impl Native {
             stack_before: unsafe { std::mem::zeroed() },
             _stack: vec![0; STACK].into_boxed_slice(),
             finish: [finish32, finish],
+            narrow: false,
             _one: one,
         };
         n.install();
+        // The page is full of breakpoints.
+        let probe = State { rip: CODE, rflags: 0x202, cw: 0x37f, mxcsr: 0x1f80, ..State::default() };
+        let (after, end) = n.run(&probe, false);
+        n.narrow = end.vector == 3 && after.rip == CODE + 1;
         Ok(n)
     }
 
