@@ -626,7 +626,17 @@ impl Maker<'_> {
             Code::Fxsave_m512byte | Code::Fxsave64_m512byte => &[(6, 18), (28, 4), (464, 48)],
             _ => &[],
         };
-        let at = self.target.wrapping_sub(DATA) as usize;
+        let register = |r: Register, _, _| {
+            Some(if r.is_segment_register() { 0 } else { self.state.gpr[r.full_register().number()] })
+        };
+        let Some(address) = (0..i.op_count())
+            .find(|n| i.op_kind(*n) == OpKind::Memory)
+            .and_then(|n| i.virtual_address(n, 0, register))
+        else {
+            return Vec::new();
+        };
+        let address = if self.wide { address } else { address & 0xffff_ffff };
+        let at = address.wrapping_sub(DATA) as usize;
         if at >= DATA_LEN {
             return Vec::new();
         }
