@@ -8,7 +8,7 @@ use crate::{
     insn::{IP_REG, Insn, ModeKey, NO_REG, prefix},
     interp::{
         Direct, Handlers,
-        blocks::{Blocks, Choice, MAX_BLOCK},
+        blocks::{self, Blocks, Choice, MAX_BLOCK},
         pairs,
     },
     meaning,
@@ -40,7 +40,19 @@ pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Op
     if insns.is_empty() {
         return None;
     }
-    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last, pair))
+    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last, pair, blocks::NONE))
+}
+
+/// Decodes the instruction at `at`, which goes on in frame `second`, and enters it as a block. `None`: it doesn't cross.
+pub fn crossing(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey, second: u32) -> Option<u32> {
+    let off = (at % PAGE) as usize;
+    let here = (PAGE as usize - off).min(MAX_LEN);
+    let mut bytes = [0; MAX_LEN];
+    x.mem.ram.copy_out(at as usize, &mut bytes[..here]);
+    x.mem.ram.copy_out(second as usize * PAGE as usize, &mut bytes[here..]);
+    let (i, end) = one(x, &bytes, off as u16, key)?;
+    let crosses = off + usize::from(i.len) > PAGE as usize;
+    crosses.then(|| blocks.insert(&mut x.derived.tlb, x.mem, at, key, &[i], end, None, second))
 }
 
 /// Decodes a straight run from `off` to the end of `page`.

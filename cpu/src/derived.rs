@@ -12,6 +12,11 @@ impl Derived {
     pub fn new(engine: Engine) -> Derived {
         Derived { engine, ..Derived::default() }
     }
+
+    /// The same, with the time in each engine measured if `yes`.
+    pub fn measured(self, yes: bool) -> Derived {
+        Derived { measure: yes, ..self }
+    }
 }
 
 /// Who runs guest code. All give the same results.
@@ -51,6 +56,12 @@ pub struct Derived {
     pub jit: Option<Box<Jit>>,
     /// A fault that translated code's shared functions raised.
     pub(crate) jit_fault: Option<Fault>,
+    /// TLB misses of translated code.
+    pub(crate) fills: u64,
+    /// Whether to measure the time in each engine.
+    pub measure: bool,
+    /// Time spent in translated code (and in what it calls), translating, and in everything, if measured.
+    pub(crate) times: [std::time::Duration; 3],
     /// The board was called: interrupt line and end of slice must be looked at before the next instruction.
     pub attention: bool,
     /// Stores to frames with decoded code that the engine has yet to look at.

@@ -19,6 +19,7 @@ pub mod memory;
 pub mod mmu;
 pub mod model;
 pub mod ops;
+pub mod report;
 pub mod simd;
 pub mod state;
 

@@ -41,6 +41,7 @@ pub fn run(mut config: Config) -> Result<u8, String> {
     let (mut machine, outcome) = ended?;
     if config.statistics {
         eprint!("{}", statistics(machine.count(), machine.now_ns(), started.elapsed()));
+        eprint!("{}", machine.engine_report());
     }
     Ok(finish(&config, &mut machine, &outcome, &ending))
 }

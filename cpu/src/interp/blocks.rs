@@ -1,7 +1,8 @@
 //! Decoded blocks: straight runs of instructions within one 4 KiB frame, found by (place in RAM, [`ModeKey`]).
 //!
 //! Coherent: a frame with decoded code carries [`mark::CODE`], so every store to it is reported, and blocks whose 64-byte
-//! granules it touches are dropped. Bounded: when the arena is full, everything is dropped and decoded again.
+//! granules it touches are dropped. An instruction that crosses into another page is a block of its own that names the
+//! second frame too; who finds it must see that the next page is still there. Bounded: when the arena is full, everything is dropped and decoded again.
 
 use super::Handler;
 use crate::{
@@ -33,8 +34,10 @@ pub struct Block {
     pub start: u32,
     /// Number of instructions.
     pub count: u16,
-    /// Offset in the page just after the last instruction.
+    /// Offset in the page just after the last instruction (beyond the page for one that crosses it).
     pub end_off: u16,
+    /// Frame of the bytes beyond the page, or [`NONE`].
+    pub second: u32,
     /// Whether the last instruction sets RIP.
     pub end: End,
     /// Still true to the bytes.
@@ -47,6 +50,20 @@ pub struct Block {
     pub native: u32,
     /// How often the interpreter ran it.
     pub heat: u16,
+}
+
+impl Block {
+    /// The granules of `frame` that it covers.
+    fn granules(&self, frame: u32) -> u64 {
+        let mut g = 0;
+        if (self.at / PAGE) as u32 == frame {
+            g |= granules((self.at % PAGE) as u16, self.end_off.min(PAGE as u16));
+        }
+        if self.second == frame {
+            g |= granules(0, self.end_off - PAGE as u16);
+        }
+        g
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -204,6 +221,7 @@ impl Blocks {
         insns: &[Insn],
         end: End,
         pair: Option<super::pairs::Pair>,
+        second: u32,
     ) -> u32 {
         if self.insns.len() + insns.len() > MAX_INSNS || self.blocks.len() + 1 > MAX_INSNS / 2 {
             self.clear();
@@ -224,6 +242,7 @@ impl Blocks {
             start,
             count: insns.len() as u16,
             end_off,
+            second,
             end,
             live: true,
             pair,
@@ -235,9 +254,15 @@ impl Blocks {
         self.index.insert((at, key.0), id);
         let frame = (at / PAGE) as u32;
         let f = self.frames.entry(frame).or_default();
-        f.granules |= granules((at % PAGE) as u16, end_off);
+        f.granules |= granules((at % PAGE) as u16, end_off.min(PAGE as u16));
         f.blocks.push(id);
         tlb.mark_frame(mem, frame, mark::CODE);
+        if second != NONE {
+            let f = self.frames.entry(second).or_default();
+            f.granules |= granules(0, end_off - PAGE as u16);
+            f.blocks.push(id);
+            tlb.mark_frame(mem, second, mark::CODE);
+        }
         id
     }
 
@@ -257,7 +282,10 @@ impl Blocks {
         let dropped = &mut self.dropped;
         f.blocks.retain(|&id| {
             let b = &mut blocks[id as usize];
-            let g = granules((b.at % PAGE) as u16, b.end_off);
+            if !b.live {
+                return false;
+            }
+            let g = b.granules(t.frame);
             if g & hit == 0 {
                 kept |= g;
                 return true;

@@ -21,6 +21,7 @@ use crate::{
     state::{Activity, Seg, Shadow, flag},
 };
 use iced_x86::Code;
+use std::time::Instant;
 
 /// DR6.BS: single step.
 const DR6_BS: u64 = 1 << 14;
@@ -51,7 +52,11 @@ pub fn run(exec: &mut Exec<'_>) -> Stop {
         key: ModeKey::default(),
     };
     let mut jit = translator(d.x.derived, &mut blocks);
+    let started = d.x.derived.measure.then(Instant::now);
     let stop = d.drive(&mut blocks, &mut jit);
+    if let Some(t) = started {
+        d.x.derived.times[2] += t.elapsed();
+    }
     d.x.derived.jit = jit;
     d.sync_flags();
     let count = d.x.count;
@@ -141,29 +146,57 @@ impl Direct<'_> {
                 if *from != NONE && era == blocks.statistics.flushed {
                     self.remember(blocks, *from, id);
                 }
-                if !one
-                    && let Some(j) = jit
-                    && let Some(native) = self.native(blocks, j, id, *left)
-                {
-                    *left = self.run_native(j, native);
+                if let Some(j) = jit {
+                    // Each block is looked up, so that it is found when it is hot.
                     *from = NONE;
-                    return Ok(match *left {
-                        Left::Fault(f) => Err(f),
-                        _ => Ok(()),
-                    });
+                    if !one {
+                        return Ok(self.native_or_one(blocks, j, id, left));
+                    }
+                } else {
+                    *from = id;
                 }
                 *left = Left::Go;
-                // With a translator at hand each block is looked up, so that it is found when it is hot.
-                *from = if jit.is_some() { NONE } else { id };
                 if one { self.step(blocks, id) } else { self.run_block(blocks, id) }
             }
             Ok(Found::Single(i, end)) => {
+                if let Some(j) = jit {
+                    j.statistics.crossing += 1;
+                }
                 *from = NONE;
                 *left = Left::Go;
                 if one { self.watch_one(&i, end) } else { self.run_insns(&[i], 1, end) }
             }
             Err(f) => Err(f),
         })
+    }
+
+    /// Runs a block's translation. Without one: the whole block while it is cold, else its first instruction, which
+    /// translated code left to the interpreter.
+    fn native_or_one(
+        &mut self,
+        blocks: &mut Blocks,
+        j: &mut Jit,
+        id: u32,
+        left: &mut Left,
+    ) -> Result<(), Fault> {
+        if let Some(native) = self.native(blocks, j, id, *left) {
+            *left = self.run_native(j, native);
+            return match *left {
+                Left::Fault(f) => Err(f),
+                _ => Ok(()),
+            };
+        }
+        let b = blocks.block(id);
+        if b.native == crate::jit::NONE && *left != Left::Interpret {
+            j.statistics.cold += 1;
+            *left = Left::Go;
+            return self.run_block(blocks, id);
+        }
+        *left = Left::Go;
+        self.rip_base = self.x.cpu.rip.wrapping_sub(b.at % PAGE);
+        let insns = blocks.insns(b);
+        j.handed[insns[0].code as usize] += 1;
+        self.run_insns(insns, 1, b.end)
     }
 
     /// The translation of a block, if it has one (or is hot enough to get one) and may run it now. `left` is how
@@ -213,8 +246,13 @@ impl Direct<'_> {
         if blocks.warm(id) < HOT {
             return None;
         }
+        let started = self.x.derived.measure.then(Instant::now);
         let b = blocks.block(id);
-        let made = j.translate(id, blocks.insns(b), b.key, b.end == End::Jump);
+        let second = (b.second != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(b.second) * PAGE);
+        let made = j.translate(id, blocks.insns(b), b.key, b.end == End::Jump, second);
+        if let Some(t) = started {
+            self.x.derived.times[1] += t.elapsed();
+        }
         let Some(native) = made else {
             j.clear();
             blocks.forget_natives();
@@ -226,7 +264,11 @@ impl Direct<'_> {
 
     fn run_native(&mut self, j: &mut Jit, native: u32) -> Left {
         self.sync_flags();
+        let started = self.x.derived.measure.then(Instant::now);
         let left = j.run(&mut self.x, self.key, native);
+        if let Some(t) = started {
+            self.x.derived.times[0] += t.elapsed();
+        }
         self.take_flags();
         let x = &self.x;
         if x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0 {
@@ -256,7 +298,8 @@ impl Direct<'_> {
     #[inline]
     fn remember(&mut self, blocks: &mut Blocks, from: u32, to: u32) {
         let off = self.x.cpu.rip.wrapping_sub(self.rip_base);
-        if off < PAGE && blocks.block(to).at / PAGE == blocks.block(from).at / PAGE {
+        let (f, t) = (blocks.block(from), blocks.block(to));
+        if off < PAGE && t.at / PAGE == f.at / PAGE && t.second == NONE {
             let next = &blocks.block(from).next;
             if next[0] != (off as u16, to) && next[1] != (off as u16, to) {
                 blocks.link(from, off as u16, to);
@@ -413,9 +456,16 @@ impl Direct<'_> {
             Some(id) => id,
             None => match decode::block(&mut self.x, blocks, at, self.key) {
                 Some(id) => id,
-                None => return self.single(blocks, linear),
+                None => match self.crossing(blocks, at, linear)? {
+                    Some(id) => id,
+                    None => return self.single(blocks, linear),
+                },
             },
         };
+        let second = blocks.block(id).second;
+        if second != NONE && self.frame_after(linear)? != Some(second) {
+            return self.single(blocks, linear);
+        }
         if !flat {
             let b = blocks.block(id);
             let last = rip + u64::from(b.end_off) - b.at % PAGE - 1;
@@ -424,6 +474,26 @@ impl Direct<'_> {
             }
         }
         Ok(Found::Block(id))
+    }
+
+    /// Enters the instruction at `at`, which crosses into the next page, as a block, if both pages are in RAM.
+    #[inline(never)]
+    fn crossing(&mut self, blocks: &mut Blocks, at: u64, linear: u64) -> Result<Option<u32>, Fault> {
+        let Some(second) = self.frame_after(linear)? else { return Ok(None) };
+        Ok(decode::crossing(&mut self.x, blocks, at, self.key, second))
+    }
+
+    /// The frame that code runs on into from the page of `linear`, if it is in RAM.
+    fn frame_after(&mut self, linear: u64) -> Result<Option<u32>, Fault> {
+        let next = (linear | (PAGE - 1)).wrapping_add(1);
+        let next = if self.key.code64() { next } else { next & 0xffff_ffff };
+        if self.wraps() || self.key.code64() && !self.x.cpu.canonical(next) {
+            return Ok(None);
+        }
+        Ok(match self.x.fetch_page(next)?.1 {
+            Place::Frame(f) => Some(f),
+            _ => None,
+        })
     }
 
     /// Fetches and decodes the one instruction at RIP from wherever its bytes are.

@@ -65,17 +65,20 @@ struct Native {
 #[allow(missing_docs)]
 pub struct JitStatistics {
     pub translated: u64,
+    /// Instructions that translated code completed.
+    pub completed: u64,
     pub refused: u64,
     pub instructions: u64,
     pub guest_bytes: u64,
     pub host_bytes: u64,
     pub entered: u64,
-    pub bails: u64,
+    /// Exits by [`Why`].
+    pub exits: [u64; 5],
+    /// Instructions that cross a page, decoded or found each time.
+    pub crossing: u64,
+    /// Runs of cold blocks.
+    pub cold: u64,
     pub links: u64,
-    pub link_misses: u64,
-    pub jump_misses: u64,
-    pub fills: u64,
-    pub calls: u64,
     pub dropped: u64,
     pub flushed: u64,
 }
@@ -90,6 +93,8 @@ pub struct Jit {
     builder: Builder,
     /// Counters.
     pub statistics: JitStatistics,
+    /// How often the interpreter was handed an instruction, by [`iced_x86::Code`].
+    pub handed: Vec<u64>,
 }
 
 /// What the engine does next.
@@ -140,6 +145,7 @@ impl Jit {
             jumps: vec![JumpEntry::default(); JUMPS],
             builder: Builder::default(),
             statistics: JitStatistics::default(),
+            handed: vec![0; iced_x86::Code::values().len()],
         })
     }
 
@@ -157,7 +163,15 @@ impl Jit {
     }
 
     /// Translates a decoded block. `None`: code memory is full, clear everything first.
-    pub fn translate(&mut self, block: u32, insns: &[Insn], key: ModeKey, ends: bool) -> Option<u32> {
+    /// `second`: host address of the frame that its one instruction goes on in.
+    pub fn translate(
+        &mut self,
+        block: u32,
+        insns: &[Insn],
+        key: ModeKey,
+        ends: bool,
+        second: Option<u64>,
+    ) -> Option<u32> {
         let mut count = insns.len();
         loop {
             self.builder.ops.clear();
@@ -170,7 +184,7 @@ impl Jit {
                 return Some(REFUSED);
             }
             let whole = ends && n == insns.len();
-            match lower(&insns[..n], &self.builder.ops, key, whole, &self.stubs) {
+            match lower(&insns[..n], &self.builder.ops, key, whole, second, &self.stubs) {
                 Ok(l) => return self.install(block, &insns[..n], key, l),
                 Err(lower::Refused(k)) => count = usize::from(k),
             }
@@ -300,26 +314,20 @@ impl Jit {
             f(cpu, code)
         };
         let s = x.cpu.scratch.0;
+        let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);
+        self.statistics.completed += x.count.wrapping_sub(count);
         x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
         x.cpu.rip = s.exit_rip & Insn::mask(key_width(key));
+        self.statistics.exits[Why::from(why) as usize] += 1;
         match Why::from(why) {
-            Why::Bail => {
-                self.statistics.bails += 1;
-                match x.derived.jit_fault.take() {
-                    Some(f) => Left::Fault(f),
-                    None => Left::Interpret,
-                }
-            }
+            Why::Bail => match x.derived.jit_fault.take() {
+                Some(f) => Left::Fault(f),
+                None => Left::Interpret,
+            },
             Why::Attention | Why::Budget => Left::Go,
-            Why::Link => {
-                self.statistics.link_misses += 1;
-                Left::Link { from: s.fill as u32, n: s.link as u32 }
-            }
-            Why::Jump => {
-                self.statistics.jump_misses += 1;
-                Left::Jump
-            }
+            Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
+            Why::Jump => Left::Jump,
         }
     }
 
@@ -414,6 +422,7 @@ unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
 extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     // SAFETY: called by the fill stub only.
     let x = unsafe { exec_of(cpu) };
+    x.derived.fills += 1;
     let page = linear & !(PAGE - 1);
     if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
         return 0;

@@ -128,6 +128,11 @@ impl Machine {
         self.mem.write_physical(addr, from);
     }
 
+    /// Lines of figures about the engine.
+    pub fn engine_report(&self) -> String {
+        lucid86_cpu::report::report(&self.derived, self.count())
+    }
+
     /// Drops everything derived (translations, decoded blocks): nothing but speed changes.
     pub fn drop_derived(&mut self) {
         self.derived = Derived::new(self.config.engine.into());

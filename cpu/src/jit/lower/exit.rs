@@ -7,7 +7,10 @@ use crate::jit::ir::Val;
 use crate::jit::passes::cond_reads;
 use crate::jit::regs::field;
 use crate::jit::stubs::Target;
+use crate::mmu::tlb::Entry;
 use crate::ops::{Call, Cond, Helper};
+use crate::state::Seg;
+use std::mem::offset_of;
 
 /// A jump that can be patched to go straight to another block of the page.
 #[derive(Clone, Copy, Debug)]
@@ -28,13 +31,15 @@ pub struct Exits {
     far: Option<Label>,
     budget: Option<Label>,
     code_limit: Option<Label>,
+    crossing: Option<Label>,
 }
 
 const SIGN: u8 = 8;
 
 impl Lower<'_> {
     /// The prologue: a jump from elsewhere brings RIP in R14; then the budget.
-    pub(super) fn enter(&mut self) {
+    /// `second`: where the host has the frame that the one instruction goes on in.
+    pub(super) fn enter(&mut self, second: Option<u64>) {
         debug_assert!(self.state_is_reserved());
         let off = i32::from(self.insns[0].off);
         let near = self.asm.label();
@@ -58,10 +63,34 @@ impl Lower<'_> {
             self.asm.jcc(7, limit);
             self.exits.code_limit = Some(limit);
         }
+        if let Some(frame) = second {
+            self.guard(frame);
+        }
         let out = self.asm.label();
         self.asm.alu_imm(5, 8, field::budget(), self.insns.len() as i32);
         self.asm.jcc(SIGN, out);
         self.exits.budget = Some(out);
+    }
+
+    /// Leaves unless the next page is still mapped, executable, to the host page `frame`.
+    fn guard(&mut self, frame: u64) {
+        let out = self.asm.label();
+        self.asm.load(8, R::R14, field::page_rip());
+        self.asm.lea(8, R::R14, Mem::at(R::R14, 4096));
+        if !self.key.code_flat() {
+            self.asm.alu_r_rm(0, 8, R::R14, field::seg_base(Seg::Cs as u8));
+        }
+        if !self.key.code64() {
+            self.asm.mov(4, R::R14, R::R14);
+        }
+        self.entry(R::R15, R::R14);
+        self.asm.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(Entry, execute) as i32));
+        self.asm.jcc(5, out);
+        self.asm.alu_r_rm(0, 8, R::R14, Mem::at(R::R15, offset_of!(Entry, delta) as i32));
+        self.asm.mov_imm(R::R15, frame);
+        self.asm.alu_rm_r(7, 8, R::R14, R::R15);
+        self.asm.jcc(5, out);
+        self.exits.crossing = Some(out);
     }
 
     pub(super) fn begin(&mut self) {}
@@ -331,7 +360,10 @@ impl Lower<'_> {
                 }
             }
         }
-        for l in [self.exits.budget.take(), self.exits.code_limit.take()].into_iter().enumerate() {
+        for l in [self.exits.budget.take(), self.exits.code_limit.take(), self.exits.crossing.take()]
+            .into_iter()
+            .enumerate()
+        {
             let (k, Some(l)) = l else { continue };
             self.asm.bind(l);
             let first = self.insns[0].off;

@@ -71,7 +71,7 @@ impl Lower<'_> {
     }
 
     /// The index part of the probe: `x` becomes the entry's address, from the linear address in `c`.
-    fn entry(&mut self, x: R, c: R) {
+    pub(super) fn entry(&mut self, x: R, c: R) {
         self.asm.rorx(8, x, c, 12 - ENTRY_SHIFT);
         self.asm.alu_imm(4, 4, x, ((self.common.tlb_size - 1) << ENTRY_SHIFT) as i32);
         self.asm.alu_r_rm(0, 8, x, field::tlb());

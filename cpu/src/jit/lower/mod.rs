@@ -134,6 +134,7 @@ pub fn lower(
     ops: &[Op],
     key: ModeKey,
     ends: bool,
+    second: Option<u64>,
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
@@ -159,7 +160,7 @@ pub fn lower(
         near: 0,
         common: stubs,
     };
-    l.enter();
+    l.enter(second);
     for (i, &op) in ops.iter().enumerate() {
         l.at = i;
         l.locked = 0;
