@@ -13,9 +13,9 @@ impl Derived {
         Derived { engine, ..Derived::default() }
     }
 
-    /// The same, with the time in each engine measured if `yes`.
-    pub fn measured(self, yes: bool) -> Derived {
-        Derived { measure: yes, ..self }
+    /// The same, with the time in each engine measured if `yes`, and `list` hot blocks in its report.
+    pub fn measured(self, yes: bool, list: usize) -> Derived {
+        Derived { measure: yes, list, ..self }
     }
 }
 
@@ -60,6 +60,8 @@ pub struct Derived {
     pub(crate) fills: u64,
     /// Whether to measure the time in each engine.
     pub measure: bool,
+    /// How many of the hottest translated blocks the report lists.
+    pub(crate) list: usize,
     /// Time spent in translated code (and in what it calls), translating, and in everything, if measured.
     pub(crate) times: [std::time::Duration; 3],
     /// The board was called: interrupt line and end of slice must be looked at before the next instruction.

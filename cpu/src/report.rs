@@ -59,5 +59,8 @@ pub fn report(d: &Derived, count: u64) -> String {
             line("", format!("{n:>12} {code:?}"));
         }
     }
+    if d.list > 0 {
+        s.push_str(&j.hottest(d.list));
+    }
     s
 }

@@ -15,7 +15,7 @@ use crate::{
     exec::Stop,
     helper,
     insn::{Insn, ModeKey},
-    jit::{Jit, Left},
+    jit::{Guest, Jit, Left},
     memory::{PAGE, Place},
     ops::End,
     state::{Activity, Seg, Shadow, flag},
@@ -78,6 +78,9 @@ fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
             derived.jit = Jit::new(crate::jit::CODE_SIZE, size).map(Box::new);
             if derived.jit.is_none() {
                 derived.engine = Engine::Interpreter;
+            }
+            if let Some(j) = &mut derived.jit {
+                j.list = derived.list > 0;
             }
             blocks.forget_natives();
         }
@@ -249,7 +252,14 @@ impl Direct<'_> {
         let started = self.x.derived.measure.then(Instant::now);
         let b = blocks.block(id);
         let second = (b.second != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(b.second) * PAGE);
-        let made = j.translate(id, blocks.insns(b), b.key, b.end == End::Jump, second);
+        let mut bytes = Vec::new();
+        if j.list {
+            let page = u64::from(b.end_off).min(PAGE) - b.at % PAGE;
+            bytes.resize(page as usize, 0);
+            self.x.mem.ram.copy_out(b.at as usize, &mut bytes);
+        }
+        let guest = Guest { at: b.at, bytes: &bytes };
+        let made = j.translate(id, guest, blocks.insns(b), b.key, b.end == End::Jump, second);
         if let Some(t) = started {
             self.x.derived.times[1] += t.elapsed();
         }

@@ -63,6 +63,13 @@ impl CodeMemory {
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.write.add(at), bytes.len()) }
     }
 
+    /// `n` bytes of code at an offset.
+    pub fn read(&self, at: usize, n: usize) -> &[u8] {
+        assert!(at <= self.len && n <= self.len - at);
+        // SAFETY: in range by the assertion and mapped readable; code changes only through `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.write.add(at), n) }
+    }
+
     /// The address at which the code at `at` runs.
     pub fn address(&self, at: usize) -> usize {
         self.run as usize + at

@@ -16,6 +16,7 @@
 pub mod builder;
 pub mod encode;
 pub mod ir;
+pub mod listing;
 pub mod lower;
 pub mod memory;
 pub mod passes;
@@ -32,7 +33,7 @@ use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
 use ir::VecFn;
-use lower::{Link, Lowered, lower};
+use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
 use regs::field;
 use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
@@ -56,8 +57,9 @@ struct Native {
     incoming: Vec<(u32, u32)>,
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
-    guest_bytes: u32,
     host_bytes: u32,
+    /// For listings.
+    source: Option<Box<listing::Source>>,
 }
 
 /// Counts for `--statistics`.
@@ -95,6 +97,17 @@ pub struct Jit {
     pub statistics: JitStatistics,
     /// How often the interpreter was handed an instruction, by [`iced_x86::Code`].
     pub handed: Vec<u64>,
+    /// Whether to count runs of blocks and keep what a listing shows.
+    pub list: bool,
+}
+
+/// Where a block comes from, for listings.
+#[derive(Clone, Copy)]
+pub struct Guest<'a> {
+    /// Place in RAM.
+    pub at: u64,
+    /// Its bytes there.
+    pub bytes: &'a [u8],
 }
 
 /// What the engine does next.
@@ -146,6 +159,7 @@ impl Jit {
             builder: Builder::default(),
             statistics: JitStatistics::default(),
             handed: vec![0; iced_x86::Code::values().len()],
+            list: false,
         })
     }
 
@@ -164,15 +178,19 @@ impl Jit {
 
     /// Translates a decoded block. `None`: code memory is full, clear everything first.
     /// `second`: host address of the frame that its one instruction goes on in.
+    #[allow(clippy::too_many_arguments)]
     pub fn translate(
         &mut self,
         block: u32,
+        guest: Guest<'_>,
         insns: &[Insn],
         key: ModeKey,
         ends: bool,
         second: Option<u64>,
     ) -> Option<u32> {
         let mut count = insns.len();
+        let mut entered = self.list.then(|| Box::new(0u64));
+        let counter = entered.as_deref_mut().map(|c| std::ptr::from_mut(c) as u64);
         loop {
             self.builder.ops.clear();
             let mut n = 0;
@@ -184,8 +202,22 @@ impl Jit {
                 return Some(REFUSED);
             }
             let whole = ends && n == insns.len();
-            match lower(&insns[..n], &self.builder.ops, key, whole, second, &self.stubs) {
-                Ok(l) => return self.install(block, &insns[..n], key, l),
+            match lower(&insns[..n], &self.builder.ops, key, whole, Entry { second, counter }, &self.stubs) {
+                Ok(l) => {
+                    let id = self.install(block, &insns[..n], key, l)?;
+                    if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize)) {
+                        let source = listing::Source {
+                            at: guest.at,
+                            key,
+                            bytes: guest.bytes.into(),
+                            ops: self.builder.ops.iter().map(|o| o.name()).collect(),
+                            insns: insns[..n].into(),
+                            entered,
+                        };
+                        native.source = Some(Box::new(source));
+                    }
+                    return Some(id);
+                }
                 Err(lower::Refused(k)) => count = usize::from(k),
             }
         }
@@ -213,7 +245,7 @@ impl Jit {
             l.bytes[*at..*at + 4].copy_from_slice(&(value as i32).to_le_bytes());
         }
         self.memory.write(base, &l.bytes);
-        let guest_bytes = insns.iter().map(|i| u32::from(i.len)).sum();
+        let guest_bytes: u32 = insns.iter().map(|i| u32::from(i.len)).sum();
         let s = &mut self.statistics;
         s.translated += 1;
         s.instructions += insns.len() as u64;
@@ -227,8 +259,8 @@ impl Jit {
             links: l.links,
             incoming: Vec::new(),
             _insns: insns,
-            guest_bytes,
             host_bytes: l.bytes.len() as u32,
+            source: None,
         }));
         Some(id)
     }
@@ -329,11 +361,6 @@ impl Jit {
             Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
             Why::Jump => Left::Jump,
         }
-    }
-
-    /// A person's view of the code of native block `id`: host instructions with their offsets.
-    pub fn listing(&self, id: u32) -> Option<(u32, u32)> {
-        self.natives.get(id as usize)?.as_ref().map(|n| (n.guest_bytes, n.host_bytes))
     }
 }
 

@@ -94,6 +94,8 @@ pub struct Config {
     pub load: Option<PathBuf>,
     pub log: LogSpec,
     pub statistics: bool,
+    /// How many hot translated blocks `statistics` lists.
+    pub list_blocks: usize,
     pub no_reboot: bool,
     pub no_debug_exit: bool,
     pub stop_after: Option<StopAfter>,
@@ -133,6 +135,7 @@ impl Default for Config {
             load: None,
             log: LogSpec::default(),
             statistics: false,
+            list_blocks: 0,
             no_reboot: false,
             no_debug_exit: false,
             stop_after: None,

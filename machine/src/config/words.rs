@@ -87,6 +87,7 @@ pub const WORDS: &[Word] = {
         w("load", Value, "FILE", "start from a saved state"),
         w("log", Value, "exceptions,interrupts,resets,unmapped,chips[:FILE]", "what to log"),
         w("statistics", Flag, "", "print figures of the run at its end"),
+        w("list-blocks", Value, "N", "list the N hottest translated blocks with the statistics"),
         w("no-reboot", Flag, "", "end on reset"),
         w("no-debug-exit", Flag, "", "no isa-debug-exit at port F4h"),
         w("stop-after", Value, "TIME|INSTRUCTIONSi (10s, 500ms, 5000000i)", "end after so much guest time"),
@@ -148,6 +149,10 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         "cpus" => c.cpus = cpus(v)?,
         "cpu" => c.cpu = v.into(),
         "engine" => c.engine = Engine::parse(v)?,
+        "list-blocks" => {
+            c.list_blocks = v.parse().map_err(|_| format!("'{v}' is not a number"))?;
+            c.statistics = true;
+        }
         "clock" => c.clock = ClockKind::parse(v)?,
         "rtc" => c.rtc = Some(RtcStart::parse(v)?),
         "seed" => c.seed = Some(number(v)?),

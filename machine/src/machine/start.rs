@@ -61,7 +61,7 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
     let mut machine = Machine {
         mem,
         cpus,
-        derived: Derived::new(config.engine.into()).measured(config.statistics),
+        derived: Derived::new(config.engine.into()).measured(config.statistics, config.list_blocks),
         board,
         progress: Progress {
             clock: Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS },

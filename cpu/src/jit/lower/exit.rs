@@ -38,8 +38,7 @@ const SIGN: u8 = 8;
 
 impl Lower<'_> {
     /// The prologue: a jump from elsewhere brings RIP in R14; then the budget.
-    /// `second`: where the host has the frame that the one instruction goes on in.
-    pub(super) fn enter(&mut self, second: Option<u64>) {
+    pub(super) fn enter(&mut self, entry: super::Entry) {
         debug_assert!(self.state_is_reserved());
         let off = i32::from(self.insns[0].off);
         let near = self.asm.label();
@@ -63,7 +62,11 @@ impl Lower<'_> {
             self.asm.jcc(7, limit);
             self.exits.code_limit = Some(limit);
         }
-        if let Some(frame) = second {
+        if let Some(counter) = entry.counter {
+            self.asm.mov_imm(R::R14, counter);
+            self.asm.alu_imm(0, 8, Mem::at(R::R14, 0), 1);
+        }
+        if let Some(frame) = entry.second {
             self.guard(frame);
         }
         let out = self.asm.label();

@@ -128,13 +128,22 @@ pub struct Lowered {
     pub absolute: Vec<(usize, super::stubs::Target)>,
 }
 
+/// What the entry of a block does beside taking its budget.
+#[derive(Clone, Copy, Default)]
+pub struct Entry {
+    /// Leaves unless the next page is still the one at this host address.
+    pub second: Option<u64>,
+    /// Counts here.
+    pub counter: Option<u64>,
+}
+
 /// Translates `ops`, made of `insns`.
 pub fn lower(
     insns: &[Insn],
     ops: &[Op],
     key: ModeKey,
     ends: bool,
-    second: Option<u64>,
+    entry: Entry,
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
@@ -160,7 +169,7 @@ pub fn lower(
         near: 0,
         common: stubs,
     };
-    l.enter(second);
+    l.enter(entry);
     for (i, &op) in ops.iter().enumerate() {
         l.at = i;
         l.locked = 0;
