@@ -240,7 +240,7 @@ impl Direct<'_> {
                     j.remember_jump(&mut self.x, self.key, rip, native);
                 }
             }
-            Left::Go | Left::Interpret | Left::Fault(_) => {}
+            Left::Go | Left::Attention | Left::Interpret | Left::Fault(_) => {}
         }
         Some(native)
     }
@@ -259,7 +259,14 @@ impl Direct<'_> {
             self.x.mem.ram.copy_out(b.at as usize, &mut bytes);
         }
         let guest = Guest { at: b.at, bytes: &bytes };
-        let made = j.translate(id, guest, blocks.insns(b), b.key, b.end == End::Jump, second);
+        let made = j.translate(
+            id,
+            guest,
+            blocks.insns(b),
+            b.key,
+            matches!(b.end, End::Jump | End::Transfer),
+            second,
+        );
         if let Some(t) = started {
             self.x.derived.times[1] += t.elapsed();
         }
@@ -281,9 +288,15 @@ impl Direct<'_> {
         }
         self.take_flags();
         let x = &self.x;
-        if x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0 {
+        if left == Left::Attention
+            || x.derived.attention
+            || !x.derived.code_touched.is_empty()
+            || x.cpu.pending_debug != 0
+        {
             self.attention = true;
         }
+        // A far transfer may have changed it.
+        self.key = ModeKey(x.cpu.scratch.0.key);
         left
     }
 

@@ -244,7 +244,8 @@ fn run_of(x: &mut Exec<'_>, i: &Insn, seg: Seg, offset: u64, n: u64, access: Acc
 
 /// Does as many iterations as one page run allows, up to `n`; zero where that is none.
 fn block(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> u64 {
-    if n < 2 || x.cpu.rflags & (flag::DF | flag::AC) != 0 {
+    let checked = x.cpu.rflags & flag::AC != 0 && x.cpu.cpl == 3;
+    if n < 2 || x.cpu.rflags & flag::DF != 0 || checked {
         return 0;
     }
     let done = match op {
@@ -286,6 +287,25 @@ fn block_out(x: &mut Exec<'_>, i: &Insn, n: u64) -> Option<u64> {
     Some(gone as u64 / w)
 }
 
+/// Place in RAM of `bytes` at `linear`, which lie in one page, if they may be accessed directly. Both sides of a move may
+/// share an entry of the TLB: the place of the first stays good when the second replaces it.
+fn ram_at(x: &mut Exec<'_>, linear: u64, bytes: u64, access: Access) -> Option<usize> {
+    let hit = |x: &Exec<'_>| match access {
+        Access::Write => x.derived.tlb.hit_write(linear, bytes - 1),
+        _ => x.derived.tlb.hit_read(linear, bytes - 1),
+    };
+    if let Some(at) = hit(x) {
+        return Some(at);
+    }
+    if !x.cpu.canonical(linear) {
+        return None;
+    }
+    let view = crate::mmu::own_view(x.cpu);
+    x.prefetch(linear, access, view).ok()?;
+    let quiet = !x.derived.attention && x.derived.code_touched.is_empty();
+    if quiet { hit(x) } else { None }
+}
+
 fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
     let w = u64::from(i.size);
     let (si, di) = (x.reg(RSI, i.addr), x.reg(RDI, i.addr));
@@ -293,17 +313,13 @@ fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
     if matches!(op, Op::Movs | Op::Cmps | Op::Lods) {
         let (linear, m) = run_of(x, i, seg_from(i.seg), si, n, Access::Read)?;
         n = m;
-        from = x.derived.tlb.hit_read(linear, n * w - 1)?;
+        from = ram_at(x, linear, n * w, Access::Read)?;
     }
     if op != Op::Lods {
         let access = if matches!(op, Op::Movs | Op::Stos) { Access::Write } else { Access::Read };
         let (linear, m) = run_of(x, i, Seg::Es, di, n, access)?;
         n = m;
-        to = if access == Access::Write {
-            x.derived.tlb.hit_write(linear, n * w - 1)?
-        } else {
-            x.derived.tlb.hit_read(linear, n * w - 1)?
-        };
+        to = ram_at(x, linear, n * w, access)?;
     }
     let bytes = (n * w) as usize;
     match op {

@@ -189,12 +189,7 @@ impl Ops for Builder {
         Bail::Fault
     }
     fn call(&mut self, _: &Insn, how: Call, f: Helper) -> Done {
-        match how {
-            Call::Inline | Call::InlineFlags => {
-                self.put(Op::Call { how, f });
-            }
-            Call::Step | Call::Transfer | Call::Counted => self.refused = true,
-        }
+        self.put(Op::Call { how, f });
         Ok(())
     }
     fn xmm(&mut self, r: u8) -> Val {

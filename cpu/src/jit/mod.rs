@@ -28,7 +28,7 @@ use crate::insn::{Insn, ModeKey};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
-use crate::state::{Seg, attr, flag};
+use crate::state::{Activity, Seg, Shadow, attr, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
@@ -119,6 +119,8 @@ pub enum Left {
     Fault(Fault),
     /// Go on at RIP.
     Go,
+    /// Go on at RIP after a look at what came up.
+    Attention,
     /// Go on at RIP, which link `n` of native block `from` leads to.
     Link {
         #[allow(missing_docs)]
@@ -141,7 +143,12 @@ impl Jit {
         let mut a = Asm::default();
         let rt = Runtime {
             fill: fill as *const () as usize,
-            helper: helper as *const () as usize,
+            helper: [
+                helper as *const () as usize,
+                step as *const () as usize,
+                transfer as *const () as usize,
+                counted as *const () as usize,
+            ],
             vector: vector as *const () as usize,
         };
         let stubs = stubs::emit(&mut a, rt, tlb_size);
@@ -205,7 +212,8 @@ impl Jit {
             match lower(&insns[..n], &self.builder.ops, key, whole, Entry { second, counter }, &self.stubs) {
                 Ok(l) => {
                     let id = self.install(block, &insns[..n], key, l)?;
-                    if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize)) {
+                    if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize))
+                    {
                         let source = listing::Source {
                             at: guest.at,
                             key,
@@ -337,6 +345,7 @@ impl Jit {
         s.jumps = self.jumps.as_ptr() as u64;
         s.exec = exec;
         s.flags = to_memory_form(rflags);
+        s.key = key.0;
         let cpu = std::ptr::from_mut(&mut *x.cpu);
         // SAFETY: `enter` is the entry stub that `stubs::emit` wrote, of this signature; it keeps the callee-saved registers
         // and the stack, and touches only the processor behind `cpu`, guest RAM by way of TLB entries, and, through
@@ -350,14 +359,15 @@ impl Jit {
         x.count = limit.wrapping_sub(s.budget as u64);
         self.statistics.completed += x.count.wrapping_sub(count);
         x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
-        x.cpu.rip = s.exit_rip & Insn::mask(key_width(key));
+        x.cpu.rip = s.exit_rip & Insn::mask(key_width(ModeKey(s.key)));
         self.statistics.exits[Why::from(why) as usize] += 1;
         match Why::from(why) {
             Why::Bail => match x.derived.jit_fault.take() {
                 Some(f) => Left::Fault(f),
                 None => Left::Interpret,
             },
-            Why::Attention | Why::Budget => Left::Go,
+            Why::Attention => Left::Attention,
+            Why::Budget => Left::Go,
             Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
             Why::Jump => Left::Jump,
         }
@@ -512,6 +522,115 @@ extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const In
 fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
     x.derived.jit_fault = Some(f);
     1
+}
+
+/// Whether translated code may go straight on after an instruction that may have changed anything. Flags are exact.
+fn smooth(x: &mut Exec<'_>) -> bool {
+    let d = &*x.derived;
+    let c = &mut *x.cpu;
+    let quiet = !d.attention
+        && d.code_touched.is_empty()
+        && c.pending_debug == 0
+        && c.rflags & (flag::TF | flag::RF) == 0
+        && c.activity == Activity::Running
+        && !(c.nmi_pending || c.smi_pending)
+        && !(c.intr && c.rflags & flag::IF != 0)
+        && !c.has_code_breakpoints();
+    if !quiet {
+        return false;
+    }
+    match c.shadow {
+        Shadow::None => true,
+        // Nothing is pending and nothing can come before the next instruction, if that still runs in this slice.
+        Shadow::Sti if c.scratch.0.budget > 0 && !c.intr => {
+            c.shadow = Shadow::None;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The processor's state has been changed by shared code: what translated code keeps of it follows.
+fn follow(x: &mut Exec<'_>) {
+    let view = own_view(x.cpu);
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    let flags = to_memory_form(x.cpu.rflags);
+    let s = &mut x.cpu.scratch.0;
+    s.tlb = table as u64;
+    s.flags = flags;
+}
+
+/// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
+extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed(x, f);
+    }
+    follow(x);
+    let key = ModeKey(x.cpu.scratch.0.key);
+    if !smooth(x) || ModeKey::of(x.cpu) != key || space_key(x, key) != x.cpu.scratch.0.space {
+        return 2;
+    }
+    prepare(x.cpu, key);
+    0
+}
+
+/// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
+extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed(x, f);
+    }
+    follow(x);
+    x.cpu.scratch.0.exit_rip = x.cpu.rip;
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = ModeKey::of(x.cpu);
+    x.cpu.scratch.0.key = key.0;
+    if !smooth(x) || key.code64() != old.code64() {
+        return 2;
+    }
+    x.cpu.scratch.0.space = space_key(x, key);
+    prepare(x.cpu, key);
+    0
+}
+
+/// Runs a string instruction as far as it goes.
+extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    let (count, rip) = (x.count, x.cpu.rip);
+    let r = f(x, i);
+    // The block has paid for one.
+    let done = x.count.wrapping_sub(count);
+    let s = &mut x.cpu.scratch.0;
+    match r {
+        Ok(()) => s.budget = s.budget.wrapping_sub(done as i64 - 1),
+        Err(f) => {
+            s.budget = s.budget.wrapping_sub(done as i64);
+            s.flags = to_memory_form(x.cpu.rflags);
+            return failed(x, f);
+        }
+    }
+    let spent = s.budget < 0;
+    follow(x);
+    if x.cpu.rip == rip && Insn::mask(i.code_width()) & rip.wrapping_add(u64::from(i.len)) != rip {
+        return 3;
+    }
+    if spent || !smooth(x) { 2 } else { 0 }
 }
 
 /// Runs a vector operation's shared code; operands and result in the scratch area.

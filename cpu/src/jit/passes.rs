@@ -61,7 +61,8 @@ pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
         Op::Cond(c) | Op::BranchCond(c) => (cond_reads(c), 0),
         Op::Flags => (fl::ALL, 0),
         Op::SetFlags { mask, .. } => (0, from_rflags(mask)),
-        Op::Call { how: Call::InlineFlags, .. } => (fl::ALL, fl::ALL),
+        Op::Call { how: Call::Inline, .. } => (0, 0),
+        Op::Call { .. } => (fl::ALL, fl::ALL),
         Op::Vec { flags: true, .. } => (0, fl::ALL),
         _ => (0, 0),
     }

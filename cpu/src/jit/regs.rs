@@ -87,6 +87,8 @@ pub struct Scratch {
     pub jumps: u64,
     /// Address space and mode, as the jump cache's entries name them.
     pub space: u64,
+    /// The running code's [`crate::insn::ModeKey`].
+    pub key: u32,
     /// Offsets below these may be read through a segment register (zero: never directly).
     pub read_limit: [u64; 6],
     /// The same for writing.
@@ -114,6 +116,7 @@ impl Default for Scratch {
             exec: 0,
             jumps: 0,
             space: 0,
+            key: 0,
             read_limit: [0; 6],
             write_limit: [0; 6],
             code_limit: 0,

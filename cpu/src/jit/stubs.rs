@@ -5,6 +5,7 @@
 
 use super::encode::{Asm, Mem, R};
 use super::regs::{Convention, STATE, convention, field};
+use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
 
@@ -25,8 +26,10 @@ pub enum Target {
     FillRead(u8),
     #[allow(missing_docs)]
     FillWrite(u8),
+    /// The same with the whole RIP in R14.
+    Out,
     /// [`crate::ops::Helper`] in R14, instruction in R15, the block's instructions in R11.
-    Helper,
+    Helper(Call),
     /// Vector code likewise.
     Vector,
     /// The address of the block's instructions.
@@ -93,8 +96,9 @@ pub fn jump_slot(rip: u64) -> usize {
 pub struct Runtime {
     /// (processor, linear in `fill`, bytes, write) -> nonzero if it is now in the TLB.
     pub fill: usize,
-    /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside.
-    pub helper: usize,
+    /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside after the instruction,
+    /// 3 go on outside with this instruction. By kind of call.
+    pub helper: [usize; 4],
     /// The same for vector code.
     pub vector: usize,
 }
@@ -104,10 +108,10 @@ pub struct Runtime {
 pub struct Set {
     /// `extern "sysv64" fn(cpu, code) -> why`
     pub enter: usize,
-    exits: [usize; 5],
+    exits: [usize; 6],
     jump: usize,
     fill: [usize; 2],
-    helper: usize,
+    helper: [usize; 4],
     vector: usize,
 }
 
@@ -131,10 +135,20 @@ impl Stubs {
             Target::Jump => s.jump,
             Target::FillRead(w) => s.fill[0] + fill_entry(w),
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
-            Target::Helper => s.helper,
+            Target::Out => s.exits[5],
+            Target::Helper(how) => s.helper[kind(how)],
             Target::Vector => s.vector,
             Target::Insns | Target::Block => unreachable!("not a stub"),
         }
+    }
+}
+
+fn kind(how: Call) -> usize {
+    match how {
+        Call::Inline | Call::InlineFlags => 0,
+        Call::Step => 1,
+        Call::Transfer => 2,
+        Call::Counted => 3,
     }
 }
 
@@ -233,7 +247,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
             a.alu_r_rm(0, 8, R::R14, field::page_rip());
         }
         a.store(8, field::exit_rip(), R::R14);
-        a.mov_imm(R::R15, k as u64);
+        a.mov_imm(R::R15, if k == 5 { Why::Attention as u64 } else { k as u64 });
         a.jmp(out);
     }
     a.bind(out);
@@ -302,7 +316,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
         a.pop(R::RDX);
         a.ret();
     }
-    s.helper = call_stub(a, &c, rt.helper);
+    s.helper = rt.helper.map(|f| call_stub(a, &c, f));
     s.vector = call_stub(a, &c, rt.vector);
     s
 }

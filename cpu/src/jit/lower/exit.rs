@@ -303,21 +303,37 @@ impl Lower<'_> {
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;
         self.asm.mov_imm(R::R14, f as usize as u64);
-        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(how == Call::InlineFlags) << 32);
+        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(how != Call::Inline) << 32);
         self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
         self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
-        self.call_to(Target::Helper);
+        self.call_to(Target::Helper(how));
         self.asm.test(4, R::R14, R::R14);
         let ok = self.asm.label();
         self.asm.jcc(4, ok);
-        // 1: it faults; the interpreter runs it again and finds the same. 2: done, but something has come up.
-        self.asm.alu_imm(7, 4, R::R14, 1);
+        // 1: it faults. 2: done, but something has come up. 3: not done yet, and something has come up.
+        self.asm.alu_imm(7, 4, R::R14, 2);
         let bail = self.bail_label();
-        self.asm.jcc(4, bail);
+        self.asm.jcc(2, bail);
         let insn = *self.insn();
-        let off = insn.off + u16::from(insn.len);
-        self.leave(i + 1, off, Target::Attention);
+        if how == Call::Transfer {
+            self.asm.load(8, R::R14, field::exit_rip());
+            self.jump_to(Target::Out);
+        } else {
+            let at = self.asm.label();
+            if how == Call::Counted {
+                self.asm.jcc(7, at);
+            }
+            self.leave(i + 1, insn.off + u16::from(insn.len), Target::Attention);
+            if how == Call::Counted {
+                self.asm.bind(at);
+                self.leave(i + 1, insn.off, Target::Attention);
+            }
+        }
         self.asm.bind(ok);
+        if how == Call::Transfer {
+            self.asm.load(8, R::R14, field::exit_rip());
+            self.jump_to(Target::Jump);
+        }
         self.flags = super::flags::State::in_memory();
         Ok(())
     }
