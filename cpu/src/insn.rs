@@ -299,7 +299,8 @@ impl ModeKey {
 
 fn flat(n: usize, s: &crate::state::Segment, code64: bool) -> bool {
     if code64 {
-        return n < Seg::Fs as usize || s.base == 0;
+        // FS and GS: never, so that SWAPGS and thread switches leave the key as it is.
+        return n < Seg::Fs as usize;
     }
     let data = attr::S | attr::P | attr::RW;
     s.base == 0 && s.limit == !0 && s.attr & (data | attr::CODE | attr::DC | attr::UNUSABLE) == data

@@ -355,6 +355,11 @@ pub trait Ops: Sized {
     /// Read-modify-write of `i.seg:ea`: checks for writing, loads, computes, stores. Atomic towards other processors
     /// if `i.has_lock()` (while they take turns, it is plain).
     fn rmw(&mut self, i: &Insn, ea: Self::V, w: u8, f: impl FnOnce(&mut Self, Self::V) -> Self::V) -> Done;
+    /// CMPXCHG of the memory operand and register `i.src` as one operation. False: the caller spells it out.
+    #[inline(always)]
+    fn compare_exchange(&mut self, _: &Insn, _w: u8) -> Result<bool, Bail> {
+        Ok(false)
+    }
     /// As `rmw`, always atomic towards other processors (XCHG with memory needs no prefix).
     #[inline(always)]
     fn locked_rmw(

@@ -157,6 +157,13 @@ impl Ops for Builder {
         self.put(Op::StoreAt { p, w, v });
         Ok(())
     }
+    fn compare_exchange(&mut self, i: &Insn, w: u8) -> Result<bool, Bail> {
+        let ea = self.put(Op::Ea);
+        let p = self.put(Op::Probe(Place { seg: i.seg, ea, w }));
+        let new = self.put(Op::Get { r: i.src, w });
+        self.put(Op::CmpXchg { p, w, new });
+        Ok(true)
+    }
     fn fence(&mut self, _: &Insn) {
         self.put(Op::Fence);
     }

@@ -345,6 +345,21 @@ impl Asm {
         }
         self.op(0xf3, w == 8, &[0x0f], opcode, r.0, rm.into(), false, false);
     }
+    /// CMPXCHG rm, reg.
+    pub fn cmpxchg(&mut self, w: u8, rm: impl Into<Rm>, r: R) {
+        let prefix = if w == 2 { 0x66 } else { 0 };
+        let opcode = if w == 1 { 0xb0 } else { 0xb1 };
+        self.op(prefix, w == 8, &[0x0f], opcode, r.0, rm.into(), w == 1, w == 1);
+    }
+    /// IMUL reg, rm, imm32.
+    pub fn imul_imm(&mut self, w: u8, r: R, rm: impl Into<Rm>, c: i32) {
+        self.op(if w == 2 { 0x66 } else { 0 }, w == 8, &[], 0x69, r.0, rm.into(), false, false);
+        if w == 2 {
+            self.put(&(c as i16).to_le_bytes());
+        } else {
+            self.put32(c);
+        }
+    }
     /// BT, BTS, BTR, BTC rm, imm8 (`n` 4-7).
     pub fn bit_imm(&mut self, n: u8, w: u8, rm: impl Into<Rm>, bit: u8) {
         self.op(if w == 2 { 0x66 } else { 0 }, w == 8, &[0x0f], 0xba, n, rm.into(), false, false);

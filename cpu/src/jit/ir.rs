@@ -151,6 +151,12 @@ pub enum Op {
         w: u8,
         v: Val,
     },
+    /// CMPXCHG with the accumulator.
+    CmpXchg {
+        p: Val,
+        w: u8,
+        new: Val,
+    },
     Fence,
     CheckDirect,
     CheckIndirect(Val),
@@ -234,6 +240,7 @@ impl Op {
             | Op::Bits { v: a, old: b, .. }
             | Op::BitTest { v: a, n: b, .. }
             | Op::XFrom { low: a, high: b }
+            | Op::CmpXchg { p: a, new: b, .. }
             | Op::StoreAt { p: a, v: b, .. } => {
                 f(a);
                 f(b);

@@ -572,12 +572,21 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
         return failed(x, f);
     }
     follow(x);
-    let key = ModeKey(x.cpu.scratch.0.key);
-    if !smooth(x) || ModeKey::of(x.cpu) != key || space_key(x, key) != x.cpu.scratch.0.space {
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = ModeKey::of(x.cpu);
+    x.cpu.scratch.0.key = key.0;
+    let space = space_key(x, key);
+    let same = space == x.cpu.scratch.0.space;
+    if !smooth(x) || key.code64() != old.code64() {
         return 2;
     }
     prepare(x.cpu, key);
-    0
+    if same {
+        return 0;
+    }
+    x.cpu.scratch.0.space = space;
+    x.cpu.scratch.0.exit_rip = x.next_rip(i);
+    3
 }
 
 /// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.

@@ -97,7 +97,7 @@ pub struct Runtime {
     /// (processor, linear in `fill`, bytes, write) -> nonzero if it is now in the TLB.
     pub fill: usize,
     /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside after the instruction,
-    /// 3 go on outside with this instruction. By kind of call.
+    /// 3 go on outside with this instruction (counted) or at another mode's or space's code (step). By kind of call.
     pub helper: [usize; 4],
     /// The same for vector code.
     pub vector: usize,

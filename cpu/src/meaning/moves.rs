@@ -101,6 +101,9 @@ meaning! {
     }
     /// CMPXCHG. The destination is written in any case; the accumulator only when they differ.
     pub CmpXchg<const W: u8; D: Operand>(o, i) {
+        if i.is_mem() && o.compare_exchange(i, W)? {
+            return Ok(());
+        }
         let new = o.get(i.src, W);
         let acc = o.get(RAX, W);
         let mut old = acc;

@@ -572,6 +572,31 @@ impl Lower<'_> {
             if !signed && self.facts.live[self.at] != 0 {
                 return self.refuse();
             }
+            if let Some(c) = self.imm32(b, w) {
+                let from =
+                    if self.constant(a).is_some() { self.temp(a)?.into() } else { self.operand(a, w)? };
+                let t = match (from, self.loc[a.n()]) {
+                    // Its own register, if nobody needs it afterwards.
+                    (Rm::Reg(r), Loc::Temp { .. }) if self.facts.last[a.n()] == self.at as u32 => {
+                        self.loc[a.n()] = Loc::Gone;
+                        r
+                    }
+                    (Rm::Mem(m), Loc::At { .. }) if self.facts.last[a.n()] == self.at as u32 => {
+                        match m.base.filter(|b| self.is_temp(*b)) {
+                            Some(b) => {
+                                self.loc[a.n()] = Loc::Gone;
+                                b
+                            }
+                            None => self.fresh()?,
+                        }
+                    }
+                    _ => self.fresh()?,
+                };
+                self.asm.imul_imm(w, t, from, c);
+                self.flags_of_product(t, w)?;
+                self.result(t, w, w >= 4);
+                return Ok(());
+            }
             let b_rm = if self.constant(b).is_some() { self.temp(b)?.into() } else { self.operand(b, w)? };
             if let Rm::Reg(r) = b_rm {
                 self.lock(r);
@@ -734,8 +759,18 @@ impl Lower<'_> {
         if let Some(r) = n_reg {
             self.lock(r);
         }
-        if changes(op) {
-            let t = self.copy(v)?;
+        if changes(op)
+            && let Some(c) = index
+            && self.fused_rmw(v, w)
+        {
+            let Loc::At { m, .. } = self.loc[v.n()] else { return self.refuse() };
+            self.lock_mem(m);
+            self.asm.bit_imm(4 + op as u8, w, m, c);
+            let store = self.facts.last[self.at] as usize;
+            self.loc[self.at] = Loc::InPlace;
+            self.done[store] = true;
+        } else if changes(op) {
+            let t = self.working_copy(v, w)?;
             match (index, n_reg) {
                 (Some(c), _) => self.asm.bit_imm(4 + op as u8, w, t, c),
                 (_, Some(r)) => self.asm.bit_reg(op as u8, w, t, r),

@@ -36,6 +36,11 @@ pub struct Exits {
 
 const SIGN: u8 = 8;
 
+/// Displacement of a direct jump; outside 64-bit code addresses wrap, and small numbers either way are the common case.
+fn displacement(i: &Insn) -> i64 {
+    if i.long() { i.imm as i64 } else { i64::from(i.imm as i32) }
+}
+
 impl Lower<'_> {
     /// The prologue: a jump from elsewhere brings RIP in R14; then the budget.
     pub(super) fn enter(&mut self, entry: super::Entry) {
@@ -159,7 +164,7 @@ impl Lower<'_> {
     /// RIP of the direct target, in a temporary.
     fn target(&mut self, i: &Insn) -> Low<R> {
         let t = self.fresh()?;
-        let off = i64::from(i.off) + i64::from(i.len) + i.imm as i64;
+        let off = i64::from(i.off) + i64::from(i.len) + displacement(i);
         let Ok(off) = i32::try_from(off) else { return self.refuse() };
         self.asm.load(8, t, field::page_rip());
         self.lea(t, Mem::at(t, off), i.size);
@@ -168,7 +173,7 @@ impl Lower<'_> {
 
     /// Goes to the direct target of the instruction, or (`next`) to the one after it.
     fn go(&mut self, i: &Insn, next: bool) -> Low<()> {
-        let off = i64::from(i.off) + i64::from(i.len) + if next { 0 } else { i.imm as i64 };
+        let off = i64::from(i.off) + i64::from(i.len) + if next { 0 } else { displacement(i) };
         // Within the page, and no wrap of IP between: a link.
         if (0..4096).contains(&off)
             && (self.key.code_flat() || off >= i64::from(i.off))
@@ -262,7 +267,7 @@ impl Lower<'_> {
             return self.go(&i, true);
         }
         let taken = self.asm.label();
-        let off = i64::from(i.off) + i64::from(i.len) + i.imm as i64;
+        let off = i64::from(i.off) + i64::from(i.len) + displacement(&i);
         if (0..4096).contains(&off) && i.size >= i.code_width() {
             // The conditional jump itself is the link.
             let stub = self.asm.label();
@@ -310,7 +315,8 @@ impl Lower<'_> {
         self.asm.test(4, R::R14, R::R14);
         let ok = self.asm.label();
         self.asm.jcc(4, ok);
-        // 1: it faults. 2: done, but something has come up. 3: not done yet, and something has come up.
+        // 1: it faults. 2: done, but something has come up. 3: not done yet, and
+        // something has come up; or done, and the mode or the space is another.
         self.asm.alu_imm(7, 4, R::R14, 2);
         let bail = self.bail_label();
         self.asm.jcc(2, bail);
@@ -320,13 +326,22 @@ impl Lower<'_> {
             self.jump_to(Target::Out);
         } else {
             let at = self.asm.label();
-            if how == Call::Counted {
+            if how != Call::Inline {
                 self.asm.jcc(7, at);
             }
             self.leave(i + 1, insn.off + u16::from(insn.len), Target::Attention);
-            if how == Call::Counted {
-                self.asm.bind(at);
-                self.leave(i + 1, insn.off, Target::Attention);
+            self.asm.bind(at);
+            match how {
+                Call::Counted => self.leave(i + 1, insn.off, Target::Attention),
+                Call::Step => {
+                    let rest = self.insns.len() - i - 1;
+                    if rest > 0 {
+                        self.asm.alu_imm(0, 8, field::budget(), rest as i32);
+                    }
+                    self.asm.load(8, R::R14, field::exit_rip());
+                    self.jump_to(Target::Jump);
+                }
+                _ => {}
             }
         }
         self.asm.bind(ok);

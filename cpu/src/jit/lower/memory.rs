@@ -1,8 +1,10 @@
 //! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
 
+use super::flags::Fix;
 use super::{Cold, Linear, Loc, Low, Lower};
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::ir::{Place, Val};
+use crate::jit::passes::fl;
 use crate::jit::regs::field;
 use crate::mmu::tlb::Entry;
 use std::mem::offset_of;
@@ -126,7 +128,8 @@ impl Lower<'_> {
         let x = self.fresh()?;
         if !flat {
             if self.long() {
-                if at.seg < 4 {
+                // Nothing is flat under alignment checks.
+                if at.seg < 4 || self.key.flat() == 0 {
                     return self.refuse();
                 }
             } else {
@@ -246,6 +249,7 @@ impl Lower<'_> {
         let plain = match self.ops[used] {
             Op::Alu { a, w: aw, .. } => a.n() == self.at && aw == w,
             Op::Unary { a, w: aw, .. } => a.n() == self.at && aw == w,
+            Op::BitTest { v, n, w: bw, .. } => v.n() == self.at && bw == w && self.constant(n).is_some(),
             _ => false,
         };
         plain
@@ -260,6 +264,17 @@ impl Lower<'_> {
         let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
         self.lock_mem(m);
         self.write_to(m, w, v)
+    }
+
+    /// CMPXCHG: the host's own, whose accumulator is the guest's.
+    pub(super) fn compare_exchange(&mut self, p: Val, w: u8, new: Val) -> Low<()> {
+        let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
+        self.lock_mem(m);
+        let new = self.reg(new, w)?;
+        self.preserve(0)?;
+        self.asm.cmpxchg(w, m, new);
+        self.produced(fl::ALL, 0, Fix::None);
+        Ok(())
     }
 
     /// Probes for a 16-byte operand.

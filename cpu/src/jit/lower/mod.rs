@@ -673,6 +673,7 @@ impl Lower<'_> {
             Op::Probe(at) => self.probe_rmw(at)?,
             Op::LoadAt { p, w } => self.load_at(p, w)?,
             Op::StoreAt { p, w, v } => self.store_at(p, w, v)?,
+            Op::CmpXchg { p, w, new } => self.compare_exchange(p, w, new)?,
             Op::CheckDirect => self.check_direct()?,
             Op::CheckIndirect(v) => self.check_indirect(v)?,
             Op::JumpDirect(_) => self.jump_direct()?,
