@@ -26,12 +26,12 @@ pub fn report(d: &Derived, count: u64) -> String {
         ),
     );
     line("invalidated", format!("{} blocks, all {} times", j_s.dropped, j_s.flushed));
-    let [bail, budget, attention, link, jump] = j_s.exits;
+    let [bail, budget, attention, link, jump, _, far] = j_s.exits;
     line("links made", j_s.links.to_string());
     line(
         "left translated code",
         format!(
-            "{bail} handed back or faulted, {budget} out of budget, {attention} attention, {link} unlinked, {jump} jump cache misses"
+            "{bail} handed back or faulted, {budget} out of budget, {attention} attention, {link} unlinked, {far} to other pages, {jump} jump cache misses"
         ),
     );
     line("interpreted", format!("{} runs of cold blocks, {} across pages", j_s.cold, j_s.crossing));

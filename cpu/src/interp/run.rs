@@ -229,7 +229,7 @@ impl Direct<'_> {
                     f.live && f.at / PAGE == at / PAGE && f.key == self.key
                 });
                 if same {
-                    j.link(from, n, native);
+                    j.link(from, n, native, 0);
                 }
             }
             Left::Jump => {
@@ -238,6 +238,17 @@ impl Direct<'_> {
                 if base == 0 && self.key.code_flat() {
                     let rip = self.x.cpu.rip;
                     j.remember_jump(&mut self.x, self.key, rip, native);
+                }
+            }
+            Left::FarLink { from, n } => {
+                let same = j.block_of(from).is_some_and(|f| {
+                    let f = blocks.block(f);
+                    f.live && f.key == self.key
+                });
+                if same && self.key.code_flat() {
+                    let rip = self.x.cpu.rip;
+                    j.remember_jump(&mut self.x, self.key, rip, native);
+                    j.link_far(&mut self.x, from, n, native, rip);
                 }
             }
             Left::Go | Left::Attention | Left::Interpret | Left::Fault(_) => {}

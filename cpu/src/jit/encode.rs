@@ -220,6 +220,11 @@ impl Asm {
             self.imm(w, imm);
         }
     }
+    /// The same with an immediate of 32 bits whatever its value, to be patched. `w`: 4 or 8.
+    pub fn alu_imm32(&mut self, n: u8, w: u8, rm: impl Into<Rm>, imm: i32) {
+        self.sized(w, 0x81, n, rm.into());
+        self.put32(imm);
+    }
     fn imm(&mut self, w: u8, imm: i32) {
         match w {
             1 => self.bytes.push(imm as u8),

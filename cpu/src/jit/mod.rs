@@ -75,7 +75,7 @@ pub struct JitStatistics {
     pub host_bytes: u64,
     pub entered: u64,
     /// Exits by [`Why`].
-    pub exits: [u64; 5],
+    pub exits: [u64; 7],
     /// Instructions that cross a page, decoded or found each time.
     pub crossing: u64,
     /// Runs of cold blocks.
@@ -130,6 +130,13 @@ pub enum Left {
     },
     /// Go on at RIP, which was not in the jump cache.
     Jump,
+    /// Go on at RIP, which link `n` of `from`, to another page, leads to.
+    FarLink {
+        #[allow(missing_docs)]
+        from: u32,
+        #[allow(missing_docs)]
+        n: u32,
+    },
 }
 
 impl Jit {
@@ -279,22 +286,30 @@ impl Jit {
     }
 
     /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
-    pub fn link(&mut self, from: u32, n: u32, to: u32) {
+    /// A link to another page holds for the space `serial`.
+    pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32) {
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.incoming.push((from, n));
         let near = target.near;
-        self.patch(from, n, Some(near));
+        self.patch(from, n, Some(near), serial);
         self.statistics.links += 1;
     }
 
     /// Points a link at an offset in code memory, or back at its own stub.
-    fn patch(&mut self, from: u32, n: u32, to: Option<usize>) {
+    fn patch(&mut self, from: u32, n: u32, to: Option<usize>, serial: u32) {
         let Some(Some(native)) = self.natives.get(from as usize) else { return };
-        let Some(l) = native.links.get(n as usize) else { return };
-        let at = native.base + l.at;
-        let to = to.unwrap_or(native.base + l.stub);
-        let rel = to as i64 - (at as i64 + 4);
-        self.memory.write(at, &(rel as i32).to_le_bytes());
+        let Some(l) = native.links.get(n as usize).copied() else { return };
+        let base = native.base;
+        let target = to.unwrap_or(base + l.stub);
+        let mut jump = |at: usize, to: usize| {
+            let rel = to as i64 - (at as i64 + 4);
+            self.memory.write(at, &(rel as i32).to_le_bytes());
+        };
+        jump(base + l.at, target);
+        if let Some(far) = l.far {
+            jump(base + far.other, base + if to.is_some() { far.cache } else { far.ask });
+            self.memory.write(base + far.serial, &serial.to_le_bytes());
+        }
     }
 
     /// The decoded block behind `id` is gone: nothing may enter its code again.
@@ -302,13 +317,22 @@ impl Jit {
         let Some(n) = self.natives.get_mut(id as usize).and_then(Option::take) else { return };
         self.statistics.dropped += 1;
         for (from, k) in n.incoming {
-            self.patch(from, k, None);
+            self.patch(from, k, None, 0);
         }
         let code = self.memory.address(n.far) as u64;
         for e in &mut self.jumps {
             if e.code == code {
                 *e = JumpEntry::default();
             }
+        }
+    }
+
+    /// Links a jump to another page, for the processor's present space.
+    pub fn link_far(&mut self, x: &mut Exec<'_>, from: u32, n: u32, to: u32, linear: u64) {
+        x.derived.tlb.note_code(x.cpu, linear);
+        let serial = x.derived.tlb.code_serial(x.cpu);
+        if serial != 0 {
+            self.link(from, n, to, serial);
         }
     }
 
@@ -370,6 +394,7 @@ impl Jit {
             Why::Budget => Left::Go,
             Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
             Why::Jump => Left::Jump,
+            Why::FarLink => Left::FarLink { from: s.fill as u32, n: s.link as u32 },
         }
     }
 }
@@ -501,7 +526,14 @@ fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
     let table = x.derived.tlb.table_in_use(x.cpu, view);
     x.cpu.scratch.0.tlb = table as u64;
     let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
-    if up { 2 } else { 0 }
+    if up || remapped(x) { 2 } else { 0 }
+}
+
+/// Whether the mapping of code may be another one since translated code was entered: its jumps rest on it.
+fn remapped(x: &mut Exec<'_>) -> bool {
+    let s = &x.cpu.scratch.0;
+    let (key, space) = (ModeKey(s.key), s.space);
+    space_key(x, key) != space
 }
 
 /// Runs a [`Helper`].
@@ -639,7 +671,7 @@ extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const I
     if x.cpu.rip == rip && Insn::mask(i.code_width()) & rip.wrapping_add(u64::from(i.len)) != rip {
         return 3;
     }
-    if spent || !smooth(x) { 2 } else { 0 }
+    if spent || !smooth(x) || remapped(x) { 2 } else { 0 }
 }
 
 /// Runs a vector operation's shared code; operands and result in the scratch area.

@@ -3,7 +3,7 @@
 //! Convention inside translated code: RBP is the processor, guest registers are where [`super::regs`] says, the stack is
 //! the host's and 16-byte aligned.
 
-use super::encode::{Asm, Mem, R};
+use super::encode::{Asm, Label, Mem, R};
 use super::regs::{Convention, STATE, convention, field};
 use crate::ops::Call;
 use crate::state::Cpu;
@@ -22,6 +22,10 @@ pub enum Target {
     Link,
     /// Jump cache: RIP in R14.
     Jump,
+    /// The jump cache has no code for the RIP in R14.
+    JumpMiss,
+    /// A direct jump to another page that is not linked yet: RIP in R14, number in R15 and block in R11.
+    FarLink,
     /// Miss of a load or store of so many bytes. ZF set: try again.
     FillRead(u8),
     #[allow(missing_docs)]
@@ -48,6 +52,7 @@ pub enum Why {
     Attention = 2,
     Link = 3,
     Jump = 4,
+    FarLink = 6,
 }
 
 impl Why {
@@ -58,6 +63,7 @@ impl Why {
             2 => Why::Attention,
             3 => Why::Link,
             4 => Why::Jump,
+            6 => Why::FarLink,
             _ => Why::Bail,
         }
     }
@@ -84,11 +90,11 @@ impl JumpEntry {
 }
 
 /// Entries in the jump cache.
-pub const JUMPS: usize = 1 << 12;
+pub const JUMPS: usize = 1 << 14;
 
 /// The slot of a RIP.
 pub fn jump_slot(rip: u64) -> usize {
-    (rip ^ rip >> 12) as usize & (JUMPS - 1)
+    (rip ^ rip >> 14) as usize & (JUMPS - 1)
 }
 
 /// Rust functions that stubs call.
@@ -108,7 +114,7 @@ pub struct Runtime {
 pub struct Set {
     /// `extern "sysv64" fn(cpu, code) -> why`
     pub enter: usize,
-    exits: [usize; 6],
+    exits: [usize; 7],
     jump: usize,
     fill: [usize; 2],
     helper: [usize; 4],
@@ -133,6 +139,8 @@ impl Stubs {
             Target::Attention => s.exits[2],
             Target::Link => s.exits[3],
             Target::Jump => s.jump,
+            Target::JumpMiss => s.exits[4],
+            Target::FarLink => s.exits[6],
             Target::FillRead(w) => s.fill[0] + fill_entry(w),
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
             Target::Out => s.exits[5],
@@ -241,6 +249,10 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
             a.store(8, field::link(), R::R14);
             a.store(8, field::fill(), R::R15);
         }
+        if k == 6 {
+            a.store(8, field::link(), R::R15);
+            a.store(8, field::fill(), R::R11);
+        }
         if k < 4 {
             // RIP = page + offset; the upper half of the offset is zero.
             a.load(4, R::R14, field::exit_rip());
@@ -260,21 +272,10 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     }
     a.ret();
 
-    // Jump cache: RIP in R14; R15 and R11 are free.
     align(a);
     s.jump = a.here();
-    a.rorx(8, R::R15, R::R14, 12);
-    a.alu_rm_r(6, 8, R::R15, R::R14);
-    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
-    a.shift_imm(4, 4, R::R15, 5);
-    a.alu_r_rm(0, 8, R::R15, field::jumps());
     let miss = a.label();
-    a.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32));
-    a.jcc(5, miss);
-    a.load(8, R::R11, field::space());
-    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
-    a.jcc(5, miss);
-    a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
+    look_up(a, miss);
     a.bind(miss);
     a.byte(0xe9);
     let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
@@ -319,6 +320,22 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     s.helper = rt.helper.map(|f| call_stub(a, &c, f));
     s.vector = call_stub(a, &c, rt.vector);
     s
+}
+
+/// Jumps to the code for RIP, in R14, if the jump cache has it, else to `miss`. R15 and R11 are free. Blocks have their
+/// own copies, so that the host's branch prediction tells them apart.
+pub fn look_up(a: &mut Asm, miss: Label) {
+    a.rorx(8, R::R15, R::R14, 14);
+    a.alu_rm_r(6, 8, R::R15, R::R14);
+    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
+    a.shift_imm(4, 4, R::R15, 5);
+    a.alu_r_rm(0, 8, R::R15, field::jumps());
+    a.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32));
+    a.jcc(5, miss);
+    a.load(8, R::R11, field::space());
+    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
+    a.jcc(5, miss);
+    a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
 }
 
 /// Saves or restores all XMM registers below the stack pointer's present place.

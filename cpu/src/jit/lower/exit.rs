@@ -19,14 +19,40 @@ pub struct Link {
     pub at: usize,
     /// Offset of the stub that it goes to while it is not linked.
     pub stub: usize,
-    /// Offset of the target in the page.
-    pub to: u16,
+    /// The parts of a jump to another page.
+    pub far: Option<Far>,
+}
+
+/// A jump to another page holds for one address space as long as its code's mapping stays: it compares the number of both.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// Offset of the 32-bit number that the space is compared with; zero is none.
+    pub serial: usize,
+    /// Offset of the 32-bit field of the jump for other spaces.
+    pub other: usize,
+    /// Offset of where that goes once linked: the jump cache.
+    pub cache: usize,
+    /// Where it goes before: offset of the code that asks to be linked.
+    pub ask: usize,
+}
+
+/// A [`Far`] in the making.
+#[derive(Clone, Copy)]
+struct FarSite {
+    at: usize,
+    serial: usize,
+    other: usize,
+    ask: Label,
+    /// Offset of the target from the start of the page.
+    off: i32,
+    width: u8,
 }
 
 /// Exits in the making.
 #[derive(Default)]
 pub struct Exits {
     links: Vec<(Label, usize, Label, u16)>,
+    fars: Vec<FarSite>,
     absolute: Vec<(usize, Target)>,
     far: Option<Label>,
     budget: Option<Label>,
@@ -182,6 +208,14 @@ impl Lower<'_> {
             self.link(off as u16);
             return Ok(());
         }
+        if let Ok(off) = i32::try_from(off)
+            && self.key.code_flat()
+            && i.size >= i.code_width()
+            && i.code_width() >= 4
+        {
+            self.far_link(off, i.code_width());
+            return Ok(());
+        }
         let t = if next {
             let t = self.fresh()?;
             self.asm.load(8, t, field::page_rip());
@@ -193,6 +227,21 @@ impl Lower<'_> {
         self.far_jump(t);
         self.give(t);
         Ok(())
+    }
+
+    /// A jump to a fixed place in another page: straight on while the space is the one it was linked in.
+    fn far_link(&mut self, off: i32, width: u8) {
+        let ask = self.asm.label();
+        // CMP dword [space's serial], imm32
+        self.asm.alu_imm32(7, 4, field::plus(field::space(), 4), 0);
+        let serial = self.asm.here() - 4;
+        self.asm.jcc(5, ask);
+        let other = self.asm.here() - 4;
+        let pages = off.div_euclid(4096) * 4096;
+        self.asm.alu_imm(0, width, field::page_rip(), pages);
+        self.asm.jmp(ask);
+        let at = self.asm.here() - 4;
+        self.exits.fars.push(FarSite { at, serial, other, ask, off, width });
     }
 
     fn link(&mut self, to: u16) {
@@ -229,7 +278,13 @@ impl Lower<'_> {
             let bail = self.bail_label();
             self.asm.jcc(7, bail);
         }
-        self.far_jump(t);
+        if t != R::R14 {
+            self.asm.mov(8, R::R14, t);
+        }
+        let miss = self.asm.label();
+        crate::jit::stubs::look_up(&mut self.asm, miss);
+        self.asm.bind(miss);
+        self.jump_to(Target::JumpMiss);
         Ok(())
     }
 
@@ -294,6 +349,8 @@ impl Lower<'_> {
         let off = last.off + u16::from(last.len);
         if off < 4096 {
             self.link(off);
+        } else if self.key.code_flat() && last.code_width() >= 4 {
+            self.far_link(i32::from(off), last.code_width());
         } else {
             self.asm.load(8, R::R14, field::page_rip());
             self.lea(R::R14, Mem::at(R::R14, i32::from(off)), last.code_width());
@@ -418,18 +475,43 @@ impl Lower<'_> {
         }
     }
 
+    /// What jumps to other pages do while they aren't linked, and in another space.
+    fn far_paths(&mut self) -> Vec<Link> {
+        let mut links = Vec::new();
+        for f in std::mem::take(&mut self.exits.fars) {
+            let n = self.exits.links.len() + links.len();
+            self.asm.bind(f.ask);
+            let ask = self.asm.here();
+            self.asm.load(8, R::R14, field::page_rip());
+            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
+            self.asm.mov_imm(R::R15, n as u64);
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + block]
+            self.jump_to(Target::FarLink);
+            let cache = self.asm.here();
+            self.asm.load(8, R::R14, field::page_rip());
+            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
+            self.jump_to(Target::Jump);
+            let far = Far { serial: f.serial, other: f.other, cache, ask };
+            links.push(Link { at: f.at, stub: ask, far: Some(far) });
+        }
+        links
+    }
+
     fn bail(&mut self, n: u16) {
         let off = self.insns[usize::from(n)].off;
         self.leave(usize::from(n), off, Target::Bail);
     }
 
     pub(super) fn finish(mut self) -> Lowered {
+        let fars = self.far_paths();
         self.asm.resolve();
         let links = self
             .exits
             .links
             .iter()
-            .map(|&(stub, at, _, to)| Link { at, stub: self.asm.offset(stub), to })
+            .map(|&(stub, at, ..)| Link { at, stub: self.asm.offset(stub), far: None })
+            .chain(fars)
             .collect();
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
         Lowered { near: self.near, far, links, absolute: self.exits.absolute, bytes: self.asm.bytes }
