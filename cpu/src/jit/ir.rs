@@ -209,6 +209,20 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether it works on vector registers.
+    pub fn is_vector(&self) -> bool {
+        matches!(
+            self,
+            Op::Xmm(_)
+                | Op::SetXmm { .. }
+                | Op::LoadX { .. }
+                | Op::StoreX { .. }
+                | Op::XLow { .. }
+                | Op::XHigh(_)
+                | Op::XFrom { .. }
+                | Op::Vec { .. }
+        )
+    }
     /// As text.
     pub fn name(&self) -> String {
         format!("{self:?}")

@@ -55,6 +55,16 @@ pub fn convention(long: bool) -> Convention {
     if long { Convention { map: MAP64, temps: TEMPS64 } } else { Convention { map: MAP32, temps: TEMPS32 } }
 }
 
+/// Host vector register of guest vector register `r`, which has the same number; `None`: in memory.
+pub fn vector_home(long: bool, r: u8) -> Option<u8> {
+    (r < if long { 14 } else { 8 }).then_some(r)
+}
+
+/// Host vector registers free for temporaries.
+pub fn vector_temps(long: bool) -> u16 {
+    if long { 0xc000 } else { 0xff00 }
+}
+
 /// Number of spill slots.
 pub const SLOTS: usize = 8;
 
@@ -97,8 +107,10 @@ pub struct Scratch {
     pub code_limit: u64,
     /// MXCSR of the host while outside, and of the guest inside.
     pub host_mxcsr: u32,
-    #[allow(missing_docs)]
-    pub guest_mxcsr: u32,
+    /// Host vector registers that hold temporaries, while Rust runs.
+    pub vec_temps: [u64; 32],
+    /// Whether the host's vector registers and MXCSR are the guest's.
+    pub vec_on: u32,
 }
 
 impl Default for Scratch {
@@ -121,7 +133,8 @@ impl Default for Scratch {
             write_limit: [0; 6],
             code_limit: 0,
             host_mxcsr: 0x1f80,
-            guest_mxcsr: 0x1f80,
+            vec_temps: [0; 32],
+            vec_on: 0,
         }
     }
 }
@@ -166,7 +179,8 @@ pub mod field {
         write_limit,
         code_limit,
         host_mxcsr,
-        guest_mxcsr,
+        vec_temps,
+        vec_on,
         slots,
         vec
     );

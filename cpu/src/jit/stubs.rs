@@ -4,7 +4,7 @@
 //! the host's and 16-byte aligned.
 
 use super::encode::{Asm, Label, Mem, R};
-use super::regs::{Convention, STATE, convention, field};
+use super::regs::{Convention, STATE, convention, field, vector_home, vector_temps};
 use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
@@ -36,6 +36,8 @@ pub enum Target {
     Helper(Call),
     /// Vector code likewise.
     Vector,
+    /// Makes the guest's vector registers and MXCSR the host's.
+    VecLoad,
     /// The address of the block's instructions.
     Insns,
     /// The block's own descriptor.
@@ -114,6 +116,8 @@ pub struct Runtime {
 pub struct Set {
     /// `extern "sysv64" fn(cpu, code) -> why`
     pub enter: usize,
+    vec_load: usize,
+    vec_store: usize,
     exits: [usize; 7],
     jump: usize,
     fill: [usize; 2],
@@ -146,6 +150,7 @@ impl Stubs {
             Target::Out => s.exits[5],
             Target::Helper(how) => s.helper[kind(how)],
             Target::Vector => s.vector,
+            Target::VecLoad => s.vec_load,
             Target::Insns | Target::Block => unreachable!("not a stub"),
         }
     }
@@ -194,14 +199,52 @@ fn store_mxcsr(a: &mut Asm, m: Mem) {
     a.sse(0, false, &[0x0f], 0xae, 3, m.into());
 }
 
-/// The guest's MXCSR is loaded while its code runs, the host's while Rust runs.
-fn guest_mxcsr(a: &mut Asm) {
+/// Translated code that uses vectors loads the guest's vector registers and MXCSR first; whoever leaves or calls Rust
+/// puts them back.
+fn vector_load(a: &mut Asm, long: bool) {
     store_mxcsr(a, field::host_mxcsr());
     load_mxcsr(a, mxcsr());
+    for r in 0..16 {
+        if let Some(h) = vector_home(long, r) {
+            a.sse(0, false, &[0x0f], 0x10, h, field::xmm(r).into());
+        }
+        if vector_temps(long) >> r & 1 != 0 {
+            let m = field::plus(field::vec_temps(), 16 * i32::from(r));
+            a.sse(0, false, &[0x0f], 0x10, r, m.into());
+        }
+    }
+    a.store_imm(4, field::vec_on(), 1);
+    a.ret();
 }
-fn host_mxcsr(a: &mut Asm) {
+fn vector_store(a: &mut Asm, long: bool) {
     store_mxcsr(a, mxcsr());
     load_mxcsr(a, field::host_mxcsr());
+    for r in 0..16 {
+        if let Some(h) = vector_home(long, r) {
+            a.sse(0, false, &[0x0f], 0x11, h, field::xmm(r).into());
+        }
+        if vector_temps(long) >> r & 1 != 0 {
+            let m = field::plus(field::vec_temps(), 16 * i32::from(r));
+            a.sse(0, false, &[0x0f], 0x11, r, m.into());
+        }
+    }
+    a.store_imm(4, field::vec_on(), 0);
+    a.ret();
+}
+
+/// Calls code at offset `to`, if the host's vector state is the guest's.
+fn call_if_on(a: &mut Asm, to: usize) {
+    let skip = a.label();
+    a.alu_imm(7, 4, field::vec_on(), 0);
+    a.jcc(4, skip);
+    call_at(a, to);
+    a.bind(skip);
+}
+
+fn call_at(a: &mut Asm, to: usize) {
+    a.byte(0xe8);
+    let rel = to as i64 - (a.here() as i64 + 4);
+    a.bytes.extend((rel as i32).to_le_bytes());
 }
 
 fn load_guest(a: &mut Asm, c: &Convention) {
@@ -225,6 +268,12 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     let c = convention(long);
     let mut s = Set::default();
     align(a);
+    s.vec_load = a.here();
+    vector_load(a, long);
+    align(a);
+    s.vec_store = a.here();
+    vector_store(a, long);
+    align(a);
     s.enter = a.here();
     for r in CALLEE_SAVED {
         a.push(r);
@@ -235,7 +284,6 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     a.mov(8, R::R11, R::RSI);
     // A jump from outside: RIP in R14.
     a.load(8, R::R14, field::exit_rip());
-    guest_mxcsr(a);
     // R11 is a temporary in both conventions.
     load_guest(a, &c);
     a.jmp_rm(R::R11);
@@ -264,7 +312,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     }
     a.bind(out);
     store_guest(a, &c);
-    host_mxcsr(a);
+    call_if_on(a, s.vec_store);
     a.mov(8, R::RAX, R::R15);
     a.pop(R::RCX);
     for r in CALLEE_SAVED.iter().rev() {
@@ -295,20 +343,22 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
             }
         }
         a.bind(body);
-        // On the stack: return address, RDX. Seven more pushes after this make it unaligned by 8 bytes.
+        // With the return address and RDX that is ten words: the stack is aligned again.
         let rest: Vec<R> = CALLER_SAVED.into_iter().filter(|r| *r != R::RDX).collect();
         for r in &rest {
             a.push(*r);
         }
-        vectors(a, true);
-        host_mxcsr(a);
-        a.mov(8, R::RDI, STATE);
-        a.load(8, R::RSI, field::fill());
-        a.mov_imm(R::RCX, k as u64);
-        a.mov_imm(R::RAX, rt.fill as u64);
-        a.call_rm(R::RAX);
-        guest_mxcsr(a);
-        vectors(a, false);
+        let (plain, back) = (a.label(), a.label());
+        a.alu_imm(7, 4, field::vec_on(), 0);
+        a.jcc(4, plain);
+        call_at(a, s.vec_store);
+        fill_call(a, rt.fill, k as u64);
+        // Keeps RAX.
+        call_at(a, s.vec_load);
+        a.jmp(back);
+        a.bind(plain);
+        fill_call(a, rt.fill, k as u64);
+        a.bind(back);
         // ZF set if it is there now. POP and MOV leave flags alone.
         a.alu_imm(7, 4, R::RAX, 1);
         for r in rest.iter().rev() {
@@ -317,8 +367,8 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
         a.pop(R::RDX);
         a.ret();
     }
-    s.helper = rt.helper.map(|f| call_stub(a, &c, f));
-    s.vector = call_stub(a, &c, rt.vector);
+    s.helper = rt.helper.map(|f| call_stub(a, &c, f, s.vec_store, None));
+    s.vector = call_stub(a, &c, rt.vector, s.vec_store, Some(s.vec_load));
     s
 }
 
@@ -338,30 +388,22 @@ pub fn look_up(a: &mut Asm, miss: Label) {
     a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
 }
 
-/// Saves or restores all XMM registers below the stack pointer's present place.
-fn vectors(a: &mut Asm, save: bool) {
-    // 16 registers and 8 bytes: ten words are on the stack (return addresses of block and enter's alignment included the
-    // stack was aligned before the call), so 8 more bytes align it.
-    const SIZE: i32 = 16 * 16;
-    if save {
-        a.alu_imm(5, 8, R::RSP, SIZE);
-    }
-    for x in 0..16 {
-        let m = Mem::at(R::RSP, 16 * i32::from(x));
-        a.sse(0, false, &[0x0f], if save { 0x11 } else { 0x10 }, x, m.into());
-    }
-    if !save {
-        // LEA: the comparison's flags come later, but nothing here may depend on that.
-        a.lea(8, R::RSP, Mem::at(R::RSP, SIZE));
-    }
+/// Calls `fill(cpu, linear, bytes, write)`; bytes are in RDX.
+fn fill_call(a: &mut Asm, fill: usize, write: u64) {
+    a.mov(8, R::RDI, STATE);
+    a.load(8, R::RSI, field::fill());
+    a.mov_imm(R::RCX, write);
+    a.mov_imm(R::RAX, fill as u64);
+    a.call_rm(R::RAX);
 }
 
-/// R14 function, R15 instruction and flags, R11 instructions: calls `to(cpu, function, R15, R11)`, result in R14.
-fn call_stub(a: &mut Asm, c: &Convention, to: usize) -> usize {
+/// R14 function, R15 instruction and flags, R11 instructions: calls `to(cpu, function, R15, R11)`, result in R14. Guest
+/// vectors are put back before, and loaded again after where `load` says.
+fn call_stub(a: &mut Asm, c: &Convention, to: usize, store: usize, load: Option<usize>) -> usize {
     align(a);
     let at = a.here();
     store_guest(a, c);
-    host_mxcsr(a);
+    call_if_on(a, store);
     // The return address is on the stack: align.
     a.push(R::RAX);
     a.mov(8, R::RDI, STATE);
@@ -372,7 +414,9 @@ fn call_stub(a: &mut Asm, c: &Convention, to: usize) -> usize {
     a.call_rm(R::RAX);
     a.mov(8, R::R14, R::RAX);
     a.pop(R::RAX);
-    guest_mxcsr(a);
+    if let Some(load) = load {
+        call_at(a, load);
+    }
     load_guest(a, c);
     a.ret();
     at

@@ -15,8 +15,28 @@ pub struct Encoding {
     pub map: &'static [u8],
     #[allow(missing_docs)]
     pub opcode: u8,
-    /// An immediate byte follows.
-    pub imm: bool,
+    #[allow(missing_docs)]
+    pub shape: Shape,
+}
+
+/// What an encoding works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// `op xmm, xmm/m`, with an immediate byte or not.
+    Two {
+        #[allow(missing_docs)]
+        imm: bool,
+    },
+    /// `op xmm, imm8`, where the ModRM byte's register field is part of the opcode.
+    ShiftImm {
+        #[allow(missing_docs)]
+        group: u8,
+    },
+    /// `op r32/r64, xmm/m`.
+    ToInt {
+        /// 64 bits.
+        wide: bool,
+    },
 }
 
 /// The encoding of the host's twin, if the instruction is of that shape and the host has it.
@@ -56,6 +76,12 @@ fn find(code: Code) -> Option<Encoding> {
     }
     let n = o.op_count();
     let source = matches!(o.op_kind(1), K::xmm_or_mem | K::xmm_rm);
+    let shift = n == 2 && o.op_kind(0) == K::xmm_rm && o.op_kind(1) == K::imm8 && o.group_index() >= 0;
+    let to_int = n == 2
+        && matches!(o.op_kind(0), K::r32_reg | K::r64_reg)
+        && matches!(o.op_kind(1), K::xmm_or_mem | K::xmm_rm)
+        // CVT(T)Sx2SI, MOVMSKPx, PMOVMSKB.
+        && matches!(o.op_code(), 0x2c | 0x2d | 0x50 | 0xd7);
     let shape = n >= 2 && o.op_kind(0) == K::xmm_reg && source;
     let imm = n == 3 && o.op_kind(2) == K::imm8;
     // Implicit XMM0 (PBLENDVB), registers that differ per generation, approximations that are ours everywhere.
@@ -76,7 +102,13 @@ fn find(code: Code) -> Option<Encoding> {
             | Code::Pcmpestri64_xmm_xmmm128_imm8
             | Code::Pcmpestrm64_xmm_xmmm128_imm8
     );
-    if !shape || n == 3 && !imm || n > 3 || ours || !host_has(code) || o.op_code() > 0xff {
+    if !shape && !shift && !to_int
+        || shape && n == 3 && !imm
+        || n > 3
+        || ours
+        || !host_has(code)
+        || o.op_code() > 0xff
+    {
         return None;
     }
     let map: &'static [u8] = match o.table() {
@@ -91,7 +123,14 @@ fn find(code: Code) -> Option<Encoding> {
         MandatoryPrefix::PF3 => 0xf3,
         MandatoryPrefix::PF2 => 0xf2,
     };
-    Some(Encoding { prefix, w: o.w() == 1, map, opcode: o.op_code() as u8, imm })
+    let shape = if shift {
+        Shape::ShiftImm { group: o.group_index() as u8 }
+    } else if to_int {
+        Shape::ToInt { wide: o.op_kind(0) == K::r64_reg }
+    } else {
+        Shape::Two { imm }
+    };
+    Some(Encoding { prefix, w: o.w() == 1, map, opcode: o.op_code() as u8, shape })
 }
 
 #[cfg(test)]
@@ -100,11 +139,16 @@ mod tests {
 
     #[test]
     fn known_encodings() {
-        let e = |prefix, map, opcode, imm| Some(Encoding { prefix, w: false, map, opcode, imm });
+        let e = |prefix, map, opcode, imm| {
+            Some(Encoding { prefix, w: false, map, opcode, shape: Shape::Two { imm } })
+        };
         assert_eq!(encoding(Code::Addsd_xmm_xmmm64), e(0xf2, &[0x0f][..], 0x58, false));
         assert_eq!(encoding(Code::Pshufd_xmm_xmmm128_imm8), e(0x66, &[0x0f][..], 0x70, true));
         assert_eq!(encoding(Code::Mulps_xmm_xmmm128), e(0, &[0x0f][..], 0x59, false));
         assert_eq!(encoding(Code::Rcpps_xmm_xmmm128), None);
-        assert_eq!(encoding(Code::Cvttsd2si_r32_xmmm64), None);
+        let e = encoding(Code::Cvttsd2si_r64_xmmm64).map(|e| (e.prefix, e.opcode, e.shape));
+        assert_eq!(e, Some((0xf2, 0x2c, Shape::ToInt { wide: true })));
+        let e = encoding(Code::Psrldq_xmm_imm8).map(|e| (e.prefix, e.opcode, e.shape));
+        assert_eq!(e, Some((0x66, 0x73, Shape::ShiftImm { group: 3 })));
     }
 }

@@ -407,6 +407,20 @@ impl Lower<'_> {
             self.jump_to(Target::Jump);
         }
         self.flags = super::flags::State::in_memory();
+        self.vec_ready = false;
+        Ok(())
+    }
+
+    /// Makes the vector state the guest's, if it isn't.
+    pub(super) fn vectors_on(&mut self) -> Low<()> {
+        self.clobber()?;
+        let from = self.asm.label();
+        let back = self.asm.label();
+        self.asm.alu_imm(7, 4, field::vec_on(), 0);
+        self.asm.jcc(4, from);
+        self.asm.bind(back);
+        self.cold.push(Cold::Vectors { from, back });
+        self.vec_ready = true;
         Ok(())
     }
 
@@ -444,6 +458,11 @@ impl Lower<'_> {
                     // ZF: filled.
                     self.asm.jcc(4, back);
                     self.bail(n);
+                }
+                Cold::Vectors { from, back } => {
+                    self.asm.bind(from);
+                    self.call_to(Target::VecLoad);
+                    self.asm.jmp(back);
                 }
                 Cold::Bail { from, n } => {
                     self.asm.bind(from);

@@ -17,7 +17,7 @@ mod vector;
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::ir::{Op, Val};
 use super::passes::{Facts, analyse};
-use super::regs::{Convention, STATE, convention, field};
+use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
 pub use exit::{Exits, Link};
 
@@ -65,6 +65,13 @@ enum Loc {
     InPlace,
     /// XMM register of the guest.
     Xmm(u8),
+    /// A vector operand in host memory, probed; `w` bytes of it count, 16 of them are aligned.
+    XAt {
+        m: Mem,
+        w: u8,
+    },
+    /// A vector of zeros.
+    XZero,
     /// Host vector register.
     Xtemp(u8),
 }
@@ -73,6 +80,8 @@ enum Loc {
 enum Cold {
     /// A probe missed: fill and try again, or leave before instruction `n`.
     Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, n: u16 },
+    /// Load the guest's vector state.
+    Vectors { from: Label, back: Label },
     /// Leave before instruction `n`.
     Bail { from: Label, n: u16 },
 }
@@ -103,6 +112,8 @@ pub struct Lower<'a> {
     locked: u16,
     slots: u8,
     xfree: u16,
+    /// The vector state is known to be the guest's.
+    vec_ready: bool,
     /// The operation at hand.
     at: usize,
     /// The guest instruction at hand.
@@ -160,7 +171,8 @@ pub fn lower(
         free: conv.temps,
         locked: 0,
         slots: 0,
-        xfree: 0xffff,
+        xfree: vector_temps(key.code64()),
+        vec_ready: false,
         at: 0,
         n: 0,
         flags: flags::State::in_memory(),
@@ -219,7 +231,7 @@ impl Lower<'_> {
     fn drop_value(&mut self, v: Val) {
         match std::mem::replace(&mut self.loc[v.n()], Loc::Gone) {
             Loc::Temp { t, .. } => self.give(t),
-            Loc::At { m, .. } => self.give_mem(m),
+            Loc::At { m, .. } | Loc::XAt { m, .. } => self.give_mem(m),
             Loc::Slot { n } => self.slots &= !(1 << n),
             Loc::Xtemp(x) => self.xfree |= 1 << x,
             _ => {}
@@ -404,7 +416,13 @@ impl Lower<'_> {
                 let (m, w) = self.ea_mem(t)?;
                 self.lea(t, m, w);
             }
-            Loc::Gone | Loc::InPlace | Loc::At { .. } | Loc::Xmm(_) | Loc::Xtemp(_) => return self.refuse(),
+            Loc::Gone
+            | Loc::InPlace
+            | Loc::At { .. }
+            | Loc::Xmm(_)
+            | Loc::XAt { .. }
+            | Loc::XZero
+            | Loc::Xtemp(_) => return self.refuse(),
         }
         Ok(t)
     }
@@ -627,6 +645,9 @@ impl Lower<'_> {
 
     /// One operation.
     fn op(&mut self, op: Op) -> Low<()> {
+        if op.is_vector() && !self.vec_ready {
+            self.vectors_on()?;
+        }
         let v = Val(self.at as u32);
         match op {
             Op::Begin(n) => {
@@ -682,7 +703,11 @@ impl Lower<'_> {
             Op::BranchCond(c) => self.branch_cond(c.0)?,
             Op::Call { how, f } => self.call(how, f)?,
             Op::Xmm(r) => self.loc[v.n()] = Loc::Xmm(r),
-            Op::SetXmm { r, x } => self.set_xmm(r, x)?,
+            Op::SetXmm { r, x } => {
+                if !self.done[self.at] {
+                    self.set_xmm(r, x)?;
+                }
+            }
             Op::LoadX { at, aligned } => self.load_x(at, aligned)?,
             Op::StoreX { at, aligned, x } => self.store_x(at, aligned, x)?,
             Op::XLow { w, x } => self.x_low(w, x)?,
