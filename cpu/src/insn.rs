@@ -207,7 +207,8 @@ pub fn seg_from(n: u8) -> Seg {
 /// instruction runs.
 ///
 /// Bits: 1:0 code size, 3:2 stack size (0 = 16, 1 = 32, 2 = 64), 5:4 CPL, 6 real mode, 7 V86, 8 long mode, 14:9 flat
-/// segments, 15 code segment flat, 16 CR0.EM, 17 CR0.TS, 18 CR0.MP, 19 CR4.OSFXSR, 20 CR4.OSXSAVE, 21 CR0.NE.
+/// segments, 15 code segment flat, 16 CR0.EM, 17 CR0.TS, 18 CR0.MP, 19 CR4.OSFXSR, 20 CR4.OSXSAVE, 21 CR0.NE,
+/// 22 an exception is unmasked in MXCSR, 23 alignment is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ModeKey(pub u32);
 
@@ -233,7 +234,7 @@ impl ModeKey {
         k |= ((cpu.cr0 & cr0::EM != 0) as u32) << 16 | ((cpu.cr0 & cr0::TS != 0) as u32) << 17;
         k |= ((cpu.cr0 & cr0::MP != 0) as u32) << 18 | ((cpu.cr4 & cr4::OSFXSR != 0) as u32) << 19;
         k |= ((cpu.cr4 & cr4::OSXSAVE != 0) as u32) << 20 | ((cpu.cr0 & cr0::NE != 0) as u32) << 21;
-        k |= u32::from(cpu.mxcsr & 0x1f80 != 0x1f80) << 22;
+        k |= u32::from(cpu.mxcsr & 0x1f80 != 0x1f80) << 22 | u32::from(checked) << 23;
         ModeKey(k)
     }
     /// Code size in bits.
@@ -283,6 +284,10 @@ impl ModeKey {
     /// Some vector floating-point exception is unmasked in MXCSR.
     pub fn unmasked_float(self) -> bool {
         self.0 >> 22 & 1 != 0
+    }
+    /// Alignment is checked.
+    pub fn alignment_checked(self) -> bool {
+        self.0 >> 23 & 1 != 0
     }
     /// CR4.OSXSAVE.
     pub fn osxsave(self) -> bool {

@@ -350,6 +350,10 @@ impl Asm {
         }
         self.op(0xf3, w == 8, &[0x0f], opcode, r.0, rm.into(), false, false);
     }
+    /// Two bytes as they are: x87 instructions on registers.
+    pub fn two(&mut self, a: u8, b: u8) {
+        self.bytes.extend([a, b]);
+    }
     /// CMPXCHG rm, reg.
     pub fn cmpxchg(&mut self, w: u8, rm: impl Into<Rm>, r: R) {
         let prefix = if w == 2 { 0x66 } else { 0 };

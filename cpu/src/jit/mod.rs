@@ -24,6 +24,7 @@ pub mod regs;
 pub mod stubs;
 pub mod vectors;
 
+use crate::fpu::image::Form;
 use crate::insn::{Insn, ModeKey};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
@@ -157,6 +158,8 @@ impl Jit {
                 counted as *const () as usize,
             ],
             vector: vector as *const () as usize,
+            fpu_load: fpu_load as *const () as usize,
+            fpu_store: fpu_store as *const () as usize,
         };
         let stubs = stubs::emit(&mut a, rt, tlb_size);
         a.resolve();
@@ -202,6 +205,10 @@ impl Jit {
         ends: bool,
         second: Option<u64>,
     ) -> Option<u32> {
+        if key.alignment_checked() {
+            self.statistics.refused += 1;
+            return Some(REFUSED);
+        }
         let mut count = insns.len();
         let mut entered = self.list.then(|| Box::new(0u64));
         let counter = entered.as_deref_mut().map(|c| std::ptr::from_mut(c) as u64);
@@ -672,6 +679,39 @@ extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const I
         return 3;
     }
     if spent || !smooth(x) || remapped(x) { 2 } else { 0 }
+}
+
+/// The form of the image that FRSTOR and FNSAVE use in 64-bit code.
+const IMAGE: Form = Form { wide: true, real: false };
+
+/// Makes the image of the guest's x87 state for the host's unit. 0 if that can't serve: an exception is unmasked or waits.
+extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
+    // SAFETY: called by the stub of that name only, as `fill` is.
+    let x = unsafe { exec_of(cpu) };
+    if x.cpu.fpu.cw & 0x3f != 0x3f || x.cpu.fpu.pending() || x.cpu.ferr {
+        return 0;
+    }
+    let environment = x.cpu.fpu.environment(IMAGE);
+    let registers = x.cpu.fpu.registers();
+    let image = &mut x.cpu.scratch.0.fpu_image;
+    image[..28].copy_from_slice(&environment);
+    image[28..].copy_from_slice(&registers);
+    1
+}
+
+/// Takes the guest's x87 state back from the image that the host's unit stored. The pointers are kept by other means.
+extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
+    // SAFETY: as for `fpu_load`.
+    let x = unsafe { exec_of(cpu) };
+    let image = x.cpu.scratch.0.fpu_image;
+    let fpu = &mut x.cpu.fpu;
+    let kept = (fpu.fip, fpu.fcs, fpu.fop, fpu.fdp, fpu.fds);
+    let (mut environment, mut registers) = ([0; 28], [0; 80]);
+    environment.copy_from_slice(&image[..28]);
+    registers.copy_from_slice(&image[28..]);
+    fpu.load_environment(IMAGE, &environment);
+    fpu.load_registers(&registers);
+    (fpu.fip, fpu.fcs, fpu.fop, fpu.fdp, fpu.fds) = kept;
 }
 
 /// Runs a vector operation's shared code; operands and result in the scratch area.

@@ -109,6 +109,12 @@ pub struct Scratch {
     pub host_mxcsr: u32,
     /// Host vector registers that hold temporaries, while Rust runs.
     pub vec_temps: [u64; 32],
+    /// Offset of the x87 operand at hand.
+    pub operand: u64,
+    /// Image for FRSTOR and of FNSAVE.
+    pub fpu_image: [u8; 108],
+    /// Whether the host's x87 unit holds the guest's state.
+    pub fpu_on: u32,
     /// Whether the host's vector registers and MXCSR are the guest's.
     pub vec_on: u32,
 }
@@ -134,6 +140,9 @@ impl Default for Scratch {
             code_limit: 0,
             host_mxcsr: 0x1f80,
             vec_temps: [0; 32],
+            operand: 0,
+            fpu_image: [0; 108],
+            fpu_on: 0,
             vec_on: 0,
         }
     }
@@ -180,6 +189,9 @@ pub mod field {
         code_limit,
         host_mxcsr,
         vec_temps,
+        operand,
+        fpu_image,
+        fpu_on,
         vec_on,
         slots,
         vec

@@ -38,6 +38,8 @@ pub enum Target {
     Vector,
     /// Makes the guest's vector registers and MXCSR the host's.
     VecLoad,
+    /// Loads the guest's x87 state. ZF clear: it can't be.
+    FpuLoad,
     /// The address of the block's instructions.
     Insns,
     /// The block's own descriptor.
@@ -109,6 +111,10 @@ pub struct Runtime {
     pub helper: [usize; 4],
     /// The same for vector code.
     pub vector: usize,
+    /// (processor) -> 1 if the image for FRSTOR is made, 0 if the host's unit can't serve.
+    pub fpu_load: usize,
+    /// (processor): takes the state from FNSAVE's image.
+    pub fpu_store: usize,
 }
 
 /// Offsets of the stubs of one convention.
@@ -118,6 +124,8 @@ pub struct Set {
     pub enter: usize,
     vec_load: usize,
     vec_store: usize,
+    fpu_load: usize,
+    fpu_store: usize,
     exits: [usize; 7],
     jump: usize,
     fill: [usize; 2],
@@ -151,6 +159,7 @@ impl Stubs {
             Target::Helper(how) => s.helper[kind(how)],
             Target::Vector => s.vector,
             Target::VecLoad => s.vec_load,
+            Target::FpuLoad => s.fpu_load,
             Target::Insns | Target::Block => unreachable!("not a stub"),
         }
     }
@@ -232,10 +241,34 @@ fn vector_store(a: &mut Asm, long: bool) {
     a.ret();
 }
 
+/// Takes the guest's x87 state out of the host's unit, which is as Rust expects it afterwards. Guest registers are in
+/// memory; keeps R11 (and what functions keep).
+fn fpu_store(a: &mut Asm, take: usize) {
+    // FNSAVE [image]
+    a.op(0, false, &[], 0xdd, 6, field::fpu_image().into(), false, false);
+    a.store_imm(4, field::fpu_on(), 0);
+    // However deep the stack is: align it.
+    a.push(R::RBX);
+    a.mov(8, R::RBX, R::RSP);
+    a.push(R::R11);
+    a.alu_imm(4, 8, R::RSP, -16);
+    a.mov(8, R::RDI, STATE);
+    a.mov_imm(R::RAX, take as u64);
+    a.call_rm(R::RAX);
+    a.load(8, R::R11, Mem::at(R::RBX, -8));
+    a.mov(8, R::RSP, R::RBX);
+    a.pop(R::RBX);
+    a.ret();
+}
+
 /// Calls code at offset `to`, if the host's vector state is the guest's.
 fn call_if_on(a: &mut Asm, to: usize) {
+    call_if(a, field::vec_on(), to);
+}
+
+fn call_if(a: &mut Asm, flag: Mem, to: usize) {
     let skip = a.label();
-    a.alu_imm(7, 4, field::vec_on(), 0);
+    a.alu_imm(7, 4, flag, 0);
     a.jcc(4, skip);
     call_at(a, to);
     a.bind(skip);
@@ -273,6 +306,9 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     align(a);
     s.vec_store = a.here();
     vector_store(a, long);
+    align(a);
+    s.fpu_store = a.here();
+    fpu_store(a, rt.fpu_store);
     align(a);
     s.enter = a.here();
     for r in CALLEE_SAVED {
@@ -313,6 +349,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     a.bind(out);
     store_guest(a, &c);
     call_if_on(a, s.vec_store);
+    call_if(a, field::fpu_on(), s.fpu_store);
     a.mov(8, R::RAX, R::R15);
     a.pop(R::RCX);
     for r in CALLEE_SAVED.iter().rev() {
@@ -367,8 +404,9 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
         a.pop(R::RDX);
         a.ret();
     }
-    s.helper = rt.helper.map(|f| call_stub(a, &c, f, s.vec_store, None));
-    s.vector = call_stub(a, &c, rt.vector, s.vec_store, Some(s.vec_load));
+    s.fpu_load = fpu_load(a, rt.fpu_load, &s);
+    s.helper = rt.helper.map(|f| call_stub(a, &c, f, &s, true));
+    s.vector = call_stub(a, &c, rt.vector, &s, false);
     s
 }
 
@@ -388,6 +426,42 @@ pub fn look_up(a: &mut Asm, miss: Label) {
     a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
 }
 
+/// Loads the guest's x87 state into the host's unit; ZF set if that was possible. Keeps all registers.
+fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
+    align(a);
+    let at = a.here();
+    for r in CALLER_SAVED {
+        a.push(r);
+    }
+    // With the return address that is ten words.
+    let (plain, back) = (a.label(), a.label());
+    a.alu_imm(7, 4, field::vec_on(), 0);
+    a.jcc(4, plain);
+    call_at(a, s.vec_store);
+    a.mov(8, R::RDI, STATE);
+    a.mov_imm(R::RAX, make as u64);
+    a.call_rm(R::RAX);
+    call_at(a, s.vec_load);
+    a.jmp(back);
+    a.bind(plain);
+    a.mov(8, R::RDI, STATE);
+    a.mov_imm(R::RAX, make as u64);
+    a.call_rm(R::RAX);
+    a.bind(back);
+    let done = a.label();
+    a.alu_imm(7, 4, R::RAX, 1);
+    a.jcc(5, done);
+    // FRSTOR [image]; neither it nor MOV changes EFLAGS.
+    a.op(0, false, &[], 0xdd, 4, field::fpu_image().into(), false, false);
+    a.store_imm(4, field::fpu_on(), 1);
+    a.bind(done);
+    for r in CALLER_SAVED.iter().rev() {
+        a.pop(*r);
+    }
+    a.ret();
+    at
+}
+
 /// Calls `fill(cpu, linear, bytes, write)`; bytes are in RDX.
 fn fill_call(a: &mut Asm, fill: usize, write: u64) {
     a.mov(8, R::RDI, STATE);
@@ -398,12 +472,15 @@ fn fill_call(a: &mut Asm, fill: usize, write: u64) {
 }
 
 /// R14 function, R15 instruction and flags, R11 instructions: calls `to(cpu, function, R15, R11)`, result in R14. Guest
-/// vectors are put back before, and loaded again after where `load` says.
-fn call_stub(a: &mut Asm, c: &Convention, to: usize, store: usize, load: Option<usize>) -> usize {
+/// vectors are put back before, and `all` else too; vector code finds them loaded again.
+fn call_stub(a: &mut Asm, c: &Convention, to: usize, s: &Set, all: bool) -> usize {
     align(a);
     let at = a.here();
     store_guest(a, c);
-    call_if_on(a, store);
+    call_if_on(a, s.vec_store);
+    if all {
+        call_if(a, field::fpu_on(), s.fpu_store);
+    }
     // The return address is on the stack: align.
     a.push(R::RAX);
     a.mov(8, R::RDI, STATE);
@@ -414,8 +491,8 @@ fn call_stub(a: &mut Asm, c: &Convention, to: usize, store: usize, load: Option<
     a.call_rm(R::RAX);
     a.mov(8, R::R14, R::RAX);
     a.pop(R::RAX);
-    if let Some(load) = load {
-        call_at(a, load);
+    if !all {
+        call_at(a, s.vec_load);
     }
     load_guest(a, c);
     a.ret();

@@ -342,6 +342,9 @@ impl Lower<'_> {
     /// The block ends without a jump.
     pub(super) fn fall_through(&mut self) {
         self.locked = 0;
+        if let Some(note) = self.note.take() {
+            self.store_note(note, R::R14);
+        }
         if self.spill_flags().is_err() {
             unreachable!("a temporary is free between instructions");
         }
@@ -361,6 +364,10 @@ impl Lower<'_> {
     /// Shared Rust code in the middle of the block.
     pub(super) fn call(&mut self, how: Call, f: Helper) -> Low<()> {
         self.expose()?;
+        if self.x87()? {
+            return Ok(());
+        }
+        self.flush_note()?;
         // Values in temporaries don't survive.
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;
@@ -408,6 +415,7 @@ impl Lower<'_> {
         }
         self.flags = super::flags::State::in_memory();
         self.vec_ready = false;
+        self.fpu_ready = false;
         Ok(())
     }
 
@@ -442,7 +450,7 @@ impl Lower<'_> {
     pub(super) fn cold_paths(&mut self) {
         for c in std::mem::take(&mut self.cold) {
             match c {
-                Cold::Fill { from, back, write, w, lin, n } => {
+                Cold::Fill { from, back, write, w, lin, n, note } => {
                     self.asm.bind(from);
                     match lin {
                         Linear::Reg(r) => self.asm.store(8, field::fill(), r),
@@ -457,16 +465,23 @@ impl Lower<'_> {
                     self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
                     // ZF: filled.
                     self.asm.jcc(4, back);
-                    self.bail(n);
+                    self.bail(n, note);
+                }
+                Cold::Fpu { from, back, n, note } => {
+                    self.asm.bind(from);
+                    self.call_to(Target::FpuLoad);
+                    // ZF: loaded.
+                    self.asm.jcc(4, back);
+                    self.bail(n, note);
                 }
                 Cold::Vectors { from, back } => {
                     self.asm.bind(from);
                     self.call_to(Target::VecLoad);
                     self.asm.jmp(back);
                 }
-                Cold::Bail { from, n } => {
+                Cold::Bail { from, n, note } => {
                     self.asm.bind(from);
-                    self.bail(n);
+                    self.bail(n, note);
                 }
             }
         }
@@ -517,7 +532,11 @@ impl Lower<'_> {
         links
     }
 
-    fn bail(&mut self, n: u16) {
+    fn bail(&mut self, n: u16, note: Option<super::x87::Note>) {
+        if let Some(note) = note {
+            // Temporaries are dead here.
+            self.store_note(note, R::R14);
+        }
         let off = self.insns[usize::from(n)].off;
         self.leave(usize::from(n), off, Target::Bail);
     }

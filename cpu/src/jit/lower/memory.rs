@@ -26,22 +26,14 @@ struct Address {
 impl Lower<'_> {
     pub(super) fn bail_label(&mut self) -> Label {
         let from = self.asm.label();
-        self.cold.push(Cold::Bail { from, n: self.n });
+        self.cold.push(Cold::Bail { from, n: self.n, note: self.note });
         from
     }
 
     /// The offset of an access as an expression.
     fn address(&mut self, ea: Val) -> Low<Address> {
         match self.loc[ea.n()] {
-            Loc::Ea => {
-                let t = self.fresh()?;
-                let (m, w) = self.ea_mem(t)?;
-                let held = m.base == Some(t) || m.index.is_some_and(|i| i.0 == t);
-                if !held {
-                    self.give(t);
-                }
-                Ok(Address { m, w, held: held.then_some(t) })
-            }
+            Loc::Ea => self.operand_address(),
             Loc::Imm(c) if i32::try_from(c).is_ok() => {
                 Ok(Address { m: Mem { base: None, index: None, disp: c as i32 }, w: 8, held: None })
             }
@@ -53,10 +45,32 @@ impl Lower<'_> {
         }
     }
 
+    /// The offset of the instruction's memory operand.
+    fn operand_address(&mut self) -> Low<Address> {
+        let t = self.fresh()?;
+        let (m, w) = self.ea_mem(t)?;
+        let held = m.base == Some(t) || m.index.is_some_and(|i| i.0 == t);
+        if !held {
+            self.give(t);
+        }
+        Ok(Address { m, w, held: held.then_some(t) })
+    }
+
+    /// Probes for an access of `w` bytes at the instruction's memory operand.
+    pub(super) fn probe_operand(&mut self, seg: u8, w: u8, write: bool) -> Low<Mem> {
+        self.expose()?;
+        let a = self.operand_address()?;
+        self.probe_address(Place { seg, ea: Val(0), w }, a, write)
+    }
+
     /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
         self.expose()?;
         let a = self.address(at.ea)?;
+        self.probe_address(at, a, write)
+    }
+
+    fn probe_address(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
         if let Some(h) = a.held {
             self.lock(h);
         }
@@ -94,7 +108,15 @@ impl Lower<'_> {
         self.asm.alu_imm(4, 8, c, -4096);
         self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
         self.asm.jcc(5, from);
-        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Ea(a.m), n: self.n });
+        self.cold.push(Cold::Fill {
+            from,
+            back,
+            write,
+            w: at.w,
+            lin: Linear::Ea(a.m),
+            n: self.n,
+            note: self.note,
+        });
         self.asm.load(8, x, Mem::at(x, offset_of!(Entry, delta) as i32));
         self.give(c);
         // x + base + index * scale + disp has one register too many: fold the index (or the held temporary) in.
@@ -128,8 +150,7 @@ impl Lower<'_> {
         let x = self.fresh()?;
         if !flat {
             if self.long() {
-                // Nothing is flat under alignment checks.
-                if at.seg < 4 || self.key.flat() == 0 {
+                if at.seg < 4 {
                     return self.refuse();
                 }
             } else {
@@ -153,7 +174,15 @@ impl Lower<'_> {
         self.asm.alu_imm(4, if self.long() { 8 } else { 4 }, c, -4096);
         self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
         self.asm.jcc(5, from);
-        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Reg(h), n: self.n });
+        self.cold.push(Cold::Fill {
+            from,
+            back,
+            write,
+            w: at.w,
+            lin: Linear::Reg(h),
+            n: self.n,
+            note: self.note,
+        });
         self.asm.alu_r_rm(0, 8, h, Mem::at(x, offset_of!(Entry, delta) as i32));
         self.give(c);
         self.give(x);

@@ -13,6 +13,7 @@ mod exit;
 mod flags;
 mod memory;
 mod vector;
+mod x87;
 
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::ir::{Op, Val};
@@ -79,11 +80,13 @@ enum Loc {
 /// Code out of the hot path, written after it.
 enum Cold {
     /// A probe missed: fill and try again, or leave before instruction `n`.
-    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, n: u16 },
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, n: u16, note: Option<x87::Note> },
+    /// Load the guest's x87 state, or leave before instruction `n`.
+    Fpu { from: Label, back: Label, n: u16, note: Option<x87::Note> },
     /// Load the guest's vector state.
     Vectors { from: Label, back: Label },
     /// Leave before instruction `n`.
-    Bail { from: Label, n: u16 },
+    Bail { from: Label, n: u16, note: Option<x87::Note> },
 }
 
 /// How a cold path finds the linear address again.
@@ -114,6 +117,9 @@ pub struct Lower<'a> {
     xfree: u16,
     /// The vector state is known to be the guest's.
     vec_ready: bool,
+    /// The x87 unit is known to hold the guest's state.
+    fpu_ready: bool,
+    note: Option<x87::Note>,
     /// The operation at hand.
     at: usize,
     /// The guest instruction at hand.
@@ -173,6 +179,8 @@ pub fn lower(
         slots: 0,
         xfree: vector_temps(key.code64()),
         vec_ready: false,
+        fpu_ready: false,
+        note: None,
         at: 0,
         n: 0,
         flags: flags::State::in_memory(),
@@ -697,6 +705,12 @@ impl Lower<'_> {
             Op::CmpXchg { p, w, new } => self.compare_exchange(p, w, new)?,
             Op::CheckDirect => self.check_direct()?,
             Op::CheckIndirect(v) => self.check_indirect(v)?,
+            Op::JumpDirect(_) | Op::JumpIndirect(..) | Op::Branch(_) | Op::BranchCond(_)
+                if self.note.is_some() =>
+            {
+                self.flush_note()?;
+                return self.op(op);
+            }
             Op::JumpDirect(_) => self.jump_direct()?,
             Op::JumpIndirect(_, v) => self.jump_indirect(v)?,
             Op::Branch(c) => self.branch(c)?,
