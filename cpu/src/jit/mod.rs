@@ -15,6 +15,7 @@
 
 pub mod builder;
 pub mod encode;
+mod host;
 pub mod ir;
 pub mod listing;
 pub mod lower;
@@ -144,7 +145,7 @@ impl Jit {
     /// A translator with `size` bytes of code memory, for TLB tables of `tlb_size` entries. `None` where the host has none
     /// (another processor, no executable memory, no BMI2).
     pub fn new(size: usize, tlb_size: usize) -> Option<Jit> {
-        if !host_serves() {
+        if !host::serves() {
             return None;
         }
         let mut memory = CodeMemory::new(size)?;
@@ -161,7 +162,8 @@ impl Jit {
             fpu_load: fpu_load as *const () as usize,
             fpu_store: fpu_store as *const () as usize,
         };
-        let stubs = stubs::emit(&mut a, rt, tlb_size);
+        let mut stubs = stubs::emit(&mut a, rt, tlb_size);
+        stubs.exact = host::undefined_flags_are_ours();
         a.resolve();
         let at = memory.reserve(a.here())?;
         debug_assert_eq!(at, 0);
@@ -424,29 +426,6 @@ fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
 
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
     u64::from(x.derived.tlb.code_serial(x.cpu)) << 32 | u64::from(key.0)
-}
-
-/// Whether the host can run translated code.
-fn host_serves() -> bool {
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    return std::is_x86_feature_detected!("bmi2")
-        && std::is_x86_feature_detected!("popcnt")
-        && logic_clears_af();
-    #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-    false
-}
-
-/// AND, OR, XOR and TEST leave AF clear on every known processor, though the manual calls it undefined; the two engines'
-/// common definition is that too. Checked, because it is relied on.
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-fn logic_clears_af() -> bool {
-    let flags: u64;
-    // SAFETY: sets AF by a subtraction, runs TEST, reads the flags; only registers named here change.
-    unsafe {
-        std::arch::asm!("xor {t:e}, {t:e}", "sub {t:e}, 1", "test {t:e}, {t:e}", "pushfq", "pop {f}",
-            t = out(reg) _, f = out(reg) flags);
-    }
-    flags & flag::AF == 0
 }
 
 fn to_memory_form(rflags: u64) -> u64 {

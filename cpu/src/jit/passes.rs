@@ -38,9 +38,9 @@ pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
     match *op {
         Op::Alu { op, .. } => (if matches!(op, Alu::Adc | Alu::Sbb) { fl::C } else { 0 }, fl::ALL),
         Op::Unary { op: Unary::Inc | Unary::Dec, .. } => (0, fl::ALL & !fl::C),
-        Op::CmpXchg { .. } | Op::Unary { op: Unary::Neg, .. } | Op::Mul { .. } | Op::Bits { .. } => {
-            (0, fl::ALL)
-        }
+        Op::CmpXchg { .. } | Op::Unary { op: Unary::Neg, .. } | Op::Bits { .. } => (0, fl::ALL),
+        Op::Mul { .. } => (0, fl::C | fl::O),
+        Op::Div { .. } => (0, fl::ALL & !(fl::C | fl::O)),
         Op::Unary { .. } => (0, 0),
         Op::Shift { op, w, count, .. } => {
             let carry = if matches!(op, Shift::Rcl | Shift::Rcr) { fl::C } else { 0 };

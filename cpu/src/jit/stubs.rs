@@ -137,6 +137,8 @@ pub struct Set {
 pub struct Stubs {
     /// Entries in a TLB table.
     pub tlb_size: usize,
+    /// Whether the host has the flags that the manual leaves undefined as both engines define them.
+    pub exact: bool,
     /// For 64-bit code and for the rest.
     pub sets: [Set; 2],
 }
@@ -194,7 +196,7 @@ const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::
 /// Emits all stubs into `a`; offsets are from its start.
 pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
     let sets = [emit_set(a, rt, true), emit_set(a, rt, false)];
-    Stubs { tlb_size, sets }
+    Stubs { tlb_size, exact: false, sets }
 }
 
 fn mxcsr() -> Mem {

@@ -298,7 +298,7 @@ impl Lower<'_> {
     pub(super) fn branch_cond(&mut self, cc: u8) -> Low<()> {
         // If the flags can be stored without losing them, one copy of that serves both ways.
         let st = self.flags;
-        if st.host == crate::jit::passes::fl::ALL && st.fix == super::flags::Fix::None || st.synced {
+        if st.host == crate::jit::passes::fl::ALL || st.synced {
             self.spill_flags()?;
             self.need(cond_reads(Cond(cc)))?;
             return self.fork(cc);

@@ -10,19 +10,6 @@ use crate::jit::regs::field;
 use crate::ops::Cond;
 use crate::state::flag;
 
-/// What a host instruction gets wrong against the one definition that both engines share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fix {
-    /// Nothing.
-    None,
-    /// AF is to be zero (shifts by one).
-    Af,
-    /// AF is to be zero and OF = CF xor SF (left shifts).
-    Left,
-    /// AF and OF are to be zero (right shifts by more than one).
-    Right,
-}
-
 /// Which flags EFLAGS holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
@@ -30,13 +17,11 @@ pub(super) struct State {
     pub host: u8,
     /// Memory holds all of them, as they are now.
     pub synced: bool,
-    /// How to correct EFLAGS.
-    pub fix: Fix,
 }
 
 impl State {
     pub fn in_memory() -> State {
-        State { host: 0, synced: true, fix: Fix::None }
+        State { host: 0, synced: true }
     }
 }
 
@@ -52,19 +37,9 @@ fn memory_mask(mask: u8) -> u32 {
 
 impl Lower<'_> {
     /// A guest operation has just set flags `set` in EFLAGS; those in `keep` that EFLAGS held stay there.
-    pub(super) fn produced(&mut self, set: u8, keep: u8, fix: Fix) {
+    pub(super) fn produced(&mut self, set: u8, keep: u8) {
         self.flags.host = set | self.flags.host & keep;
         self.flags.synced = false;
-        self.flags.fix = fix;
-    }
-
-    /// Before a guest operation that sets only `set`: what EFLAGS alone holds of the others goes to memory if it is needed.
-    pub(super) fn before_partial(&mut self, set: u8) -> Low<()> {
-        let live = self.facts.live[self.at] & !set;
-        if !self.flags.synced && self.flags.host & live != 0 {
-            self.spill_flags()?;
-        }
-        Ok(())
     }
 
     /// All flags to memory. EFLAGS stay valid if they could be stored as they are.
@@ -79,15 +54,23 @@ impl Lower<'_> {
     }
 
     fn spill_through(&mut self, t: R) -> Low<()> {
-        let State { host, fix, .. } = self.flags;
+        let host = self.flags.host;
+        if host & !fl::C == 0 {
+            // CF alone, or nothing: no LAHF.
+            if host != 0 {
+                self.asm.setcc(2, t);
+                self.asm.alu_imm(4, 1, field::plus(field::flags(), 1), !1);
+                self.asm.alu_rm_r(1, 1, field::plus(field::flags(), 1), t);
+            }
+            self.flags = State::in_memory();
+            return Ok(());
+        }
         self.asm.mov(8, t, R::RAX);
         self.asm.setcc(0, R::RAX);
         self.asm.lahf();
-        let whole = host == fl::ALL && fix == Fix::None;
-        if !whole {
-            self.merge(host, fix)?;
+        if host != fl::ALL {
+            self.merge(host)?;
             self.flags.host = 0;
-            self.flags.fix = Fix::None;
         }
         self.asm.store(2, field::flags(), R::RAX);
         self.asm.mov(8, R::RAX, t);
@@ -95,36 +78,21 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// Corrects AX and takes the flags that EFLAGS did not hold from memory.
-    fn merge(&mut self, host: u8, fix: Fix) -> Low<()> {
+    /// Takes the flags that EFLAGS did not hold from memory into AX.
+    fn merge(&mut self, host: u8) -> Low<()> {
         let u = self.fresh()?;
-        let mut keep = memory_mask(host);
-        match fix {
-            Fix::None => {}
-            Fix::Af => keep &= !0x1000,
-            Fix::Right => keep &= !0x1001,
-            Fix::Left => {
-                // OF = CF xor SF.
-                self.asm.movzx(2, u, R::RAX);
-                self.asm.shift_imm(5, 4, u, 8);
-                self.asm.mov(4, R::RAX, u);
-                self.asm.shift_imm(4, 4, R::RAX, 8);
-                self.asm.push(u);
-                self.asm.shift_imm(5, 4, u, 7);
-                self.asm.alu_rm_r(6, 1, R::RAX, u);
-                self.asm.pop(u);
-                self.asm.alu_rm_r(6, 1, R::RAX, u);
-                self.asm.alu_imm(4, 1, R::RAX, 1);
-                keep &= !0x1000;
-            }
-        }
-        self.asm.alu_imm(4, 4, R::RAX, keep as i32);
-        if host != fl::ALL {
-            self.asm.movzx(2, u, field::flags());
-            self.asm.alu_imm(4, 4, u, (memory_mask(fl::ALL) & !memory_mask(host)) as i32);
-            self.asm.alu_rm_r(1, 4, R::RAX, u);
-        }
+        self.asm.alu_imm(4, 4, R::RAX, memory_mask(host) as i32);
+        self.asm.movzx(2, u, field::flags());
+        self.asm.alu_imm(4, 4, u, (memory_mask(fl::ALL) & !memory_mask(host)) as i32);
+        self.asm.alu_rm_r(1, 4, R::RAX, u);
         self.give(u);
+        Ok(())
+    }
+
+    /// Before host code after which only its own results in EFLAGS count.
+    pub(super) fn clobber_all(&mut self) -> Low<()> {
+        self.spill_flags()?;
+        self.flags.host = 0;
         Ok(())
     }
 
@@ -158,11 +126,7 @@ impl Lower<'_> {
 
     /// Makes sure that EFLAGS hold the flags in `need`.
     pub(super) fn need(&mut self, need: u8) -> Low<()> {
-        let wrong = match self.flags.fix {
-            Fix::None => 0,
-            _ => fl::A | fl::O,
-        };
-        if need & !self.flags.host == 0 && need & wrong == 0 {
+        if need & !self.flags.host == 0 {
             return Ok(());
         }
         self.spill_flags()?;
@@ -184,7 +148,6 @@ impl Lower<'_> {
         self.asm.mov(8, R::RAX, t);
         self.give(t);
         self.flags.host = fl::ALL;
-        self.flags.fix = Fix::None;
         Ok(())
     }
 
@@ -245,42 +208,6 @@ impl Lower<'_> {
             self.give(t);
             self.give(u);
         }
-        Ok(())
-    }
-
-    /// Flags `of`, `cf` from EFLAGS' OF (they are equal) and SF, ZF, PF from `r`, AF zero: to memory, now (MUL).
-    pub(super) fn flags_of_product(&mut self, r: R, w: u8) -> Low<()> {
-        if self.facts.live[self.at] == 0 {
-            self.flags.host = 0;
-            self.flags.synced = false;
-            return Ok(());
-        }
-        let t = self.fresh()?;
-        let u = self.fresh()?;
-        self.asm.setcc(0, u);
-        self.asm.test(w, r, r);
-        self.asm.mov(8, t, R::RAX);
-        self.asm.lahf();
-        self.asm.load(1, R::RAX, u);
-        self.asm.movzx(1, u, u);
-        self.asm.shift_imm(4, 4, u, 8);
-        self.asm.alu_rm_r(1, 4, R::RAX, u);
-        self.asm.store(2, field::flags(), R::RAX);
-        self.asm.mov(8, R::RAX, t);
-        self.give(t);
-        self.give(u);
-        self.flags = State::in_memory();
-        Ok(())
-    }
-
-    /// CF in memory becomes EFLAGS' CF; the others stay.
-    pub(super) fn carry_to_memory(&mut self) -> Low<()> {
-        let t = self.fresh()?;
-        self.asm.setcc(2, t);
-        self.asm.alu_imm(4, 1, field::plus(field::flags(), 1), !1);
-        self.asm.alu_rm_r(1, 1, field::plus(field::flags(), 1), t);
-        self.give(t);
-        self.flags = State::in_memory();
         Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
 
-use super::flags::Fix;
 use super::{Cold, Linear, Loc, Low, Lower};
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::ir::{Place, Val};
@@ -302,7 +301,7 @@ impl Lower<'_> {
         let new = self.reg(new, w)?;
         self.preserve(0)?;
         self.asm.cmpxchg(w, m, new);
-        self.produced(fl::ALL, 0, Fix::None);
+        self.produced(fl::ALL, 0);
         Ok(())
     }
 

@@ -316,13 +316,16 @@ impl Lower<'_> {
             };
             self.asm.sse(e.prefix, e.w, e.map, e.opcode, x, b_rm);
             if imm {
-                let n = self.insn().imm as u8;
+                let i = self.insn();
+                // From memory, INSERTPS takes the one word there is.
+                let only = i.code() == iced_x86::Code::Insertps_xmm_xmmm32_imm8 && i.is_mem();
+                let n = i.imm as u8 & if only { 0x3f } else { 0xff };
                 self.asm.byte(n);
             }
         }
         self.xgive(b_temp);
         if flags {
-            self.produced(fl::ALL, 0, super::flags::Fix::None);
+            self.produced(fl::ALL, 0);
         }
         Ok(())
     }

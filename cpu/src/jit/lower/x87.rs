@@ -105,7 +105,7 @@ impl Lower<'_> {
             Kind::Plain => self.asm.two(escape, modrm),
             Kind::SetsFlags => {
                 self.asm.two(escape, modrm);
-                self.produced(crate::jit::passes::fl::ALL, 0, super::flags::Fix::None);
+                self.produced(crate::jit::passes::fl::ALL, 0);
             }
             Kind::ReadsFlags => {
                 use crate::jit::passes::fl;
