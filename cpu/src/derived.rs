@@ -24,9 +24,9 @@ impl Derived {
 pub enum Engine {
     /// Decoded blocks, interpreted.
     Interpreter,
-    /// Hot blocks are translated, where the host allows it.
+    /// Hot blocks are translated, where the host allows it; everything else is interpreted.
     Translator,
-    /// The engine that serves best: the interpreter, until the translator is proved on all guests.
+    /// The engine that serves best: the translator, where the host allows it.
     #[default]
     Auto,
 }

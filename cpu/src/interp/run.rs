@@ -72,7 +72,7 @@ const HOT: u16 = 12;
 fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
     let size = derived.tlb.size();
     match derived.engine {
-        Engine::Interpreter | Engine::Auto => return None,
+        Engine::Interpreter => return None,
         _ if derived.jit.as_ref().is_some_and(|j| j.tlb_size() == size) => {}
         _ => {
             derived.jit = Jit::new(crate::jit::CODE_SIZE, size).map(Box::new);

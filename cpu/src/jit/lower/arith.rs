@@ -350,7 +350,7 @@ impl Lower<'_> {
         }
         // A rotation by the whole width or a multiple still sets them; through carry, 9 or 17 is none at all.
         let none = match op {
-            Shift::Rcl | Shift::Rcr => w < 4 && c % (8 * w + 1) == 0,
+            Shift::Rcl | Shift::Rcr => w < 4 && c.is_multiple_of(8 * w + 1),
             _ => false,
         };
         if rotate && none && self.facts.live[self.at] & fl::O != 0 {
