@@ -201,6 +201,25 @@ fn instruction_across_pages() {
     }
 }
 
+/// An instruction that crossed pages is replaced by shorter ones at the same place, and comes back.
+#[test]
+fn bytes_at_a_page_end_may_change() {
+    let mut r = flat32();
+    // B8h takes four more bytes, three of them in the next page; 40h (INC EAX) takes none. HLT (F4h) ends both.
+    let long: &[u8] = &[0xb8, 0x78, 0x56, 0x34, 0x12, 0xf4];
+    let short: &[u8] = &[0x40, 0x40, 0xf4];
+    for (bytes, sum) in
+        [(long, 0x1234_5678), (long, 0x1234_5678), (short, 7), (long, 0x1234_5678), (short, 7)]
+    {
+        r.mem.write_physical(0x1ffe, bytes);
+        r.cpu.rip = 0x1ffe;
+        r.cpu.gpr[gpr::RAX] = 5;
+        r.cpu.activity = lucid86_cpu::state::Activity::Running;
+        assert_eq!(run(&mut r, 100).0, Stop::Halted);
+        assert_eq!(r.cpu.gpr[gpr::RAX], sum);
+    }
+}
+
 #[test]
 fn strings() {
     let mut r = long64();
