@@ -46,7 +46,10 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
                 for guest in runs {
                     let mut config = guest.config;
                     config.script_text = Some(guest.script);
-                    one(name, config, &o, &mut tally)?;
+                    if let Err(e) = one(name, config, &o, &mut tally) {
+                        println!("{name}: skipped: {e}");
+                        tally.skipped += 1;
+                    }
                 }
             }
         }
