@@ -60,6 +60,11 @@ pub(crate) fn code(a: &mut Asm) {
         call ".zero";
         jmp_far 0xF000, a.o(".shadowed");
         at ".shadowed";
+        // Nothing of it stays in low RAM: programs find zeros there after other firmware.
+        mov ax, 0x1000;
+        call ".zero";
+        mov ax, 0x2000;
+        call ".zero";
         // E0000-FFFFF: reads RAM, ignores writes.
         mov cx, 0x5911;
         call "pam_set";
