@@ -56,6 +56,8 @@ pub struct Derived {
     pub jit: Option<Box<Jit>>,
     /// A fault that translated code's shared functions raised.
     pub(crate) jit_fault: Option<Fault>,
+    /// Numbers for code segment bases.
+    pub(crate) bases: crate::jit::Bases,
     /// TLB misses of translated code.
     pub(crate) fills: u64,
     /// Whether to measure the time in each engine.

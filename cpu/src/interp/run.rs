@@ -234,11 +234,8 @@ impl Direct<'_> {
             }
             Left::Jump => {
                 let base = if self.key.code_flat() { 0 } else { self.x.cpu.seg[Seg::Cs as usize].base };
-                // Where RIP is not the linear address, another base would lead elsewhere: only flat code is remembered.
-                if base == 0 && self.key.code_flat() {
-                    let rip = self.x.cpu.rip;
-                    j.remember_jump(&mut self.x, self.key, rip, native);
-                }
+                let linear = base.wrapping_add(self.x.cpu.rip);
+                j.remember_jump(&mut self.x, self.key, linear, native);
             }
             Left::FarLink { from, n } => {
                 let same = j.block_of(from).is_some_and(|f| {

@@ -425,7 +425,58 @@ fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
 }
 
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
-    u64::from(x.derived.tlb.code_serial(x.cpu)) << 32 | u64::from(key.0)
+    let mode = if key.code_flat() {
+        key.0
+    } else {
+        // The same IP is another place under another base.
+        let base = x.cpu.seg[Seg::Cs as usize].base;
+        match x.derived.bases.id(key, base) {
+            Some(id) => id | 1 << 31,
+            None => {
+                // Numbers begin anew: nothing that rests on the old ones may stay.
+                x.derived.tlb.void_all();
+                1 << 31
+            }
+        }
+    };
+    u64::from(x.derived.tlb.code_serial(x.cpu)) << 32 | u64::from(mode)
+}
+
+/// Numbers for pairs of mode and code segment base, for the jump cache.
+#[derive(Default)]
+pub struct Bases {
+    last: Option<((u32, u64), u32)>,
+    known: std::collections::HashMap<(u32, u64), u32>,
+    next: u32,
+}
+
+impl Bases {
+    /// Pairs remembered at most.
+    const MOST: usize = 1 << 14;
+
+    /// The pair's number, below 2^31; `None` once when numbers run out.
+    fn id(&mut self, key: ModeKey, base: u64) -> Option<u32> {
+        let pair = (key.0, base);
+        if let Some((p, id)) = self.last
+            && p == pair
+        {
+            return Some(id);
+        }
+        if self.known.len() > Self::MOST {
+            self.known.clear();
+        }
+        let next = &mut self.next;
+        let id = *self.known.entry(pair).or_insert_with(|| {
+            *next += 1;
+            *next
+        });
+        if id >> 31 != 0 {
+            *self = Bases::default();
+            return None;
+        }
+        self.last = Some((pair, id));
+        Some(id)
+    }
 }
 
 fn to_memory_form(rflags: u64) -> u64 {

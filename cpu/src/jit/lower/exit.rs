@@ -208,6 +208,21 @@ impl Lower<'_> {
             self.link(off as u16);
             return Ok(());
         }
+        if (0..4096).contains(&off) && !next && i.size >= i.code_width() {
+            // Backwards in a segment: if that is below its start, IP wraps and leads elsewhere.
+            let t = self.fresh()?;
+            let wraps = self.asm.label();
+            self.asm.load(8, t, field::page_rip());
+            self.asm.alu_imm(0, 8, t, off as i32);
+            self.asm.jcc(SIGN, wraps);
+            self.link(off as u16);
+            self.asm.bind(wraps);
+            self.give(t);
+            let t = self.target(i)?;
+            self.far_jump(t);
+            self.give(t);
+            return Ok(());
+        }
         if let Ok(off) = i32::try_from(off)
             && self.key.code_flat()
             && i.size >= i.code_width()
