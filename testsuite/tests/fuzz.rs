@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use testsuite::fuzz::{fuzzer, run};
 
 fn briefly(name: &str, rounds: u64) {
-    match fuzzer(name, Engine::Interpreter, &[]) {
+    match fuzzer(name, Engine::Translator, &[]) {
         Err(e) => println!("skipped: {e}"),
         Ok(f) => {
             let tally = run(name, f, 77, rounds, Instant::now() + Duration::from_secs(60));
