@@ -34,6 +34,7 @@ use crate::state::{Activity, Seg, Shadow, attr, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
+use iced_x86::Code;
 use ir::VecFn;
 use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
@@ -629,6 +630,11 @@ fn follow(x: &mut Exec<'_>) {
     s.flags = flags;
 }
 
+/// Whether an instruction changes only RFLAGS, of which no bit is in the mode at privilege level 0.
+fn only_flags(code: Code) -> bool {
+    matches!(code, Code::Sti | Code::Clac | Code::Stac | Code::Popfw | Code::Popfd | Code::Popfq)
+}
+
 /// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
 extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: as for `helper`.
@@ -642,6 +648,10 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     }
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
+    if old.cpl() == 0 && !old.v86() && only_flags(i.code()) {
+        // Neither the mode nor the space can have changed.
+        return if smooth(x) { 0 } else { 2 };
+    }
     let key = ModeKey::of(x.cpu);
     x.cpu.scratch.0.key = key.0;
     let space = space_key(x, key);

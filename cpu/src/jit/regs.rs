@@ -205,6 +205,11 @@ pub mod field {
     pub fn rflags() -> Mem {
         Mem::at(STATE, offset_of!(Cpu, rflags) as i32)
     }
+    /// What SWAPGS exchanges the base of GS with.
+    pub fn kernel_gs_base() -> Mem {
+        let at = offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, kernel_gs_base);
+        Mem::at(STATE, at as i32)
+    }
     /// XMM register `r`.
     pub fn xmm(r: u8) -> Mem {
         Mem::at(STATE, offset_of!(Cpu, vec) as i32 + 32 * i32::from(r))

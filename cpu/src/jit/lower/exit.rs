@@ -9,7 +9,8 @@ use crate::jit::regs::field;
 use crate::jit::stubs::Target;
 use crate::mmu::tlb::Entry;
 use crate::ops::{Call, Cond, Helper};
-use crate::state::Seg;
+use crate::state::{Seg, flag};
+use iced_x86::Code;
 use std::mem::offset_of;
 
 /// A jump that can be patched to go straight to another block of the page.
@@ -382,6 +383,9 @@ impl Lower<'_> {
         if self.x87()? {
             return Ok(());
         }
+        if self.system()? {
+            return Ok(());
+        }
         self.flush_note()?;
         // Values in temporaries don't survive.
         let i = usize::from(self.n);
@@ -445,6 +449,29 @@ impl Lower<'_> {
         self.cold.push(Cold::Vectors { from, back });
         self.vec_ready = true;
         Ok(())
+    }
+
+    /// CLI and SWAPGS at privilege level 0, where they can't fault and nothing can come of them.
+    fn system(&mut self) -> Low<bool> {
+        let key = self.key;
+        if key.v86() || key.cpl() != 0 && !key.real() {
+            return Ok(false);
+        }
+        match self.insn().code() {
+            Code::Cli => self.asm.alu_imm(4, 4, field::rflags(), !(flag::IF as i32)),
+            Code::Swapgs if key.code64() => {
+                let (a, b) = (self.fresh()?, self.fresh()?);
+                let gs = field::seg_base(Seg::Gs as u8);
+                self.asm.load(8, a, gs);
+                self.asm.load(8, b, field::kernel_gs_base());
+                self.asm.store(8, gs, b);
+                self.asm.store(8, field::kernel_gs_base(), a);
+                self.give(a);
+                self.give(b);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// A call of vector code: operands and result are in the scratch area.
