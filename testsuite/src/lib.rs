@@ -22,4 +22,5 @@ pub mod oracle;
 pub mod rig;
 pub mod rng;
 pub mod sessions;
+pub mod speed;
 pub mod tally;

@@ -19,6 +19,8 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
+  speed DIR [--suite linux-amd64|linux-i386|bare] [--tests A,B] [--scale N] [--runs N] [--engines A,B] [--peer]
+                     a built yardstick's programs on our engines, and beside QEMU and Bochs, in turns
 
 Every command ends with a line `N passed, N failed, N skipped` and status 1 if anything failed.";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("fuzz") => testsuite::fuzz::command(&rest),
         Some("oracle") => testsuite::oracle::command(&rest),
         Some("sessions") => testsuite::sessions::command(&rest),
+        Some("speed") => testsuite::speed::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),
         Some("--help" | "help") => {
             println!("{HELP}");

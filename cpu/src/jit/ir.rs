@@ -225,7 +225,14 @@ impl Op {
     }
     /// As text.
     pub fn name(&self) -> String {
-        format!("{self:?}")
+        // Where a function lies differs from run to run.
+        match self {
+            Op::Call { how, .. } => format!("Call {{ how: {how:?} }}"),
+            Op::Vec { float, flags, a, b, .. } => {
+                format!("Vec {{ float: {float}, flags: {flags}, a: {a:?}, b: {b:?} }}")
+            }
+            op => format!("{op:?}"),
+        }
     }
     /// Calls `f` with each value that it uses.
     pub fn uses(&self, mut f: impl FnMut(Val)) {

@@ -15,6 +15,8 @@
 
 pub mod builder;
 pub mod encode;
+#[cfg(test)]
+mod goldens;
 mod host;
 pub mod ir;
 pub mod listing;

@@ -594,7 +594,7 @@ impl Lower<'_> {
             .chain(fars)
             .collect();
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
-        Lowered { near: self.near, far, links, absolute: self.exits.absolute, bytes: self.asm.bytes }
+        Lowered { hot: 0, near: self.near, far, links, absolute: self.exits.absolute, bytes: self.asm.bytes }
     }
 
     /// Whether value `v` still is in the guest's own register.

@@ -135,6 +135,8 @@ pub struct Lower<'a> {
 pub struct Lowered {
     /// Code.
     pub bytes: Vec<u8>,
+    /// Where the code that is seldom run begins.
+    pub hot: usize,
     /// Entry for jumps within the page.
     pub near: usize,
     /// Entry for jumps from elsewhere: RIP in R14.
@@ -199,8 +201,9 @@ pub fn lower(
     if !ends {
         l.fall_through();
     }
+    let hot = l.asm.here();
     l.cold_paths();
-    Ok(l.finish())
+    Ok(Lowered { hot, ..l.finish() })
 }
 
 impl Lower<'_> {

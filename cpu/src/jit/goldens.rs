@@ -1,0 +1,132 @@
+//! Golden listings: what the translator makes of typical guest code, so that a change of code quality is seen in review.
+//! Accept new ones with `INSTA_UPDATE=always cargo test -p lucid86-cpu goldens` and read the difference.
+
+use super::builder::Builder;
+use super::encode::Asm;
+use super::lower::{Entry, lower};
+use super::stubs::{self, Runtime};
+use crate::decode;
+use crate::insn::{Insn, ModeKey};
+use crate::interp::Handlers;
+use crate::model::CpuModel;
+use iced_x86::code_asm::*;
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, NasmFormatter};
+use std::fmt::Write;
+
+/// User mode with SSE, all segments flat: 64-bit and 32-bit code.
+const LONG: ModeKey = ModeKey(2 | 2 << 2 | 3 << 4 | 1 << 8 | 0xf << 9 | 1 << 15 | 1 << 19);
+const FLAT32: ModeKey = ModeKey(1 | 1 << 2 | 3 << 4 | 0x3f << 9 | 1 << 15 | 1 << 19);
+
+fn code(bits: u32, f: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Vec<u8> {
+    let mut a = CodeAssembler::new(bits).expect("a code size");
+    f(&mut a).expect("an encoding");
+    a.assemble(0x100).expect("code")
+}
+
+fn disassemble(s: &mut String, bits: u32, bytes: &[u8], at: u64) {
+    let mut decoder = Decoder::with_ip(bits, bytes, at, DecoderOptions::NONE);
+    let (mut i, mut formatter) = (Instruction::default(), NasmFormatter::new());
+    while decoder.can_decode() {
+        decoder.decode_out(&mut i);
+        let mut text = String::new();
+        formatter.format(&i, &mut text);
+        let _ = writeln!(s, "  {text}");
+    }
+}
+
+/// Guest code, micro-operations, and the host code of the hot path.
+fn listing(key: ModeKey, bytes: &[u8]) -> String {
+    let model = CpuModel::parse("x86-64-v2").expect("a model");
+    let mut insns: Vec<Insn> = Vec::new();
+    let mut builder = Builder::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        let off = 0x100 + at as u16;
+        let (_, i, _) = decode::with(Handlers, &bytes[at..], off, key, &model).expect("an instruction");
+        assert!(builder.add(insns.len() as u16, &i), "lowered");
+        at += usize::from(i.len);
+        insns.push(i);
+    }
+    let mut asm = Asm::default();
+    let none = Runtime { fill: 0, helper: [0; 4], vector: 0, fpu_load: 0, fpu_store: 0 };
+    let mut stubs = stubs::emit(&mut asm, none, 2048);
+    stubs.exact = true;
+    let ends = matches!(insns.last().map(Insn::code), Some(c) if {
+        use iced_x86::FlowControl as F;
+        matches!(c.flow_control(), F::ConditionalBranch | F::UnconditionalBranch | F::Return | F::Call)
+    });
+    let lowered = lower(&insns, &builder.ops, key, ends, Entry::default(), &stubs);
+    let lowered = lowered.unwrap_or_else(|r| panic!("instruction {} refused", r.0));
+    let mut s = "guest\n".to_owned();
+    disassemble(&mut s, key.bits(), bytes, 0x100);
+    s += "micro-operations\n";
+    for op in &builder.ops {
+        let _ = writeln!(s, "  {}", op.name());
+    }
+    s += "host\n";
+    disassemble(&mut s, 64, &lowered.bytes[lowered.near..lowered.hot], lowered.near as u64);
+    s
+}
+
+macro_rules! golden {
+    ($name:ident, $key:expr, $f:expr) => {
+        #[test]
+        fn $name() {
+            insta::assert_snapshot!(stringify!($name), listing($key, &code($key.bits(), $f)));
+        }
+    };
+}
+
+golden!(load_add_store, LONG, |a| {
+    a.mov(rax, ptr(rdi + rcx * 8 + 16))?;
+    a.add(rax, rdx)?;
+    a.mov(ptr(rdi + rcx * 8 + 16), rax)
+});
+golden!(add_to_memory, LONG, |a| a.add(dword_ptr(rbx + 4), 5));
+golden!(registers_in_memory, LONG, |a| {
+    a.add(r15, r14)?;
+    a.mov(r11d, ptr(r10 + r9))
+});
+golden!(compare_and_branch, LONG, |a| {
+    a.cmp(eax, ebx)?;
+    a.jb(0x104)
+});
+golden!(call_and_frame, LONG, |a| {
+    a.push(rbp)?;
+    a.mov(rbp, rsp)?;
+    a.call(0x180)
+});
+golden!(return_from_call, LONG, |a| {
+    a.pop(rbp)?;
+    a.ret()
+});
+golden!(flags_dead_and_live, LONG, |a| {
+    a.add(eax, 1)?;
+    a.sub(ebx, 2)?;
+    a.adc(ecx, edx)
+});
+golden!(shifts_and_products, LONG, |a| {
+    a.shl(eax, 3)?;
+    a.imul_3(rdx, rsi, 24)?;
+    a.shr(rdx, cl)
+});
+golden!(compare_exchange, LONG, |a| a.lock().cmpxchg(dword_ptr(rdi), ecx));
+golden!(scalar_doubles, LONG, |a| {
+    a.movsd_2(xmm0, qword_ptr(rdi))?;
+    a.mulsd(xmm0, xmm1)?;
+    a.addsd(xmm2, xmm0)
+});
+golden!(packed_integers, LONG, |a| {
+    a.movdqa(xmm1, xmmword_ptr(rsi))?;
+    a.paddd(xmm1, xmm3)?;
+    a.pslld(xmm1, 5)
+});
+golden!(x87_product, FLAT32, |a| {
+    a.fld(qword_ptr(esi))?;
+    a.fmul(qword_ptr(edi))?;
+    a.faddp(st1, st0)
+});
+golden!(stack_of_32_bits, FLAT32, |a| {
+    a.push(eax)?;
+    a.pop(edx)
+});
