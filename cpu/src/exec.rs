@@ -1,5 +1,6 @@
 //! [`Exec`]: everything an instruction can reach while it runs, and the clock it runs by.
 
+use crate::state::{Activity, Shadow, flag};
 use crate::{Board, Cpu, Memory, board::Moment, derived::Derived};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,33 @@ pub struct Exec<'a> {
 }
 
 impl Exec<'_> {
+    /// Whether control may go straight on after an instruction that may have changed anything: nothing has come up that is
+    /// looked at between instructions. Status flags are exact; `left`: instructions that may still run in this slice.
+    pub(crate) fn smooth(&mut self, left: u64) -> bool {
+        let d = &*self.derived;
+        let c = &mut *self.cpu;
+        let quiet = !d.attention
+            && d.code_touched.is_empty()
+            && c.pending_debug == 0
+            && c.rflags & (flag::TF | flag::RF) == 0
+            && c.activity == Activity::Running
+            && !(c.nmi_pending || c.smi_pending)
+            && !(c.intr && c.rflags & flag::IF != 0)
+            && !c.has_code_breakpoints();
+        if !quiet {
+            return false;
+        }
+        match c.shadow {
+            Shadow::None => true,
+            // Nothing is pending and nothing can come before the next instruction, if that still runs in this slice.
+            Shadow::Sti if left > 0 && !c.intr => {
+                c.shadow = Shadow::None;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Virtual time of the current instruction.
     pub fn now_ns(&self) -> u64 {
         self.clock.time_ns(self.count)

@@ -117,6 +117,18 @@ impl Insn {
     pub fn operand_flat(&self) -> bool {
         self.flat & 128 != 0
     }
+    /// Whether it changes only RFLAGS, of which no bit is in [`ModeKey`] at privilege level 0.
+    pub fn changes_only_flags(&self) -> bool {
+        use iced_x86::Code::*;
+        matches!(self.code(), Cli | Sti | Clac | Stac | Popfw | Popfd | Popfq)
+    }
+    /// Whether, beside that, it can only load a data segment.
+    pub fn changes_flags_or_segment(&self) -> bool {
+        use iced_x86::Code::*;
+        self.changes_only_flags()
+            || matches!(self.code(), Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16)
+            || matches!(self.code(), Popw_ES | Popd_ES | Popw_DS | Popd_DS | Swapgs)
+    }
     /// All ones as wide as a width in bytes.
     #[inline(always)]
     pub const fn mask(w: u8) -> u64 {

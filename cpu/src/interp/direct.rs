@@ -3,7 +3,7 @@
 use super::{Direct, flags, flags::Flags};
 use crate::{
     Fault,
-    insn::{Insn, seg_from},
+    insn::{Insn, ModeKey, seg_from},
     mmu::Access,
     ops::*,
     state::{Seg, flag},
@@ -33,6 +33,12 @@ impl Direct<'_> {
     #[inline(always)]
     pub(super) fn take_flags(&mut self) {
         self.flags = Flags::from_rflags(self.x.cpu.rflags);
+    }
+
+    /// Whether the boundary after `i` needs no look: a frequent system instruction after which everything is as it was.
+    fn goes_on(&mut self, i: &Insn) -> bool {
+        let left = self.x.limit.saturating_sub(self.x.count + 1);
+        i.changes_flags_or_segment() && self.x.smooth(left) && ModeKey::of(self.x.cpu) == self.key
     }
 
     /// After something left the fast path: if code changed, a chip was reached or a breakpoint was hit, the block ends
@@ -497,9 +503,12 @@ impl Ops for Direct<'_> {
             self.x.cpu.rip = self.x.next_rip(i);
         }
         // A string instruction changes nothing that the next one hangs on, unless it stopped half way.
-        if how != Call::InlineFlags && (how != Call::Counted || self.x.cpu.rflags & flag::RF != 0) {
-            self.attention = true;
-        }
+        self.attention |= match how {
+            Call::Inline | Call::InlineFlags => false,
+            Call::Step => !self.goes_on(i),
+            Call::Transfer => true,
+            Call::Counted => self.x.cpu.rflags & flag::RF != 0,
+        };
         Ok(())
     }
 

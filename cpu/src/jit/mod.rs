@@ -32,11 +32,10 @@ use crate::insn::{Insn, ModeKey};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
-use crate::state::{Activity, Seg, Shadow, attr, flag};
+use crate::state::{Seg, attr, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
-use iced_x86::Code;
 use ir::VecFn;
 use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
@@ -596,30 +595,9 @@ fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
     1
 }
 
-/// Whether translated code may go straight on after an instruction that may have changed anything. Flags are exact.
-fn smooth(x: &mut Exec<'_>) -> bool {
-    let d = &*x.derived;
-    let c = &mut *x.cpu;
-    let quiet = !d.attention
-        && d.code_touched.is_empty()
-        && c.pending_debug == 0
-        && c.rflags & (flag::TF | flag::RF) == 0
-        && c.activity == Activity::Running
-        && !(c.nmi_pending || c.smi_pending)
-        && !(c.intr && c.rflags & flag::IF != 0)
-        && !c.has_code_breakpoints();
-    if !quiet {
-        return false;
-    }
-    match c.shadow {
-        Shadow::None => true,
-        // Nothing is pending and nothing can come before the next instruction, if that still runs in this slice.
-        Shadow::Sti if c.scratch.0.budget > 0 && !c.intr => {
-            c.shadow = Shadow::None;
-            true
-        }
-        _ => false,
-    }
+/// Instructions that may still run in this slice after the one at hand.
+fn budget_left(x: &Exec<'_>) -> u64 {
+    x.cpu.scratch.0.budget.max(0) as u64
 }
 
 /// The processor's state has been changed by shared code: what translated code keeps of it follows.
@@ -630,11 +608,6 @@ fn follow(x: &mut Exec<'_>) {
     let s = &mut x.cpu.scratch.0;
     s.tlb = table as u64;
     s.flags = flags;
-}
-
-/// Whether an instruction changes only RFLAGS, of which no bit is in the mode at privilege level 0.
-fn only_flags(code: Code) -> bool {
-    matches!(code, Code::Sti | Code::Clac | Code::Stac | Code::Popfw | Code::Popfd | Code::Popfq)
 }
 
 /// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
@@ -650,15 +623,15 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     }
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
-    if old.cpl() == 0 && !old.v86() && only_flags(i.code()) {
+    if old.cpl() == 0 && !old.v86() && i.changes_only_flags() {
         // Neither the mode nor the space can have changed.
-        return if smooth(x) { 0 } else { 2 };
+        return if x.smooth(budget_left(x)) { 0 } else { 2 };
     }
     let key = ModeKey::of(x.cpu);
     x.cpu.scratch.0.key = key.0;
     let space = space_key(x, key);
     let same = space == x.cpu.scratch.0.space;
-    if !smooth(x) || key.code64() != old.code64() {
+    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
         return 2;
     }
     prepare(x.cpu, key);
@@ -686,7 +659,7 @@ extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const 
     let old = ModeKey(x.cpu.scratch.0.key);
     let key = ModeKey::of(x.cpu);
     x.cpu.scratch.0.key = key.0;
-    if !smooth(x) || key.code64() != old.code64() {
+    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
         return 2;
     }
     x.cpu.scratch.0.space = space_key(x, key);
@@ -720,7 +693,7 @@ extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const I
     if x.cpu.rip == rip && Insn::mask(i.code_width()) & rip.wrapping_add(u64::from(i.len)) != rip {
         return 3;
     }
-    if spent || !smooth(x) || remapped(x) { 2 } else { 0 }
+    if spent || !x.smooth(budget_left(x)) || remapped(x) { 2 } else { 0 }
 }
 
 /// The form of the image that FRSTOR and FNSAVE use in 64-bit code.
