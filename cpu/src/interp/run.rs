@@ -229,7 +229,7 @@ impl Direct<'_> {
                     f.live && f.at / PAGE == at / PAGE && f.key == self.key
                 });
                 if same {
-                    j.link(from, n, native, 0);
+                    j.link(from, n, native, 0, 0);
                 }
             }
             Left::Jump => {

@@ -297,17 +297,17 @@ impl Jit {
     }
 
     /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
-    /// A link to another page holds for the space `serial`.
-    pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32) {
+    /// A link to another page holds for the space `serial` and code whose page is at RIP `page`.
+    pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.incoming.push((from, n));
         let near = target.near;
-        self.patch(from, n, Some(near), serial);
+        self.patch(from, n, Some(near), serial, page);
         self.statistics.links += 1;
     }
 
     /// Points a link at an offset in code memory, or back at its own stub.
-    fn patch(&mut self, from: u32, n: u32, to: Option<usize>, serial: u32) {
+    fn patch(&mut self, from: u32, n: u32, to: Option<usize>, serial: u32, page: u64) {
         let Some(Some(native)) = self.natives.get(from as usize) else { return };
         let Some(l) = native.links.get(n as usize).copied() else { return };
         let base = native.base;
@@ -320,6 +320,11 @@ impl Jit {
         if let Some(far) = l.far {
             jump(base + far.other, base + if to.is_some() { far.cache } else { far.ask });
             self.memory.write(base + far.serial, &serial.to_le_bytes());
+            for (at, half) in far.page.into_iter().zip([page as u32, (page >> 32) as u32]) {
+                if let Some(at) = at {
+                    self.memory.write(base + at, &half.to_le_bytes());
+                }
+            }
         }
     }
 
@@ -328,7 +333,7 @@ impl Jit {
         let Some(n) = self.natives.get_mut(id as usize).and_then(Option::take) else { return };
         self.statistics.dropped += 1;
         for (from, k) in n.incoming {
-            self.patch(from, k, None, 0);
+            self.patch(from, k, None, 0, 0);
         }
         let code = self.memory.address(n.far) as u64;
         for e in &mut self.jumps {
@@ -343,7 +348,8 @@ impl Jit {
         x.derived.tlb.note_code(x.cpu, linear);
         let serial = x.derived.tlb.code_serial(x.cpu);
         if serial != 0 {
-            self.link(from, n, to, serial);
+            let page = x.cpu.scratch.0.page_rip;
+            self.link(from, n, to, serial, page);
         }
     }
 

@@ -29,7 +29,9 @@ pub struct Link {
 pub struct Far {
     /// Offset of the 32-bit number that the space is compared with; zero is none.
     pub serial: usize,
-    /// Offset of the 32-bit field of the jump for other spaces.
+    /// Offsets of the halves of the page's RIP, compared because the same code may be mapped twice with other neighbours.
+    pub page: [Option<usize>; 2],
+    /// Offset of the 32-bit field of the jump for other spaces and places.
     pub other: usize,
     /// Offset of where that goes once linked: the jump cache.
     pub cache: usize,
@@ -42,7 +44,8 @@ pub struct Far {
 struct FarSite {
     at: usize,
     serial: usize,
-    other: usize,
+    page: [Option<usize>; 2],
+    elsewhere: Label,
     ask: Label,
     /// Offset of the target from the start of the page.
     off: i32,
@@ -251,13 +254,19 @@ impl Lower<'_> {
         // CMP dword [space's serial], imm32
         self.asm.alu_imm32(7, 4, field::plus(field::space(), 4), 0);
         let serial = self.asm.here() - 4;
-        self.asm.jcc(5, ask);
-        let other = self.asm.here() - 4;
+        let elsewhere = self.asm.label();
+        self.asm.jcc(5, elsewhere);
+        let mut page = [None; 2];
+        for (half, at) in page.iter_mut().enumerate().take(usize::from(width / 4)) {
+            self.asm.alu_imm32(7, 4, field::plus(field::page_rip(), 4 * half as i32), 0);
+            *at = Some(self.asm.here() - 4);
+            self.asm.jcc(5, elsewhere);
+        }
         let pages = off.div_euclid(4096) * 4096;
         self.asm.alu_imm(0, width, field::page_rip(), pages);
         self.asm.jmp(ask);
         let at = self.asm.here() - 4;
-        self.exits.fars.push(FarSite { at, serial, other, ask, off, width });
+        self.exits.fars.push(FarSite { at, serial, page, elsewhere, ask, off, width });
     }
 
     fn link(&mut self, to: u16) {
@@ -556,6 +565,9 @@ impl Lower<'_> {
         let mut links = Vec::new();
         for f in std::mem::take(&mut self.exits.fars) {
             let n = self.exits.links.len() + links.len();
+            self.asm.bind(f.elsewhere);
+            self.asm.jmp(f.ask);
+            let other = self.asm.here() - 4;
             self.asm.bind(f.ask);
             let ask = self.asm.here();
             self.asm.load(8, R::R14, field::page_rip());
@@ -568,7 +580,7 @@ impl Lower<'_> {
             self.asm.load(8, R::R14, field::page_rip());
             self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
             self.jump_to(Target::Jump);
-            let far = Far { serial: f.serial, other: f.other, cache, ask };
+            let far = Far { serial: f.serial, page: f.page, other, cache, ask };
             links.push(Link { at: f.at, stub: ask, far: Some(far) });
         }
         links
