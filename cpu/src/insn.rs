@@ -129,6 +129,13 @@ impl Insn {
             || matches!(self.code(), Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16)
             || matches!(self.code(), Popw_ES | Popd_ES | Popw_DS | Popd_DS | Swapgs)
     }
+    /// Whether it is a single IN or OUT: of the processor it changes a general register at most.
+    pub fn is_port_access(&self) -> bool {
+        use iced_x86::Code::*;
+        matches!(self.code(), Out_DX_AL | Out_DX_AX | Out_DX_EAX | In_AL_DX | In_AX_DX | In_EAX_DX)
+            || matches!(self.code(), Out_imm8_AL | Out_imm8_AX | Out_imm8_EAX)
+            || matches!(self.code(), In_AL_imm8 | In_AX_imm8 | In_EAX_imm8)
+    }
     /// All ones as wide as a width in bytes.
     #[inline(always)]
     pub const fn mask(w: u8) -> u64 {

@@ -58,6 +58,7 @@ pub fn mov_to_dr(x: &mut Exec, n: u8, v: u64) -> Result<(), Fault> {
 
 impl Cpu {
     /// Whether any instruction breakpoint is armed: the engine then asks [`code_breakpoint`] before each instruction.
+    #[inline]
     pub fn has_code_breakpoints(&self) -> bool {
         self.dr7 & 0xff != 0
             && (0..4).any(|i| armed_breakpoint(self, i).is_some_and(|(_, _, kind)| kind == 0))

@@ -257,12 +257,18 @@ impl Exec<'_> {
     pub fn begin(&mut self) {
         self.derived.tlb.space_changed();
         self.after_board();
+        self.derived.attention = true;
     }
 
-    /// To be called after each call into the board: the map may have changed and bus masters may have stored.
+    /// To be called after each call into the board: the map may have changed and bus masters may have stored. Most
+    /// accesses to chips bring nothing that has to be dealt with before the next instruction; then none is asked for.
     #[inline]
     pub fn after_board(&mut self) {
-        self.derived.attention = true;
+        self.cpu.intr = self.board.interrupt_line(self.cpu.index);
+        // With interrupts off what turns them on looks at the line.
+        if self.cpu.intr && self.cpu.rflags & flag::IF != 0 || self.board.slice_must_end() {
+            self.derived.attention = true;
+        }
         self.derived.tlb.sync(self.mem);
         if self.mem.has_touched() {
             self.settle();

@@ -265,6 +265,7 @@ impl Tlb {
     }
 
     /// Looks whether memory's map or dirty epoch changed since last asked; to be called whenever either may have.
+    #[inline]
     pub fn sync(&mut self, mem: &Memory) {
         self.base = mem.ram.base() as u64;
         if mem.map_epoch() != self.seen_map {

@@ -74,6 +74,7 @@ impl Vectors {
     }
 
     /// The most urgent: the highest.
+    #[inline]
     fn highest(&self) -> Option<u8> {
         let (i, word) = self.0.iter().enumerate().rev().find(|(_, word)| **word != 0)?;
         Some((i as u32 * 32 + 31 - word.leading_zeros()) as u8)
@@ -216,6 +217,7 @@ impl Lapic {
     // ---- towards the processor ----
 
     /// The interrupt that INTR announces, if any.
+    #[inline]
     pub fn interrupt(&self) -> Option<Pending> {
         if self.deliverable().is_some() {
             Some(Pending::Local)
@@ -253,6 +255,7 @@ impl Lapic {
         self.signals != Signals::default()
     }
 
+    #[inline]
     fn deliverable(&self) -> Option<u8> {
         if !self.takes_fixed() {
             return None;
@@ -261,6 +264,7 @@ impl Lapic {
     }
 
     /// PPR: the more urgent of task and interrupt in service.
+    #[inline]
     fn processor_priority(&self) -> u8 {
         let service = self.isr.highest().unwrap_or(0);
         if self.tpr >> 4 >= service >> 4 { self.tpr } else { service & 0xF0 }
@@ -306,6 +310,7 @@ impl Lapic {
     }
 
     /// Whether it is enabled in both ways, so that vectored interrupts are accepted.
+    #[inline]
     pub fn takes_fixed(&self) -> bool {
         self.enabled() && self.svr & SVR_ENABLE != 0
     }

@@ -213,9 +213,13 @@ impl Board {
     }
 
     /// After an access: lines, deadlines, and whether someone waits for just this.
+    #[inline]
     fn after(&mut self, wire: Wire, now: Time) {
-        self.update_line_of(wire, now);
-        let early = self.deadline_of(wire).is_some_and(|d| d < self.slice_end);
+        let mut early = false;
+        if wire.can_signal() {
+            self.update_line_of(wire, now);
+            early = self.deadline_of(wire).is_some_and(|d| d < self.slice_end);
+        }
         let serial = matches!(wire, Wire::Com1 | Wire::Com2 | Wire::Com3 | Wire::Com4);
         let keyboard = matches!(wire, Wire::KeyboardData | Wire::KeyboardCommand);
         let output = self.outside.wrote && (self.watch.output || self.outside.is_full(OUTPUT_LIMIT));

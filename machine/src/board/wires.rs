@@ -48,6 +48,14 @@ pub enum Wire {
     Hpet,
 }
 
+impl Wire {
+    /// Whether an access to its chip can bring about an interrupt or a deadline. Of those left out none has a line.
+    pub fn can_signal(self) -> bool {
+        use Wire::*;
+        !matches!(self, DmaPages | DmaHighPages | Dma2 | SmBus | FwCfg | DebugConsole | DebugExit)
+    }
+}
+
 /// Ports with a fixed place: first, how many, whose. Where two overlap the later one wins.
 pub const PORTS: &[(u16, u16, Wire)] = &[
     (0x0000, 0x10, Wire::Dma1),

@@ -13,7 +13,7 @@ use lucid86_cpu::{Clock, Cpu, Exec};
 use lucid86_devices::Time;
 use std::time::{Duration, Instant};
 
-/// Instructions of the longest slice under the virtual clock. Slices end at its multiples.
+/// Instructions of the longest slice. Under the virtual clock slices end at its multiples.
 const SLICE: u64 = 1 << 20;
 /// Instructions of a processor's turn when there are several.
 const TURN: u64 = 20_000;
@@ -222,7 +222,8 @@ impl Machine {
             ClockKind::Host => {
                 let plan = self.pacer.plan(p.count, p.clock, event);
                 p.clock = plan.clock;
-                plan.limit
+                // After a long string instruction the guest seems far faster than it goes on: the wall is looked at often.
+                plan.limit.min(p.count + SLICE)
             }
         };
         if let Some(t) = event {
