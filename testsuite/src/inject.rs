@@ -10,7 +10,7 @@ use crate::oracle::ours::{Ours, Setup};
 use crate::oracle::state::{DATA, Ending, State};
 use crate::rng::Rng;
 use crate::tally::Tally;
-use iced_x86::{InstructionInfoFactory, Mnemonic as M, OpAccess};
+use iced_x86::{InstructionInfoFactory, Mnemonic as M, OpAccess, Register};
 use lucid86_cpu::derived::Engine;
 
 /// How much to run.
@@ -82,6 +82,7 @@ fn setups(wide: bool) -> Vec<Setup> {
         let middle = DATA as u32 + 0x1000;
         for limit in [middle - 1, middle + 6, middle - 9] {
             list.push(Setup { limit, ..Setup::default() });
+            list.push(Setup { limit, down: true, ..Setup::default() });
         }
     }
     list
@@ -154,10 +155,13 @@ fn one(ours: &mut Ours, case: &Case, name: &str, e: &Effort, report: &mut Report
             report.struck += 1;
         }
         let verdict = rules(case, &spoilt, setup).and_then(|()| {
-            if same || faulted(case, &spoilt.0) {
-                Ok(())
-            } else {
+            let refused = faulted(case, &spoilt.0);
+            if !same && !refused {
                 Err("it ends otherwise without a fault".into())
+            } else if !refused && !faulted(case, &plain.0) && beyond(case, setup) {
+                Err("an access beyond the limit is allowed".into())
+            } else {
+                Ok(())
             }
         });
         judge(&format!("{setup:x?}"), verdict);
@@ -167,6 +171,39 @@ fn one(ours: &mut Ours, case: &Case, name: &str, e: &Effort, report: &mut Report
 /// Whether the instruction itself was refused.
 fn faulted(case: &Case, o: &Outcome) -> bool {
     o.as_ref().is_ok_and(|(s, e)| e.vector != 3 && s.rip == case.before.rip)
+}
+
+/// Whether an access that the instruction surely makes lies outside its segment (SDM volume 3, section 5.3).
+fn beyond(case: &Case, setup: Setup) -> bool {
+    // POP of a segment register may read two bytes or four.
+    let unsure = matches!(case.ins.mnemonic(), M::Bt | M::Bts | M::Btr | M::Btc | M::Enter | M::Leave)
+        || case.ins.mnemonic() == M::Pop && case.ins.op0_register().is_segment_register();
+    if case.wide || unsure || case.ins.is_string_instruction() {
+        return false;
+    }
+    let value = |r: Register, _, _| {
+        let full = r.full_register();
+        full.is_gpr().then(|| {
+            let v = case.before.gpr[full.number()];
+            match r.size() {
+                1 => v & 0xff,
+                2 => v & 0xffff,
+                _ => v & 0xffff_ffff,
+            }
+        })
+    };
+    InstructionInfoFactory::new().info(&case.ins).used_memory().iter().any(|m| {
+        let sure = matches!(m.access(), OpAccess::Read | OpAccess::Write | OpAccess::ReadWrite)
+            && m.segment() != Register::CS;
+        let Some(first) =
+            m.virtual_address(0, |r, i, n| if r.is_segment_register() { Some(0) } else { value(r, i, n) })
+        else {
+            return false;
+        };
+        let last = first + (m.memory_size().size().max(1) as u64 - 1);
+        let limit = u64::from(setup.limit);
+        sure && if setup.down { first <= limit } else { last > limit }
+    })
 }
 
 /// What must hold after any run.

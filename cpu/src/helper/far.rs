@@ -51,8 +51,8 @@ pub fn far_call(x: &mut Exec, selector: u16, offset: u64, width: u8, next_rip: u
     let (d, to64) = check_direct(x, d, selector)?;
     check_target(x, &d, offset, to64)?;
     let mut stack = Stack::current(x.cpu);
-    stack.push(x, &[old_cs, next_rip], width)?;
     x.set_accessed(&d)?;
+    stack.push(x, &[old_cs, next_rip], width)?;
     x.cpu.gpr[gpr::RSP] = stack.merge(x.cpu.gpr[gpr::RSP]);
     enter_segment(x, &d, selector, offset, x.cpu.cpl);
     Ok(())
@@ -209,8 +209,8 @@ fn call_system(x: &mut Exec, selector: u16, gate: Descriptor, next_rip: u64) -> 
     if d.is_conforming() || d.dpl() == x.cpu.cpl {
         check_target(x, &d, offset, to64)?;
         let mut stack = Stack::current(x.cpu);
-        stack.push(x, &[old_cs, next_rip], width)?;
         x.set_accessed(&d)?;
+        stack.push(x, &[old_cs, next_rip], width)?;
         x.cpu.gpr[gpr::RSP] = stack.merge(x.cpu.gpr[gpr::RSP]);
         enter_segment(x, &d, cs, offset, x.cpu.cpl);
         return Ok(());
@@ -253,8 +253,8 @@ fn call_inner(
         code: code_of(ss.selector),
         protected: true,
     };
-    stack.push(x, &frame[..4 + count], width)?;
     x.set_accessed(&d)?;
+    stack.push(x, &frame[..4 + count], width)?;
     x.cpu.gpr[gpr::RSP] = stack.merge(sp);
     x.cpu.seg[Seg::Ss as usize] = ss;
     enter_segment(x, &d, cs, offset, d.dpl());
@@ -273,8 +273,8 @@ fn call_inner64(x: &mut Exec, cs: u16, d: Descriptor, offset: u64, next_rip: u64
         next_rip,
     ];
     let mut stack = Stack { seg: ss, sp, wide: true, view: View::Supervisor, code: 0, protected: true };
-    stack.push(x, &frame, 8)?;
     x.set_accessed(&d)?;
+    stack.push(x, &frame, 8)?;
     x.cpu.gpr[gpr::RSP] = stack.sp;
     x.cpu.seg[Seg::Ss as usize] = null_segment(u16::from(dpl), dpl);
     enter_segment(x, &d, cs, offset, dpl);

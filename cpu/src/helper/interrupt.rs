@@ -339,8 +339,8 @@ fn enter_protected(x: &mut Exec, e: &Event) -> Result<(), Fault> {
     if target > u64::from(d.limit()) {
         return Err(Fault::gp(e.ext()));
     }
-    stack.push(x, &frame[..n], width)?;
     x.set_accessed(&d)?;
+    stack.push(x, &frame[..n], width)?;
     if let Some(ss) = new_ss {
         x.cpu.seg[Seg::Ss as usize] = ss;
         if from_v86 {
@@ -485,8 +485,8 @@ fn enter_long(x: &mut Exec, e: &Event) -> Result<(), Fault> {
         e.rip,
         u64::from(e.code.unwrap_or(0)),
     ];
-    stack.push(x, &frame[..if e.code.is_some() { 6 } else { 5 }], 8)?;
     x.set_accessed(&d)?;
+    stack.push(x, &frame[..if e.code.is_some() { 6 } else { 5 }], 8)?;
     if inner {
         x.cpu.seg[Seg::Ss as usize] = null_segment(u16::from(new_cpl), new_cpl);
     }

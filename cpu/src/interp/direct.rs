@@ -38,8 +38,8 @@ impl Direct<'_> {
     /// Whether the boundary after `i` needs no look: a frequent system instruction after which everything is as it was.
     fn goes_on(&mut self, i: &Insn) -> bool {
         let left = self.x.limit.saturating_sub(self.x.count + 1);
-        let same_mode = i.is_port_access()
-            || i.changes_flags_or_segment() && ModeKey::of(self.x.cpu) == self.key;
+        let same_mode =
+            i.is_port_access() || i.changes_flags_or_segment() && ModeKey::of(self.x.cpu) == self.key;
         same_mode && self.x.smooth(left)
     }
 

@@ -106,8 +106,8 @@ fn sign_zero_parity(v: u64) -> u64 {
     flags::Flags::logic(1, v & 0xff).bits()
 }
 
-// BCD. SDM volume 2 AAA, AAS, DAA, DAS, AAM, AAD; flags that it leaves undefined: OF = 0 (AAA, AAS, AAM, AAD: also SF, ZF, PF of
-// the result, AF, CF = 0 for AAM and AAD).
+// BCD. SDM volume 2 AAA, AAS, DAA, DAS, AAM, AAD; flags that it leaves undefined are as on AMD's Zen: those of the one addition or
+// subtraction that adjusts (AAA, AAS: of 16 bits, before AL is cut to a digit; AAD: AL plus the product). AAM: AF, CF, OF = 0.
 tails! {
     /// AAA.
     aaa(x, i) { ascii_adjust(x, true); Ok(()) }
@@ -139,9 +139,9 @@ tails! {
     /// AAD.
     aad(x, i) {
         let ax = x.reg(RAX, 2);
-        let al = (ax & 0xff).wrapping_add((ax >> 8) * (i.imm & 0xff)) & 0xff;
-        x.set_reg(RAX, 2, al);
-        x.set_status(flag::STATUS, sign_zero_parity(al));
+        let (al, f) = flags::add(1, ax & 0xff, ((ax >> 8) * (i.imm & 0xff)) & 0xff, 0);
+        x.set_reg(RAX, 2, al & 0xff);
+        x.set_status(flag::STATUS, f.bits());
         Ok(())
     }
 }
@@ -160,10 +160,11 @@ fn ascii_adjust(x: &mut Exec<'_>, add: bool) {
             (false, true) => ax.wrapping_sub(0x100) & 0xff00 | ax.wrapping_sub(6) & 0xff,
         };
     }
-    v &= 0xff0f;
-    x.set_reg(RAX, 2, v);
+    x.set_reg(RAX, 2, v & 0xff0f);
+    let by = if adjust { 0x106 } else { 0 };
+    let f = if add { flags::add(2, ax, by, 0).1 } else { flags::sub(2, ax, by, 0).1 };
     let carry = if adjust { flag::CF | flag::AF } else { 0 };
-    x.set_status(flag::STATUS, sign_zero_parity(v) & !(flag::CF | flag::AF) | carry);
+    x.set_status(flag::STATUS, f.bits() & !(flag::CF | flag::AF) | carry);
 }
 
 fn decimal_adjust(x: &mut Exec<'_>, add: bool) {
@@ -183,7 +184,9 @@ fn decimal_adjust(x: &mut Exec<'_>, add: bool) {
         cf = true;
     }
     x.set_reg(RAX, 1, v);
-    let r = sign_zero_parity(v) & !(flag::CF | flag::AF);
+    let by = v.wrapping_sub(al) & 0xff;
+    let f = if add { flags::add(1, al, by, 0).1 } else { flags::sub(1, al, al.wrapping_sub(v) & 0xff, 0).1 };
+    let r = f.bits() & !(flag::CF | flag::AF);
     x.set_status(flag::STATUS, r | u64::from(cf) | if af { flag::AF } else { 0 });
 }
 

@@ -26,9 +26,7 @@ pub const UNDEFINED: &[(&[M], u64, &str)] = &[
 fn flags_mask(m: M, strict: bool) -> u64 {
     // RF is what the host's kernel and hardware make of it; the traps themselves set it.
     let mut mask = !flag::RF;
-    // Ours follow the captured 8086 and 286 there.
-    let decimal = matches!(m, M::Aaa | M::Aas | M::Aad | M::Aam | M::Daa | M::Das);
-    if !strict || decimal {
+    if !strict {
         for (list, flags, _) in UNDEFINED {
             if list.contains(&m) {
                 mask &= !flags;

@@ -31,11 +31,13 @@ pub struct Setup {
     pub pages: [u64; 2],
     /// Limit of the data and stack segments (in 32-bit code).
     pub limit: u32,
+    /// Whether they expand down: what is above the limit may be accessed.
+    pub down: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { pages: [3, 3], limit: !0 }
+        Setup { pages: [3, 3], limit: !0, down: false }
     }
 }
 
@@ -153,7 +155,8 @@ impl Ours {
         let c = &mut self.rig.cpu;
         before.put(c);
         let data = attr::P | attr::S | attr::DPL | attr::RW | attr::ACCESSED | attr::G | attr::DB;
-        let flat = Segment { base: 0, limit: self.setup.limit, attr: data, selector: SS };
+        let direction = if self.setup.down { attr::DC } else { 0 };
+        let flat = Segment { base: 0, limit: self.setup.limit, attr: data | direction, selector: SS };
         let null = Segment { attr: attr::UNUSABLE, ..Segment::default() };
         let code = if wide {
             Segment { attr: data & !attr::DB | attr::CODE | attr::L, selector: CS64, ..flat }
