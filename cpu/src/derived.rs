@@ -68,6 +68,8 @@ pub struct Derived {
     pub(crate) times: [std::time::Duration; 3],
     /// The board was called: interrupt line and end of slice must be looked at before the next instruction.
     pub attention: bool,
+    /// What a debugger watches.
+    pub watch: crate::watch::Watch,
     /// Stores to frames with decoded code that the engine has yet to look at.
     pub code_touched: Vec<Touch>,
     /// A buffer that goes round, so that page-table stores allocate nothing.

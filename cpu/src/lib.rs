@@ -22,6 +22,7 @@ pub mod ops;
 pub mod report;
 pub mod simd;
 pub mod state;
+pub mod watch;
 
 pub use board::Board;
 pub use exec::{Clock, Exec};

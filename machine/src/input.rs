@@ -1,7 +1,9 @@
 //! What the outside does to the machine. Inputs are applied at slice boundaries only, in the order of arrival.
 
+use serde::{Deserialize, Serialize};
+
 /// One input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// A key goes down or up. Repeats are the guest keyboard's own business: send only changes.
     Key {
@@ -38,7 +40,7 @@ pub enum Input {
 
 /// Mouse buttons.
 #[allow(missing_docs)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MouseButton {
     Left,
     Right,
@@ -47,7 +49,7 @@ pub enum MouseButton {
 
 /// A key of the 101/102-key keyboard: its make code in scan code set 1, with E0h in the high byte for the keys that send
 /// that prefix. Pause is [`Key::PAUSE`], Print Screen E037h.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Key(pub u16);
 
 #[allow(missing_docs)]

@@ -10,6 +10,7 @@
 
 pub mod board;
 pub mod config;
+pub mod debug;
 mod hash;
 pub mod input;
 pub mod load;
@@ -17,6 +18,7 @@ mod machine;
 pub mod media;
 pub mod outcome;
 mod pacer;
+pub mod record;
 pub mod report;
 pub mod screen;
 pub mod script;

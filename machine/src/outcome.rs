@@ -82,6 +82,10 @@ pub trait HostIo {
     fn quit(&mut self) -> bool {
         false
     }
+    /// Asked after each tick: true leaves the run for the debugger.
+    fn pause(&mut self) -> bool {
+        false
+    }
 }
 
 /// A host that drops everything.

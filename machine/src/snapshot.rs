@@ -90,7 +90,7 @@ impl<'a> Sections<'a> {
 }
 
 /// What must be the same in the machine that saved and the machine that loads.
-fn identity(config: &Config) -> Vec<u8> {
+pub(crate) fn identity(config: &Config) -> Vec<u8> {
     bytes_of(&(config.memory, config.cpus, &config.cpu, config.clock == crate::config::ClockKind::Virtual))
 }
 

@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::memory::{PAGE, Place};
 use crate::model::{CpuModel, Feature, Generation};
 use crate::state::{Seg, attr, cr0, cr4, efer, flag};
+use crate::watch::Event;
 use crate::{Cpu, Exec};
 
 /// The bits of CR4 that a model has.
@@ -84,6 +85,7 @@ pub fn mov_to_cr(x: &mut Exec, n: u8, v: u64) -> Result<(), Fault> {
         _ => return Err(Fault::ud()),
     }
     let v = if x.cpu.is_64() { v } else { v & 0xffff_ffff };
+    x.event(|| Event::Cr { n, value: v });
     match n {
         0 => write_cr0(x, v),
         2 => {
@@ -213,6 +215,7 @@ pub fn clts(x: &mut Exec) -> Result<(), Fault> {
 pub fn lmsw(x: &mut Exec, v: u16) -> Result<(), Fault> {
     require_cpl0(x)?;
     let v = x.cpu.cr0 & !0xe | u64::from(v & 0xf);
+    x.event(|| Event::Cr { n: 0, value: v });
     write_cr0(x, v)
 }
 

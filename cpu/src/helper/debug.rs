@@ -5,6 +5,7 @@ use super::system::require_cpl0;
 use crate::fault::Fault;
 use crate::mmu::armed_breakpoint;
 use crate::state::{cr4, flag};
+use crate::watch::Event;
 use crate::{Cpu, Exec};
 
 const GD: u64 = 1 << 13;
@@ -32,7 +33,9 @@ fn check(x: &mut Exec, n: u8) -> Result<u8, Fault> {
 
 /// MOV from DRn.
 pub fn mov_from_dr(x: &mut Exec, n: u8) -> Result<u64, Fault> {
-    Ok(match check(x, n)? {
+    let n = check(x, n)?;
+    x.event(|| Event::Dr { n, written: None });
+    Ok(match n {
         6 => x.cpu.dr6,
         7 => x.cpu.dr7,
         n => x.cpu.dr[n as usize],
@@ -46,6 +49,7 @@ pub fn mov_to_dr(x: &mut Exec, n: u8, v: u64) -> Result<(), Fault> {
     if n >= 6 && v >> 32 != 0 {
         return Err(Fault::gp(0));
     }
+    x.event(|| Event::Dr { n, written: Some(v) });
     match n {
         6 => x.cpu.dr6 = v & 0xe00f | DR6_ONES,
         7 => x.cpu.dr7 = v & 0xffff_2bff | DR7_ONES,
@@ -82,6 +86,7 @@ pub fn code_breakpoint(cpu: &Cpu, linear: u64) -> Option<Fault> {
 
 /// Notes I/O breakpoints (CR4.DE): they trap after the instruction.
 pub(crate) fn note_io(x: &mut Exec, port: u16, width: u8) {
+    x.event(|| Event::Port { port, width });
     if x.cpu.dr7 & 0xff == 0 || x.cpu.cr4 & cr4::DE == 0 {
         return;
     }

@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultCode, Vector, vector};
 use crate::mmu::View;
 use crate::model::Generation;
 use crate::state::{Activity, Seg, Segment, Shadow, attr, cr4, flag, gpr};
-use crate::{Cpu, Exec};
+use crate::{Cpu, Exec, watch};
 
 /// Where an event comes from: decides privilege checks, the error codes' EXT bit and the RF image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +113,13 @@ fn deliver(x: &mut Exec, first: Fault, source: Source) -> Result<(), Stop> {
         note_registers(x.cpu, &fault, source);
         let at = x.moment();
         x.board.delivering(at, x.cpu, &fault, source == Source::External);
+        let rip = x.cpu.rip;
+        x.event(|| watch::Event::Vector {
+            vector: fault.vector,
+            code: fault.code,
+            external: source == Source::External,
+            rip,
+        });
         let event = Event { vector: fault.vector, code: fault.code, source, rip: x.cpu.rip };
         let Err(next) = enter(x, &event) else {
             return Ok(());
@@ -165,6 +172,8 @@ pub fn soft_int(x: &mut Exec, v: Vector, kind: SoftKind, next_rip: u64) -> Resul
         SoftKind::Break => Source::Break,
         SoftKind::Icebp => Source::Trap,
     };
+    let rip = x.cpu.rip;
+    x.event(|| watch::Event::Vector { vector: v, code: None, external: false, rip });
     let event = Event { vector: v, code: None, source, rip: next_rip };
     if x.cpu.is_v86() && kind == SoftKind::Int {
         if x.cpu.cr4 & cr4::VME != 0 && !redirect_bit(x, v)? {

@@ -6,6 +6,7 @@ use crate::Exec;
 use crate::fault::Fault;
 use crate::model::{Feature, Generation};
 use crate::state::{Seg, efer};
+use crate::watch::Event;
 
 const TSC: u32 = 0x10;
 const APIC_BASE: u32 = 0x1b;
@@ -49,6 +50,7 @@ pub fn rdmsr(x: &mut Exec) -> Result<(), Fault> {
     require_msr(x)?;
     let n = x.cpu.gpr[1] as u32;
     let v = read(x, n).ok_or(Fault::gp(0))?;
+    x.event(|| Event::Msr { msr: n, written: None });
     x.cpu.gpr[0] = v & 0xffff_ffff;
     x.cpu.gpr[2] = v >> 32;
     Ok(())
@@ -59,6 +61,7 @@ pub fn wrmsr(x: &mut Exec) -> Result<(), Fault> {
     require_msr(x)?;
     let n = x.cpu.gpr[1] as u32;
     let v = x.cpu.gpr[0] & 0xffff_ffff | x.cpu.gpr[2] << 32;
+    x.event(|| Event::Msr { msr: n, written: Some(v) });
     write(x, n, v).ok_or(Fault::gp(0))
 }
 

@@ -5,6 +5,7 @@ use super::segment::v86_segment;
 use crate::fault::{Fault, vector};
 use crate::mmu::Access;
 use crate::state::{Seg, attr, cr0, cr4, flag, gpr};
+use crate::watch::Event;
 use crate::{Cpu, Exec};
 
 /// What switches tasks.
@@ -115,6 +116,7 @@ pub(crate) fn task_switch(
     flags: u64,
     ext: u32,
 ) -> Result<(), Fault> {
+    x.event(|| Event::Task { selector });
     let new = Layout::of(d.kind());
     if d.limit() < new.min {
         return Err(Fault::ts(code_of(selector) + ext));

@@ -19,6 +19,7 @@ use crate::{
     memory::{PAGE, Place},
     ops::End,
     state::{Activity, Seg, Shadow, flag},
+    watch::Hit,
 };
 use iced_x86::Code;
 use std::time::Instant;
@@ -144,7 +145,15 @@ impl Direct<'_> {
         }
         // A flush while looking voids `from`.
         let era = blocks.statistics.flushed;
-        Ok(match self.find(blocks) {
+        let found = self.find(blocks);
+        if self.x.derived.watch.has_code()
+            && let Ok(f) = &found
+            && let Some(r) = self.under_watch(blocks, f, one)?
+        {
+            (*from, *left) = (NONE, Left::Go);
+            return Ok(r);
+        }
+        Ok(match found {
             Ok(Found::Block(id)) => {
                 if *from != NONE && era == blocks.statistics.flushed {
                     self.remember(blocks, *from, id);
@@ -171,6 +180,41 @@ impl Direct<'_> {
             }
             Err(f) => Err(f),
         })
+    }
+
+    /// What was found lies in a page with a debugger's breakpoints: stops at one, else runs up to the next. `None` if the
+    /// page has none.
+    #[cold]
+    fn under_watch(
+        &mut self,
+        blocks: &Blocks,
+        found: &Found,
+        one: bool,
+    ) -> Result<Option<Result<(), Fault>>, Stop> {
+        let linear = self.x.cpu.seg[Seg::Cs as usize].base.wrapping_add(self.x.cpu.rip);
+        let linear = if self.key.code64() { self.x.cpu.rip } else { linear & 0xffff_ffff };
+        let (insns, end, frame) = match found {
+            Found::Block(id) => {
+                let b = blocks.block(*id);
+                (blocks.insns(b), b.end, Some((b.at / PAGE) as u32))
+            }
+            Found::Single(i, end) => (std::slice::from_ref(i), *end, None),
+        };
+        let watch = &mut self.x.derived.watch;
+        let pass = watch.pass == Some(self.x.count);
+        let Some((a, b)) = watch.code(self.x.mem, linear, frame) else { return Ok(None) };
+        let at = |off: u16| a.contains(&off) || b.contains(&off);
+        // The rest of a repeated instruction is not a new arrival.
+        let again = self.x.cpu.rflags & flag::RF != 0 && end == End::Counted && insns.len() == 1;
+        if at(insns[0].off) && !pass && !again {
+            watch.push(Hit::Code { linear });
+            return Err(Stop::Debug);
+        }
+        let n = insns[1..].iter().position(|i| at(i.off)).map_or(insns.len(), |k| k + 1);
+        let n = n.min((self.x.limit - self.x.count) as usize).max(1);
+        self.rip_base = self.x.cpu.rip.wrapping_sub(linear % PAGE);
+        let alone = if insns.len() == 1 { end } else { End::No };
+        Ok(Some(if one { self.watch_one(&insns[0], alone) } else { self.run_insns(insns, n as u32, end) }))
     }
 
     /// Runs a block's translation. Without one: the whole block while it is cold, else its first instruction, which
@@ -579,6 +623,7 @@ impl Direct<'_> {
     }
 
     fn deliver(&mut self, f: Fault) -> Result<(), Stop> {
+        self.x.derived.watch.failed();
         self.sync_flags();
         self.attention = true;
         let r = helper::deliver_fault(&mut self.x, f);
@@ -593,6 +638,9 @@ impl Direct<'_> {
         loop {
             for t in std::mem::take(&mut self.x.derived.code_touched) {
                 blocks.touched(self.x.mem, t);
+            }
+            if self.x.derived.watch.hit() {
+                return Err(Stop::Debug);
             }
             if self.x.derived.attention {
                 self.x.derived.attention = false;

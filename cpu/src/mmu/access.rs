@@ -250,11 +250,13 @@ impl Exec<'_> {
     pub fn view_changed(&mut self) {
         let view = own_view(self.cpu);
         self.derived.tlb.switch_view(self.cpu, view);
+        self.mode_event();
     }
 
     /// To be called when a run starts: another processor may have run, memory's map and epoch may have changed, devices
     /// may have stored to page tables and code.
     pub fn begin(&mut self) {
+        self.begin_watch();
         self.derived.tlb.space_changed();
         self.after_board();
         self.derived.attention = true;
@@ -271,7 +273,9 @@ impl Exec<'_> {
         }
         self.derived.tlb.sync(self.mem);
         if self.mem.has_touched() {
+            self.derived.watch.set_in_bus(true);
             self.settle();
+            self.derived.watch.set_in_bus(false);
         }
     }
 
@@ -299,6 +303,9 @@ impl Exec<'_> {
         }
         if t.marks & mark::CODE != 0 {
             self.derived.code_touched.push(t);
+        }
+        if t.marks & mark::WATCHED != 0 && self.derived.watch.in_bus() {
+            self.derived.watch.note_bus(self.mem, &t);
         }
     }
 
@@ -330,9 +337,43 @@ impl Exec<'_> {
             w.dirty && w.allows(&space, Access::Write, view),
             w.allows(&space, Access::Execute, view),
         );
-        let watched = breakpoint::page_watched(self.cpu, linear);
+        let watched = breakpoint::page_watched(self.cpu, linear) || self.watched_by_debugger(linear, w.phys);
         self.derived.tlb.install(self.cpu, self.mem, linear, w.phys, view, rights, watched);
         Ok(w.phys | (linear & OFFSET))
+    }
+
+    /// Whether a debugger watches bytes in the page of `linear`.
+    #[inline]
+    fn watched_by_debugger(&mut self, linear: u64, phys: u64) -> bool {
+        self.derived.watch.has_data() && self.watched_page(linear, phys)
+    }
+
+    #[cold]
+    fn watched_page(&mut self, linear: u64, phys: u64) -> bool {
+        let phys = self.mem.mask(phys);
+        let watched = self.derived.watch.page_watched(linear, phys);
+        if watched
+            && let Place::Frame(f) = self.mem.write_place(phys / PAGE)
+            && let Some(f) = self.derived.watch.page_found(linear, f)
+        {
+            self.derived.tlb.mark_frame(self.mem, f, mark::WATCHED);
+        }
+        watched
+    }
+
+    /// Tells the debugger of an access to bytes that it may watch.
+    #[cold]
+    fn note_watched(&mut self, linear: u64, n: usize, s: &Split, access: Access) {
+        let (rip, first) = (self.cpu.rip, s.first.min(n));
+        let phys = s.phys.map(|p| self.mem.mask(p));
+        self.derived.watch.note(rip, linear, phys[0], first as u64, access);
+        if n > first {
+            let next = self.next_linear(linear, first as u64);
+            self.derived.watch.note(rip, next, phys[1], (n - first) as u64, access);
+        }
+        if self.derived.watch.hit() {
+            self.derived.attention = true;
+        }
     }
 
     /// `linear + n` as the mode wraps it.
@@ -370,6 +411,9 @@ impl Exec<'_> {
         }
         if self.cpu.dr7 & 0xff != 0 && access != Access::Execute {
             breakpoint::note(self.cpu, linear, n as u64, access);
+        }
+        if self.derived.watch.has_data() && access != Access::Execute {
+            self.note_watched(linear, n, &s, access);
         }
         Ok(s)
     }

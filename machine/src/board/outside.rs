@@ -32,6 +32,12 @@ pub struct Outside {
 pub const OUTPUT_LIMIT: usize = 4096;
 
 impl Outside {
+    /// Drops output that waits.
+    pub fn forget_output(&mut self) {
+        self.serial.iter_mut().chain([&mut self.parallel, &mut self.debug]).for_each(Vec::clear);
+        self.wrote = false;
+    }
+
     /// Whether more than `limit` bytes wait.
     pub fn is_full(&self, limit: usize) -> bool {
         self.serial.iter().chain([&self.parallel, &self.debug]).any(|b| b.len() > limit)

@@ -78,7 +78,10 @@ pub struct Machine {
     receiver: Receiver<Input>,
     live: bool,
     next_tick: Option<Instant>,
-    ended_by: Option<crate::outcome::Outcome>,
+    pub(crate) ended_by: Option<crate::outcome::Outcome>,
+    /// What came from outside, and when.
+    pub(crate) log: crate::record::Log,
+    pub(crate) debug: crate::debug::Debugger,
 }
 
 impl Machine {

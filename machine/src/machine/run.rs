@@ -52,6 +52,9 @@ impl Machine {
                     }
                 }
             }
+            if self.debug_wants(until.count) {
+                return None;
+            }
         }
     }
 
@@ -93,6 +96,9 @@ impl Machine {
         if let Some(outcome) = self.ended_by.take() {
             return Some(outcome);
         }
+        if self.replaying() && !self.in_past() && self.log.ends_at(self.stamp()) {
+            return Some(Outcome::Quit);
+        }
         let ran_out = self.stop_count.is_some_and(|n| self.progress.count >= n)
             || self.stop_ns.is_some_and(|t| self.time_ns() >= t);
         ran_out.then_some(Outcome::StopAfter)
@@ -118,9 +124,12 @@ impl Machine {
     }
 
     fn drain_inputs(&mut self) {
+        if self.replaying() {
+            return self.replay_inputs();
+        }
         while self.live {
             match self.receiver.try_recv() {
-                Ok(input) => self.apply(input),
+                Ok(input) => self.log_and_apply(input, false),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => self.live = false,
             }
@@ -142,6 +151,9 @@ impl Machine {
         let again = io.tick(self);
         if io.quit() {
             self.ended_by = Some(Outcome::Quit);
+        }
+        if io.pause() {
+            self.debug.pause = true;
         }
         self.next_tick = Some(now + again.unwrap_or(Duration::MAX).min(Duration::from_millis(5)));
         again
@@ -219,8 +231,19 @@ impl Machine {
         let p = &mut self.progress;
         let mut limit = match self.config.clock {
             ClockKind::Virtual => (p.count / SLICE + 1) * SLICE,
+            ClockKind::Host if self.log.replaying() => {
+                let (count, now) = (p.count, p.clock.time_ns(p.count));
+                if let Some(clock) = self.log.clock_at(count, now) {
+                    p.clock = clock;
+                }
+                (p.count / SLICE + 1) * SLICE
+            }
             ClockKind::Host => {
                 let plan = self.pacer.plan(p.count, p.clock, event);
+                if plan.clock != p.clock {
+                    let now = p.clock.time_ns(p.count);
+                    self.log.note(p.count, now, crate::record::Entry::Clock(plan.clock));
+                }
                 p.clock = plan.clock;
                 // After a long string instruction the guest seems far faster than it goes on: the wall is looked at often.
                 plan.limit.min(p.count + SLICE)
@@ -229,7 +252,7 @@ impl Machine {
         if let Some(t) = event {
             limit = limit.min(p.clock.count_at(t));
         }
-        for n in [until.count, self.stop_count].into_iter().flatten() {
+        for n in [until.count, self.stop_count, self.log.next_count(p.count)].into_iter().flatten() {
             limit = limit.min(n);
         }
         if self.cpus.len() > 1 {
@@ -259,7 +282,8 @@ impl Machine {
         match stop {
             Stop::TripleFault => self.triple_fault(cpu),
             Stop::Yield => self.progress.turn_end = self.progress.count,
-            Stop::Limit | Stop::Board | Stop::Halted | Stop::Debug => {}
+            Stop::Debug => self.debug_stop(cpu),
+            Stop::Limit | Stop::Board | Stop::Halted => {}
         }
     }
 
@@ -268,6 +292,9 @@ impl Machine {
         if self.board.log.resets {
             let now = self.now();
             self.board.note(now, format_args!("reset: triple fault on processor {cpu}"));
+        }
+        if self.debug.attached {
+            self.debug.triple = Some(cpu);
         }
         if self.config.no_reboot {
             self.ended_by = Some(Outcome::TripleFault(report));
@@ -287,6 +314,9 @@ impl Machine {
         }
         let pending = event.is_some();
         let event = [event, until.time_ns, self.stop_ns].into_iter().flatten().min();
+        if self.replaying() && self.replay_sleep() {
+            return None;
+        }
         match (event, self.live) {
             (None, false) => return Some(Outcome::NothingPending),
             (Some(t), false) if self.config.clock == ClockKind::Virtual => {
@@ -302,7 +332,7 @@ impl Machine {
     }
 
     /// Makes it `t_ns` now, if that is later.
-    fn set_time(&mut self, t_ns: u64) {
+    pub(crate) fn set_time(&mut self, t_ns: u64) {
         let p = &mut self.progress;
         let t0_ns = t_ns.max(p.clock.time_ns(p.count));
         p.clock = Clock { n0: p.count, t0_ns, rate: p.clock.rate };
@@ -323,7 +353,7 @@ impl Machine {
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match received {
-                Ok(input) => self.apply(input),
+                Ok(input) => self.log_and_apply(input, true),
                 Err(RecvTimeoutError::Disconnected) => self.live = false,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -337,6 +367,7 @@ impl Machine {
         };
         let wall =
             if self.config.clock == ClockKind::Virtual { wall.min(event.unwrap_or(wall)) } else { wall };
+        self.log.note(self.progress.count, now, crate::record::Entry::Slept(wall));
         self.set_time(wall);
     }
 }

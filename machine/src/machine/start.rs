@@ -82,6 +82,8 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
         live: false,
         next_tick: None,
         ended_by: None,
+        log: crate::record::Log::default(),
+        debug: crate::debug::Debugger::default(),
         config,
     };
     machine.set_stop();

@@ -7,6 +7,7 @@
 //! are the disk's part of a snapshot.
 
 mod format;
+mod journal;
 mod overlay;
 mod raw;
 mod saved;
@@ -15,6 +16,7 @@ mod tests;
 mod written;
 
 pub use format::Format;
+pub(crate) use journal::Mark;
 pub use saved::SavedMedium;
 
 use crate::ConfigError;
@@ -58,6 +60,7 @@ pub struct Image {
     overlay: Option<Overlay>, // writes that are kept from the base
     undo: Option<Overlay>,    // what the base held before it was written
     written: Written,
+    journal: Option<journal::Journal>, // for going back in time
 }
 
 impl std::fmt::Debug for Image {
@@ -115,7 +118,15 @@ impl Image {
                 })?
                 .bytes(),
         };
-        Ok(Image { base, len, read_only: false, overlay: None, undo: None, written: Written::default() })
+        Ok(Image {
+            base,
+            len,
+            read_only: false,
+            overlay: None,
+            undo: None,
+            written: Written::default(),
+            journal: None,
+        })
     }
 
     /// Whether writes end with the process.
@@ -134,6 +145,29 @@ impl Image {
         let hash = written.hash(|offset, to| self.read(offset, to));
         self.written = written;
         hash
+    }
+
+    /// Reads what the medium holds at present.
+    fn read_present(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        match &self.overlay {
+            Some(overlay) => overlay.read(offset, to, |o, t| Image::read_base(&mut *self.base, o, t)),
+            None => Image::read_base(&mut *self.base, offset, to),
+        }
+    }
+
+    fn write_through(&mut self, offset: u64, from: &[u8]) -> io::Result<()> {
+        if let Some(overlay) = &mut self.overlay {
+            overlay.write(offset, from, |o, t| Image::read_base(&mut *self.base, o, t))?;
+        } else {
+            if let Some(undo) = &mut self.undo {
+                undo.keep(offset, from.len(), |o, t| Image::read_base(&mut *self.base, o, t))?;
+            }
+            // Noted before: a write that fails may have changed something.
+            self.written.note(offset, from.len());
+            self.base.write(offset, from)?;
+        }
+        self.written.note(offset, from.len());
+        Ok(())
     }
 
     fn check(&self, offset: u64, bytes: usize) -> io::Result<()> {
@@ -167,9 +201,9 @@ impl Medium for Image {
 
     fn read(&mut self, offset: u64, to: &mut [u8]) -> io::Result<()> {
         self.check(offset, to.len())?;
-        match &self.overlay {
-            Some(overlay) => overlay.read(offset, to, |o, t| Image::read_base(&mut *self.base, o, t)),
-            None => Image::read_base(&mut *self.base, offset, to),
+        match self.read_past(offset, to) {
+            Some(done) => done,
+            None => self.read_present(offset, to),
         }
     }
 
@@ -178,18 +212,12 @@ impl Medium for Image {
         if self.read_only {
             return Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "the medium is write-protected"));
         }
-        if let Some(overlay) = &mut self.overlay {
-            overlay.write(offset, from, |o, t| Image::read_base(&mut *self.base, o, t))?;
-        } else {
-            if let Some(undo) = &mut self.undo {
-                undo.keep(offset, from.len(), |o, t| Image::read_base(&mut *self.base, o, t))?;
-            }
-            // Noted before: a write that fails may have changed something.
+        if let Some(done) = self.write_past(offset, from) {
             self.written.note(offset, from.len());
-            self.base.write(offset, from)?;
+            return done;
         }
-        self.written.note(offset, from.len());
-        Ok(())
+        self.keep_old(offset, from.len())?;
+        self.write_through(offset, from)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,225 @@
+//! A processor's registers by name: what expressions, the monitor and gdb read and write.
+//!
+//! A selector written in real mode or virtual-8086 mode sets base and limit as a load would; in protected mode only the
+//! selector changes (`*_base` sets the base).
+
+use lucid86_cpu::Cpu;
+use lucid86_cpu::state::{Seg, cr0, cr4, efer, flag};
+
+const GPR64: [&str; 16] = [
+    "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15",
+];
+const GPR32: [&str; 8] = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"];
+const GPR16: [&str; 8] = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
+const GPR8: [&str; 8] = ["al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"];
+const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
+const FLAGS: [(&str, u64); 17] = [
+    ("cf", flag::CF),
+    ("pf", flag::PF),
+    ("af", flag::AF),
+    ("zf", flag::ZF),
+    ("sf", flag::SF),
+    ("tf", flag::TF),
+    ("if", flag::IF),
+    ("df", flag::DF),
+    ("of", flag::OF),
+    ("iopl", flag::IOPL),
+    ("nt", flag::NT),
+    ("rf", flag::RF),
+    ("vm", flag::VM),
+    ("ac", flag::AC),
+    ("vif", flag::VIF),
+    ("vip", flag::VIP),
+    ("id", flag::ID),
+];
+
+/// Names of the registers that stand for themselves, for help and completion.
+pub fn names() -> Vec<&'static str> {
+    let system = [
+        "rip",
+        "pc",
+        "rflags",
+        "cpl",
+        "cr0",
+        "cr2",
+        "cr3",
+        "cr4",
+        "efer",
+        "xcr0",
+        "mxcsr",
+        "dr0",
+        "dr1",
+        "dr2",
+        "dr3",
+        "dr6",
+        "dr7",
+        "gdt",
+        "idt",
+        "ldtr",
+        "tr",
+        "fs_base",
+        "gs_base",
+        "k_gs_base",
+        "cs_base",
+        "star",
+        "lstar",
+        "cstar",
+        "fmask",
+        "sysenter_cs",
+        "sysenter_esp",
+        "sysenter_eip",
+        "pat",
+    ];
+    GPR64.into_iter().chain(SEGMENTS).chain(system).collect()
+}
+
+fn place<const N: usize>(list: &[&str; N], name: &str) -> Option<usize> {
+    list.iter().position(|n| *n == name)
+}
+
+/// The linear address of the next instruction.
+pub fn pc(cpu: &Cpu) -> u64 {
+    if cpu.is_64() { cpu.rip } else { cpu.seg[Seg::Cs as usize].base.wrapping_add(cpu.rip) & 0xffff_ffff }
+}
+
+/// Sets the linear address of the next instruction, in the present code segment.
+pub fn set_pc(cpu: &mut Cpu, linear: u64) {
+    cpu.rip =
+        if cpu.is_64() { linear } else { linear.wrapping_sub(cpu.seg[Seg::Cs as usize].base) & 0xffff_ffff };
+}
+
+/// A register of the MSRs with a name of its own.
+fn msr<'a>(cpu: &'a mut Cpu, name: &str) -> Option<&'a mut u64> {
+    let m = &mut cpu.msr;
+    Some(match name {
+        "efer" => &mut m.efer,
+        "star" => &mut m.star,
+        "lstar" => &mut m.lstar,
+        "cstar" => &mut m.cstar,
+        "fmask" => &mut m.fmask,
+        "k_gs_base" | "kernel_gs_base" => &mut m.kernel_gs_base,
+        "sysenter_cs" => &mut m.sysenter_cs,
+        "sysenter_esp" => &mut m.sysenter_esp,
+        "sysenter_eip" => &mut m.sysenter_eip,
+        "pat" => &mut m.pat,
+        "tsc_aux" => &mut m.tsc_aux,
+        "misc_enable" => &mut m.misc_enable,
+        "debugctl" => &mut m.debugctl,
+        "mtrr_def_type" => &mut m.mtrr_def_type,
+        _ => return None,
+    })
+}
+
+/// The value of a register; the name without `$`, in small letters.
+pub fn get(cpu: &Cpu, name: &str) -> Option<u64> {
+    if let Some(i) = place(&GPR64, name) {
+        return Some(cpu.gpr[i]);
+    }
+    if let Some(i) = place(&GPR32, name) {
+        return Some(cpu.gpr[i] & 0xffff_ffff);
+    }
+    if let Some(i) = place(&GPR16, name) {
+        return Some(cpu.gpr[i] & 0xffff);
+    }
+    if let Some(i) = place(&GPR8, name) {
+        return Some(cpu.gpr[i & 3] >> (if i > 3 { 8 } else { 0 }) & 0xff);
+    }
+    if let Some(i) = place(&SEGMENTS, name) {
+        return Some(cpu.seg[i].selector.into());
+    }
+    if let Some((s, what)) = name.split_once('_')
+        && let Some(i) = place(&SEGMENTS, s)
+    {
+        return match what {
+            "base" => Some(cpu.seg[i].base),
+            "limit" => Some(cpu.seg[i].limit.into()),
+            "attr" => Some(cpu.seg[i].attr.into()),
+            _ => None,
+        };
+    }
+    if let Some((_, mask)) = FLAGS.iter().find(|f| f.0 == name) {
+        return Some((cpu.rflags & mask) >> mask.trailing_zeros());
+    }
+    Some(match name {
+        "rip" | "ip" | "eip" => cpu.rip,
+        "pc" => pc(cpu),
+        "rflags" | "eflags" | "flags" => cpu.rflags,
+        "cpl" => cpu.cpl.into(),
+        "cr0" => cpu.cr0,
+        "cr2" => cpu.cr2,
+        "cr3" => cpu.cr3,
+        "cr4" => cpu.cr4,
+        "xcr0" => cpu.xcr0,
+        "mxcsr" => cpu.mxcsr.into(),
+        "dr0" | "dr1" | "dr2" | "dr3" => cpu.dr[usize::from(name.as_bytes()[2] - b'0')],
+        "dr6" => cpu.dr6,
+        "dr7" => cpu.dr7,
+        "gdt" | "gdtr" => cpu.gdtr.base,
+        "idt" | "idtr" => cpu.idtr.base,
+        "gdt_limit" => cpu.gdtr.limit.into(),
+        "idt_limit" => cpu.idtr.limit.into(),
+        "tr" => cpu.tr.selector.into(),
+        "tr_base" => cpu.tr.base,
+        "ldtr" => cpu.ldtr.selector.into(),
+        "ldtr_base" => cpu.ldtr.base,
+        other => return msr(&mut cpu.clone(), other).copied(),
+    })
+}
+
+/// Sets a register. False if there is none of this name or it can't be written.
+pub fn set(cpu: &mut Cpu, name: &str, v: u64) -> bool {
+    let part = |old: u64, mask: u64, shift: u32| old & !(mask << shift) | (v & mask) << shift;
+    if let Some(i) = place(&GPR64, name) {
+        cpu.gpr[i] = v;
+    } else if let Some(i) = place(&GPR32, name) {
+        cpu.gpr[i] = v & 0xffff_ffff;
+    } else if let Some(i) = place(&GPR16, name) {
+        cpu.gpr[i] = part(cpu.gpr[i], 0xffff, 0);
+    } else if let Some(i) = place(&GPR8, name) {
+        cpu.gpr[i & 3] = part(cpu.gpr[i & 3], 0xff, if i > 3 { 8 } else { 0 });
+    } else if let Some(i) = place(&SEGMENTS, name) {
+        let s = &mut cpu.seg[i];
+        s.selector = v as u16;
+        if cpu.cr0 & cr0::PE == 0 || cpu.rflags & flag::VM != 0 {
+            s.base = (v & 0xffff) << 4;
+        }
+    } else if let Some((s, "base")) = name.split_once('_')
+        && let Some(i) = place(&SEGMENTS, s)
+    {
+        cpu.seg[i].base = v;
+    } else if let Some((_, mask)) = FLAGS.iter().find(|f| f.0 == name) {
+        cpu.rflags = cpu.rflags & !mask | v << mask.trailing_zeros() & mask;
+    } else {
+        return set_system(cpu, name, v);
+    }
+    true
+}
+
+fn set_system(cpu: &mut Cpu, name: &str, v: u64) -> bool {
+    match name {
+        "rip" | "ip" | "eip" => cpu.rip = v,
+        "pc" => set_pc(cpu, v),
+        "rflags" | "eflags" | "flags" => cpu.rflags = v & 0x003f_7fd5 | flag::ONE,
+        "cr0" => {
+            cpu.cr0 = v & 0xffff_ffff;
+            let long = cpu.cr0 & cr0::PG != 0 && cpu.msr.efer & efer::LME != 0;
+            cpu.msr.efer = cpu.msr.efer & !efer::LMA | if long { efer::LMA } else { 0 };
+        }
+        "cr2" => cpu.cr2 = v,
+        "cr3" => cpu.cr3 = v,
+        "cr4" => cpu.cr4 = v & (lucid86_cpu::helper::control::known_cr4(&cpu.model) | cr4::PSE),
+        "mxcsr" => cpu.mxcsr = v as u32 & 0xffff,
+        "dr0" | "dr1" | "dr2" | "dr3" => cpu.dr[usize::from(name.as_bytes()[2] - b'0')] = v,
+        "dr6" => cpu.dr6 = v & 0xe00f | 0xffff_0ff0,
+        "dr7" => cpu.dr7 = v & 0xffff_2bff | 1 << 10,
+        "gdt" | "gdtr" => cpu.gdtr.base = v,
+        "idt" | "idtr" => cpu.idtr.base = v,
+        "efer" => cpu.msr.efer = v & 0xd01 & !efer::LMA | cpu.msr.efer & efer::LMA,
+        other => match msr(cpu, other) {
+            Some(m) => *m = v,
+            None => return false,
+        },
+    }
+    true
+}

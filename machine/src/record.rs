@@ -1,0 +1,262 @@
+//! The log of everything that came from outside: inputs, samples of the host's clock, times to which the machine slept.
+//! The same configuration and the same log give the same run (DESIGN §5); going back in time and `--replay` rest on it.
+//!
+//! Each entry is stamped with the count of instructions and the virtual time at which it was applied. Inputs of a script are
+//! not here: the script is configuration.
+
+use crate::Machine;
+use crate::config::ConfigError;
+use crate::hash::bytes_of;
+use crate::input::Input;
+use lucid86_cpu::Clock;
+use serde::{Deserialize, Serialize};
+
+const MAGIC: &[u8; 17] = b"Lucid86 recording";
+const VERSION: u32 = 1;
+
+/// One thing that came from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Entry {
+    /// An input, taken at a slice boundary.
+    Input(Input),
+    /// An input that ended a sleep.
+    InputAsleep(Input),
+    /// A sample of the clock.
+    Clock(Clock),
+    /// The machine slept until this time.
+    Slept(u64),
+}
+
+/// When.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Instructions completed.
+    pub count: u64,
+    /// Virtual time.
+    pub now_ns: u64,
+}
+
+/// The log, and how far it has been applied: all of it, unless the machine is in its past.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    on: bool,
+    entries: std::collections::VecDeque<(Stamp, Entry)>,
+    /// Entries that were dropped from the front.
+    dropped: usize,
+    /// The next entry to apply, counted from the very first.
+    next: usize,
+    /// The end of the log, if the run is known beyond its last entry.
+    end: Option<Stamp>,
+}
+
+impl Log {
+    /// Notes from now on.
+    pub fn start(&mut self) {
+        self.on = true;
+    }
+
+    /// Whether it is kept.
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Whether what comes from outside comes from here.
+    pub fn replaying(&self) -> bool {
+        self.next < self.dropped + self.entries.len() || self.end.is_some()
+    }
+
+    /// The position after everything applied so far.
+    pub(crate) fn position(&self) -> usize {
+        self.next
+    }
+
+    /// Goes back to a position; the run is known up to `end`.
+    pub(crate) fn go_back(&mut self, position: usize, end: Stamp) {
+        self.next = position.max(self.dropped);
+        self.end = Some(end);
+    }
+
+    /// Whether a recording that is being replayed ends here.
+    pub(crate) fn ends_at(&self, now: Stamp) -> bool {
+        let all = self.next >= self.dropped + self.entries.len();
+        all && self.end.is_some_and(|e| now.count >= e.count && now.now_ns >= e.now_ns)
+    }
+
+    /// The present has been reached, or what lies ahead is cut off.
+    pub(crate) fn cut(&mut self) {
+        self.entries.truncate(self.next - self.dropped);
+        self.end = None;
+    }
+
+    /// Drops what lies before a position.
+    pub(crate) fn forget_before(&mut self, position: usize) {
+        while self.dropped < position.min(self.next) && self.entries.pop_front().is_some() {
+            self.dropped += 1;
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.len() * size_of::<(Stamp, Entry)>()
+    }
+
+    /// Notes an entry, unless it came from here.
+    pub(crate) fn note(&mut self, count: u64, now_ns: u64, entry: Entry) {
+        if self.on && !self.replaying() {
+            self.entries.push_back((Stamp { count, now_ns }, entry));
+            self.next += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<&(Stamp, Entry)> {
+        self.entries.get(self.next.checked_sub(self.dropped)?)
+    }
+
+    /// The next entry's count, if it is beyond `count`: a slice ends there.
+    pub(crate) fn next_count(&self, count: u64) -> Option<u64> {
+        let end = self.end.map(|e| e.count);
+        [self.peek().map(|e| e.0.count), end].into_iter().flatten().filter(|c| *c > count).min()
+    }
+
+    /// The clock's sample of this moment, if there is one.
+    pub(crate) fn clock_at(&mut self, count: u64, now_ns: u64) -> Option<Clock> {
+        match self.peek() {
+            Some((s, Entry::Clock(c))) if *s == Stamp { count, now_ns } => {
+                let c = *c;
+                self.next += 1;
+                Some(c)
+            }
+            _ => None,
+        }
+    }
+
+    fn take_at(&mut self, at: Stamp, f: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let (s, e) = self.peek()?;
+        if *s != at || !f(e) {
+            return None;
+        }
+        let e = e.clone();
+        self.next += 1;
+        Some(e)
+    }
+}
+
+impl Machine {
+    /// Keeps a log of everything that comes from outside, from now on.
+    pub fn start_log(&mut self) {
+        self.log.start();
+    }
+
+    pub(crate) fn replaying(&self) -> bool {
+        self.log.replaying()
+    }
+
+    pub(crate) fn stamp(&self) -> Stamp {
+        Stamp { count: self.progress.count, now_ns: self.time_ns() }
+    }
+
+    pub(crate) fn log_and_apply(&mut self, input: Input, asleep: bool) {
+        let s = self.stamp();
+        // Asking for the end is not part of the run.
+        if input != Input::Quit {
+            let entry = if asleep { Entry::InputAsleep(input) } else { Entry::Input(input) };
+            self.log.note(s.count, s.now_ns, entry);
+        }
+        self.apply(input);
+    }
+
+    pub(crate) fn replay_inputs(&mut self) {
+        let now = self.stamp();
+        while let Some(Entry::Input(i)) = self.log.take_at(now, |e| matches!(e, Entry::Input(_))) {
+            self.apply(i);
+        }
+    }
+
+    /// A sleep from the log. False if there is none at this moment.
+    pub(crate) fn replay_sleep(&mut self) -> bool {
+        let now = self.stamp();
+        let mut any = false;
+        while let Some(Entry::InputAsleep(i)) = self.log.take_at(now, |e| matches!(e, Entry::InputAsleep(_)))
+        {
+            self.apply(i);
+            any = true;
+        }
+        if let Some(Entry::Slept(t)) = self.log.take_at(now, |e| matches!(e, Entry::Slept(_))) {
+            self.set_time(t);
+            any = true;
+        }
+        any
+    }
+
+    /// The log as bytes of a recording.
+    pub fn recording(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.extend(VERSION.to_le_bytes());
+        let config = self.config();
+        out.extend(bytes_of(&(
+            crate::snapshot::identity(config),
+            config.rtc_start_seconds(),
+            config.seed_value(),
+            self.stamp(),
+        )));
+        out.extend(bytes_of(&self.log.entries));
+        out
+    }
+
+    /// Takes what comes from outside from a recording, until that ends. For a machine that hasn't run yet.
+    pub fn replay(&mut self, bytes: &[u8]) -> Result<(), ConfigError> {
+        let read = Recording::read(bytes)?;
+        if read.identity != crate::snapshot::identity(self.config()) {
+            return Err(ConfigError::new(
+                "was made by another machine: give the same --memory, --cpus, --cpu and --clock",
+            ));
+        }
+        self.log = Log { on: true, entries: read.entries.into(), dropped: 0, next: 0, end: Some(read.end) };
+        Ok(())
+    }
+}
+
+/// A recording, read.
+pub struct Recording {
+    identity: Vec<u8>,
+    /// Seconds since 1970 that the calendar started from.
+    pub rtc: i64,
+    /// The seed.
+    pub seed: u64,
+    /// Where the run ended.
+    pub end: Stamp,
+    entries: Vec<(Stamp, Entry)>,
+}
+
+impl Recording {
+    /// Reads one.
+    pub fn read(bytes: &[u8]) -> Result<Recording, ConfigError> {
+        let damaged = || ConfigError::new("is a damaged recording");
+        let rest = bytes
+            .strip_prefix(&MAGIC[..])
+            .ok_or_else(|| ConfigError::new("is not a recording of this program"))?;
+        let (version, rest) = rest.split_at_checked(4).ok_or_else(damaged)?;
+        if version != VERSION.to_le_bytes() {
+            return Err(ConfigError::new("is a recording of another version of this program"));
+        }
+        type Head = (Vec<u8>, i64, u64, Stamp);
+        let ((identity, rtc, seed, end), rest): (Head, &[u8]) =
+            postcard::take_from_bytes(rest).map_err(|_| damaged())?;
+        let entries: Vec<(Stamp, Entry)> = postcard::from_bytes(rest).map_err(|_| damaged())?;
+        let sane = entries.windows(2).all(|w| w[0].0.count <= w[1].0.count)
+            && entries.iter().all(|(s, e)| {
+                s.count < 1 << 62
+                    && match e {
+                        Entry::Clock(c) => {
+                            c.rate > 0 && c.n0 == s.count && c.t0_ns < 1 << 62 && c.rate < 1 << 60
+                        }
+                        Entry::Slept(t) => *t < 1 << 62,
+                        _ => true,
+                    }
+            });
+        if !sane || end.count >= 1 << 62 {
+            return Err(damaged());
+        }
+        Ok(Recording { identity, rtc, seed, end, entries })
+    }
+}

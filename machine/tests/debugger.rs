@@ -1,0 +1,258 @@
+//! The debugger's core under both engines: what it stops at, that it changes nothing, and that it finds its way back.
+//! Expectations follow from the guest programs, written out by hand here.
+
+mod common;
+
+use common::{BASE, config, machine};
+use iced_x86::code_asm::*;
+use lucid86_cpu::watch::{By, Bytes, Event, Hit};
+use lucid86_machine::config::Engine;
+use lucid86_machine::debug::{Goal, Kind, Stopped, Why};
+use lucid86_machine::{Config, Machine, NoIo, Outcome, View};
+
+/// Where the counter lies.
+const COUNTER: u64 = 0x20_0000;
+/// Rounds of the loop.
+const ROUNDS: u32 = 50_000;
+
+/// Counts up in memory, then switches off by the debug exit.
+fn counting(a: &mut CodeAssembler) -> u64 {
+    let mut again = a.create_label();
+    a.mov(ecx, 0u32).unwrap();
+    a.set_label(&mut again).unwrap();
+    a.inc(ecx).unwrap();
+    a.mov(dword_ptr(COUNTER), ecx).unwrap();
+    a.add(ebx, 3u32).unwrap();
+    a.cmp(ecx, ROUNDS).unwrap();
+    a.jb(again).unwrap();
+    a.mov(eax, 7u32).unwrap();
+    a.out(0xf4, al).unwrap();
+    0
+}
+
+/// Offsets in the code above, from the encodings: mov ecx,imm32 is 5 bytes, inc ecx 1, mov [moffs],ecx 6.
+const LOOP: u64 = BASE as u64 + 32 + 5;
+const STORE: u64 = LOOP + 1;
+const AFTER_STORE: u64 = STORE + 6;
+
+fn engines(name: &str, f: impl Fn(Machine)) {
+    for engine in [Engine::Interpreter, Engine::Auto] {
+        let c = Config { engine, memory: 16 << 20, ..config() };
+        f(machine(&format!("{name}-{engine:?}"), c, |a| {
+            counting(a);
+        }));
+    }
+}
+
+fn go(m: &mut Machine) -> Stopped {
+    m.debug_run(&mut NoIo, Goal::Continue)
+}
+
+/// Runs to the end; hash and count there.
+fn finish(m: &mut Machine) -> (u64, u64) {
+    m.debugger().remove_where(|_| true);
+    loop {
+        match go(m).why {
+            Why::Ended(o) => {
+                assert_eq!(o, Outcome::DebugExit(7));
+                return (m.state_hash(), m.count());
+            }
+            Why::Present => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_breakpoint_stops_before_its_instruction_each_time() {
+    engines("bp", |mut m| {
+        let id = m.debugger().add(Kind::Code { at: STORE, physical: false }).unwrap();
+        for round in 1..=100 {
+            let s = go(&mut m);
+            assert_eq!(s.why, Why::Points(vec![id]));
+            assert_eq!(s.hits, [Hit::Code { linear: STORE }]);
+            assert_eq!((m.pc(0), m.cpu(0).gpr[1]), (STORE, round));
+        }
+        // By physical address too: without paging it is the same.
+        m.debugger().remove(id);
+        let id = m.debugger().add(Kind::Code { at: AFTER_STORE, physical: true }).unwrap();
+        let s = go(&mut m);
+        assert_eq!((s.why, m.pc(0)), (Why::Points(vec![id]), AFTER_STORE));
+    });
+}
+
+#[test]
+fn conditions_and_ignored_hits_are_asked() {
+    engines("cond", |mut m| {
+        let id = m.debugger().add(Kind::Code { at: STORE, physical: false }).unwrap();
+        let p = m.debugger().point(id).unwrap();
+        p.condition = Some(lucid86_machine::debug::expr::Expr::parse("ecx == 4000 + 321").unwrap());
+        assert_eq!(go(&mut m).why, Why::Points(vec![id]));
+        assert_eq!(m.cpu(0).gpr[1], 4321);
+        let p = m.debugger().point(id).unwrap();
+        p.condition = None;
+        p.ignore = 1000;
+        go(&mut m);
+        assert_eq!(m.cpu(0).gpr[1], 5322);
+    });
+}
+
+#[test]
+fn a_watchpoint_stops_after_the_store() {
+    engines("watch", |mut m| {
+        let bytes = Bytes { at: COUNTER, len: 4, physical: false, read: false, write: true };
+        let id = m.debugger().add(Kind::Data { bytes, change: true }).unwrap();
+        for round in 1..=50u64 {
+            let s = go(&mut m);
+            assert_eq!(s.why, Why::Points(vec![id]), "round {round}");
+            assert!(matches!(
+                s.hits[0],
+                Hit::Data { at: COUNTER, len: 4, write: true, by: By::Cpu { rip: STORE }, .. }
+            ));
+            assert_eq!(m.pc(0), AFTER_STORE);
+            let mut now = [0; 4];
+            m.peek(0, COUNTER, &mut now);
+            assert_eq!(u64::from(u32::from_le_bytes(now)), round);
+        }
+        // A neighbour in the same page is not met, nor is a range that is only read.
+        m.debugger().remove(id);
+        let near = Bytes { at: COUNTER + 4, ..bytes };
+        m.debugger().add(Kind::Data { bytes: near, change: false }).unwrap();
+        m.debugger()
+            .add(Kind::Data { bytes: Bytes { read: true, write: false, ..bytes }, change: false })
+            .unwrap();
+        assert_eq!(go(&mut m).why, Why::Ended(Outcome::DebugExit(7)));
+    });
+}
+
+#[test]
+fn events_stop_the_run() {
+    engines("events", |mut m| {
+        let port = m.debugger().add(Kind::Port(0xf4, 0xf4)).unwrap();
+        let s = go(&mut m);
+        assert_eq!(s.why, Why::Points(vec![port]));
+        assert_eq!(s.hits, [Hit::Event(Event::Port { port: 0xf4, width: 1 })]);
+    });
+    engines("modes", |mut m| {
+        let id = m.debugger().add(Kind::Cr(0, None)).unwrap();
+        let s = go(&mut m);
+        assert_eq!(s.why, Why::Points(vec![id]));
+        assert!(matches!(s.hits[0], Hit::Event(Event::Cr { n: 0, .. })));
+    });
+}
+
+#[test]
+fn stepping_and_stopping_change_nothing() {
+    engines("steps", |mut m| {
+        let mut undisturbed = machine(
+            &format!("steps-{:?}", m.config().engine),
+            Config { engine: m.config().engine, memory: 16 << 20, ..config() },
+            |a| {
+                counting(a);
+            },
+        );
+        let expected = finish(&mut undisturbed);
+        m.debugger().add(Kind::Code { at: LOOP, physical: false }).unwrap();
+        go(&mut m);
+        m.debugger().remove_where(|_| true);
+        let (count, round) = (m.count(), m.cpu(0).gpr[1]);
+        for n in 1..=50 {
+            assert_eq!(m.debug_run(&mut NoIo, Goal::Step(0, 1)).why, Why::Done);
+            assert_eq!(m.count(), count + n);
+        }
+        // Five instructions a round.
+        assert_eq!(m.cpu(0).gpr[1], round + 10);
+        let later = m.count() + 12_345;
+        m.debugger().add(Kind::Count(later)).unwrap();
+        assert!(matches!(go(&mut m).why, Why::Points(_)));
+        assert_eq!(m.count(), count + 50 + 12_345);
+        let bytes = Bytes { at: COUNTER, len: 4, physical: true, read: true, write: true };
+        let id = m.debugger().add(Kind::Data { bytes, change: false }).unwrap();
+        m.debugger().point(id).unwrap().ignore = 500;
+        go(&mut m);
+        let found = finish(&mut m);
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn the_way_back_is_the_way_there() {
+    engines("back", |mut m| {
+        m.keep_history(256 << 20);
+        m.debugger().add(Kind::Code { at: LOOP, physical: false }).unwrap();
+        go(&mut m);
+        let start = (m.count(), m.state_hash());
+        m.debugger().remove_where(|_| true);
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            m.debug_run(&mut NoIo, Goal::Step(0, 777));
+            seen.push((m.count(), m.state_hash(), m.cpu(0).gpr));
+        }
+        m.debug_run(&mut NoIo, Goal::Count(start.0 + 100_000));
+        for &(count, hash, gpr) in seen.iter().rev() {
+            assert_eq!(m.go_to(&mut NoIo, count).why, Why::Done);
+            assert_eq!((m.count(), m.cpu(0).gpr), (count, gpr));
+            assert_eq!(m.state_hash(), hash, "at {count}");
+            assert!(m.in_past());
+        }
+        // One step back, and the same step forward.
+        let (count, hash, _) = seen[5];
+        m.go_to(&mut NoIo, count);
+        assert_eq!(m.reverse_step(&mut NoIo, 0).why, Why::Done);
+        assert_eq!(m.count(), count - 1);
+        m.debug_run(&mut NoIo, Goal::Step(0, 1));
+        assert_eq!((m.count(), m.state_hash()), (count, hash));
+        // Forward ends at the present.
+        assert_eq!(go(&mut m).why, Why::Present);
+        assert_eq!(m.count(), start.0 + 100_000);
+        assert!(!m.in_past());
+        m.go_to(&mut NoIo, start.0);
+        assert_eq!(m.state_hash(), start.1);
+    });
+}
+
+#[test]
+fn the_last_writer_is_found() {
+    engines("writer", |mut m| {
+        m.keep_history(256 << 20);
+        m.debugger().add(Kind::Port(0xf4, 0xf4)).unwrap();
+        go(&mut m);
+        m.debugger().remove_where(|_| true);
+        let bytes = Bytes { at: COUNTER, len: 4, physical: false, read: false, write: true };
+        let id = m.debugger().add(Kind::Data { bytes, change: true }).unwrap();
+        let s = m.reverse_continue(&mut NoIo);
+        assert_eq!(s.why, Why::Points(vec![id]));
+        // Just before the last store: the loop's last round.
+        assert_eq!((m.pc(0), m.cpu(0).gpr[1]), (STORE, ROUNDS.into()));
+        let s = m.reverse_continue(&mut NoIo);
+        assert_eq!(s.why, Why::Points(vec![id]));
+        assert_eq!((m.pc(0), m.cpu(0).gpr[1]), (STORE, u64::from(ROUNDS) - 1));
+        // By a breakpoint: the one before the first round has none before it.
+        m.debugger().remove_where(|_| true);
+        m.debugger().add(Kind::Code { at: LOOP - 5, physical: false }).unwrap();
+        let s = m.reverse_continue(&mut NoIo);
+        assert!(matches!(s.why, Why::Points(_)));
+        assert_eq!(m.pc(0), LOOP - 5);
+        assert_eq!(m.reverse_continue(&mut NoIo).why, Why::Beginning);
+    });
+}
+
+#[test]
+fn a_change_by_hand_in_the_past_makes_another_future() {
+    engines("hand", |mut m| {
+        m.keep_history(256 << 20);
+        m.debugger().add(Kind::Code { at: LOOP, physical: false }).unwrap();
+        go(&mut m);
+        m.debugger().remove_where(|_| true);
+        let count = m.count();
+        m.debug_run(&mut NoIo, Goal::Count(count + 10_000));
+        m.go_to(&mut NoIo, count + 5_000);
+        assert!(m.in_past());
+        assert!(m.set_register(0, "ecx", u64::from(ROUNDS) - 1));
+        assert!(!m.in_past());
+        let (_, end) = finish(&mut m);
+        assert!(end < count + 5_020, "the loop ended at once: {end} after {count}");
+        m.go_to(&mut NoIo, count + 5_003);
+        assert!(m.cpu(0).gpr[1] >= u64::from(ROUNDS) - 1);
+    });
+}
