@@ -319,7 +319,7 @@ impl Board {
     }
 
     /// The schematic of the PCI bus.
-    fn pci_function(&mut self, device: u8, function: u8) -> Option<&mut dyn PciFunction> {
+    pub(crate) fn pci_function(&mut self, device: u8, function: u8) -> Option<&mut dyn PciFunction> {
         let c = &mut self.chips;
         Some(match (device, function) {
             (0, 0) => &mut c.host_bridge,

@@ -92,6 +92,14 @@ pub struct Config {
     pub script_text: Option<String>,
     pub save: Option<PathBuf>,
     pub load: Option<PathBuf>,
+    pub gdb: Option<String>,
+    pub paused: bool,
+    pub monitor: Option<MonitorTo>,
+    /// Bytes for the history; 0: none. `None`: the default where a debugger may come.
+    pub history: Option<u64>,
+    pub record: Option<PathBuf>,
+    pub replay: Option<PathBuf>,
+    pub post_mortem: Option<PathBuf>,
     pub log: LogSpec,
     pub statistics: bool,
     /// How many hot translated blocks `statistics` lists.
@@ -133,6 +141,13 @@ impl Default for Config {
             script_text: None,
             save: None,
             load: None,
+            gdb: None,
+            paused: false,
+            monitor: None,
+            history: None,
+            record: None,
+            replay: None,
+            post_mortem: None,
             log: LogSpec::default(),
             statistics: false,
             list_blocks: 0,
@@ -230,6 +245,12 @@ impl Config {
                 "serial: standard input and output can serve one of --serial and --debugcon, not several",
             );
         }
+        if self.paused && self.gdb.is_none() && self.monitor.is_none() {
+            return err("paused: nobody could ever start it: add --gdb or --monitor");
+        }
+        if self.record.is_some() && self.replay.is_some() {
+            return err("record: a run that is replayed is recorded already: leave out --record or --replay");
+        }
         if self.cdrom.is_some() && self.hd[2].is_some() {
             return err("cdrom: the drive at hdc is taken by --hdc: leave one out, or put the disk at --hdd");
         }
@@ -238,7 +259,10 @@ impl Config {
 
     /// How many parts want the process's standard input and output.
     pub fn stdio_owners(&self) -> usize {
-        self.serial.iter().chain(&self.debugcon).filter(|s| **s == SerialTo::Stdio).count()
+        let one = self.serial.iter().chain(&self.debugcon).filter(|s| **s == SerialTo::Stdio).count();
+        // A serial port and the monitor share it: Ctrl-A c switches.
+        let shared = self.serial.contains(&SerialTo::Stdio);
+        one + usize::from(self.monitor == Some(SerialTo::Stdio) && !shared)
     }
 
     /// Start of the calendar: seconds since 1970-01-01T00:00:00, in the guest's own notion of local time.

@@ -85,6 +85,18 @@ pub const WORDS: &[Word] = {
         w("script", Value, "FILE", "wait, type, press keys, quit: a line each, in virtual time"),
         w("save", Value, "FILE", "save the state there on exit"),
         w("load", Value, "FILE", "start from a saved state"),
+        w("gdb", Value, "HOST:PORT", "serve gdb there"),
+        w("paused", Flag, "", "wait for gdb or the monitor before the first instruction"),
+        w("monitor", Value, "stdio|tcp:HOST:PORT", "the debugger's commands as text"),
+        w("history", Value, "SIZE|off", "memory for going back in time (default 1G under gdb and monitor)"),
+        w("record", Value, "FILE", "write what comes from outside there, to replay the run"),
+        w("replay", Value, "FILE", "take what comes from outside from a recording"),
+        w(
+            "post-mortem",
+            Value,
+            "FILE",
+            "explain a triple fault, panic or hang there, as JSON if it ends in .json",
+        ),
         w("log", Value, "exceptions,interrupts,resets,unmapped,chips[:FILE]", "what to log"),
         w("statistics", Flag, "", "print figures of the run at its end"),
         w("list-blocks", Value, "N", "list the N hottest translated blocks with the statistics"),
@@ -96,8 +108,7 @@ pub const WORDS: &[Word] = {
 };
 
 /// Words of the contract whose parts are not built yet.
-const LATER: &[&str] =
-    &["net", "net-dump", "gdb", "paused", "monitor", "record", "replay", "post-mortem", "control"];
+const LATER: &[&str] = &["net", "net-dump", "control"];
 
 /// The word called `name`, or a line that helps.
 pub(super) fn find(name: &str) -> Result<&'static Word, ConfigError> {
@@ -136,6 +147,7 @@ pub(super) fn set_flag(c: &mut Config, name: &str) {
         "discard-writes" => c.discard_writes = true,
         "statistics" => c.statistics = true,
         "no-reboot" => c.no_reboot = true,
+        "paused" => c.paused = true,
         "no-debug-exit" => c.no_debug_exit = true,
         "print-state-hash" => c.print_state_hash = true,
         other => unreachable!("flag {other} is in the list of words"),
@@ -177,6 +189,12 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         "script" => c.script = Some(v.into()),
         "save" => c.save = Some(v.into()),
         "load" => c.load = Some(v.into()),
+        "gdb" => c.gdb = Some(address(v)?),
+        "monitor" => c.monitor = Some(monitor(v)?),
+        "history" => c.history = Some(if v == "off" { 0 } else { parse_size(v)? }),
+        "record" => c.record = Some(v.into()),
+        "replay" => c.replay = Some(v.into()),
+        "post-mortem" => c.post_mortem = Some(v.into()),
         "log" => c.log = LogSpec::parse(v)?,
         "stop-after" => c.stop_after = Some(StopAfter::parse(v)?),
         other => unreachable!("word {other} is in the list of words"),
@@ -228,6 +246,22 @@ fn boot_order(v: &str) -> Result<String, String> {
         }
     }
     Ok(v.into())
+}
+
+/// HOST:PORT; a port alone (:1234) means this host.
+fn address(v: &str) -> Result<String, String> {
+    let v = if v.starts_with(':') { format!("localhost{v}") } else { v.to_string() };
+    match v.rsplit_once(':') {
+        Some((h, p)) if !h.is_empty() && p.parse::<u16>().is_ok() => Ok(v),
+        _ => Err(format!("'{v}' is not HOST:PORT, such as localhost:1234")),
+    }
+}
+
+fn monitor(v: &str) -> Result<MonitorTo, String> {
+    match SerialTo::parse(v) {
+        Ok(s @ (SerialTo::Stdio | SerialTo::Tcp(_))) => Ok(s),
+        _ => Err(format!("'{v}' is not one of: stdio, tcp:HOST:PORT")),
+    }
 }
 
 fn debugcon(v: &str) -> Result<SerialTo, String> {

@@ -276,7 +276,7 @@ impl Machine {
         h.present = None;
         self.log.cut();
         for image in self.board.outside.media.iter_mut().flatten() {
-            image.to_present();
+            image.return_to_present();
         }
         true
     }

@@ -4,14 +4,20 @@
 //! It changes what is cached, not what is executed (DESIGN §6): [`lucid86_cpu::watch`] says how. With nothing set nothing
 //! here is asked.
 
+pub mod backtrace;
+pub mod command;
+pub mod disasm;
 pub mod expr;
 mod history;
+mod motion;
 mod points;
 pub mod registers;
 mod run;
+pub mod symbols;
 pub mod walk;
 
 pub use history::DEFAULT_LIMIT;
+pub use motion::Motion;
 pub use points::{Kind, Point};
 pub use run::{Goal, Stopped, Why};
 
@@ -45,6 +51,8 @@ pub struct Debugger {
     /// Memory or registers were changed by hand: what lies before can't lead here by itself.
     poked: bool,
     history: Option<history::History>,
+    /// Names of addresses.
+    pub symbols: symbols::Symbols,
 }
 
 /// An expression's view of one processor.
@@ -55,11 +63,13 @@ pub struct Eyes<'a> {
     pub mem: &'a Memory,
     /// Its address space.
     pub space: Space,
+    /// Names of addresses.
+    pub symbols: &'a symbols::Symbols,
 }
 
 impl Context for Eyes<'_> {
     fn name(&self, name: &str) -> Option<u64> {
-        registers::get(self.cpu, &name.to_ascii_lowercase())
+        registers::get(self.cpu, &name.to_ascii_lowercase()).or_else(|| self.symbols.address(name))
     }
 
     fn load(&self, at: u64, bytes: u8, physical: bool) -> Option<u64> {
@@ -118,7 +128,12 @@ impl Machine {
     /// An expression's view of a processor.
     pub fn eyes(&self, cpu: usize) -> Eyes<'_> {
         let c = &self.cpus[cpu];
-        Eyes { cpu: c, mem: &self.mem, space: walk::space_of(c, &self.mem, None) }
+        Eyes {
+            cpu: c,
+            mem: &self.mem,
+            space: walk::space_of(c, &self.mem, None),
+            symbols: &self.debug.symbols,
+        }
     }
 
     /// The value of an expression on a processor.

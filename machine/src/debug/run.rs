@@ -191,7 +191,7 @@ impl Machine {
                 p.old = now;
             }
             // A condition that can't be told counts as true.
-            let holds = |e: &Expr| e.value(&self.eyes(cpu)).map_or(true, |v| v != 0);
+            let holds = |e: &Expr| e.value(&self.eyes(cpu)) != Ok(0);
             if !p.condition.as_ref().is_none_or(holds) {
                 continue;
             }

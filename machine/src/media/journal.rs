@@ -86,7 +86,7 @@ impl Image {
     }
 
     /// Looks as it does at present again.
-    pub(crate) fn to_present(&mut self) {
+    pub(crate) fn return_to_present(&mut self) {
         if let Some(p) = self.journal.as_mut().and_then(|j| j.past.take()) {
             self.written = p.present;
         }

@@ -1,0 +1,393 @@
+//! The monitor: the debugger's commands as text, for `--monitor`, for gdb's `monitor ...`, for scripts.
+
+mod examine;
+mod points;
+mod show;
+mod tables;
+mod wait;
+
+use super::disasm::Flow;
+use super::{Motion, Stopped, Why};
+use crate::Machine;
+use crate::outcome::View;
+use lucid86_cpu::fault::vector;
+use lucid86_cpu::watch::{By, Event, Hit};
+use std::fmt::Write;
+
+/// What a session remembers between commands.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The processor that commands are about.
+    pub cpu: usize,
+    /// gdb's `$rip` is the offset in CS, not the linear address.
+    pub pc_offset: bool,
+    /// gdb's memory accesses are physical.
+    pub physical: bool,
+    /// Where `x` and `disassemble` go on.
+    next: u64,
+    /// The last stop, in words.
+    last: String,
+    depth: u32,
+}
+
+impl Default for Session {
+    fn default() -> Session {
+        Session {
+            cpu: 0,
+            pc_offset: false,
+            physical: false,
+            next: 0,
+            last: "nothing has run yet".into(),
+            depth: 0,
+        }
+    }
+}
+
+/// What is to be done after a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    None,
+    /// Move.
+    Move(Motion),
+    /// Stop the machine, if it runs.
+    Stop,
+    /// End the program.
+    Quit,
+}
+
+/// A command: names (the first is the full one), arguments, what it does.
+type Entry = (&'static [&'static str], &'static str, &'static str);
+
+/// Every command, by chapter.
+const COMMANDS: &[(&str, &[Entry])] = &[
+    ("Stop", points::COMMANDS),
+    (
+        "Move",
+        &[
+            (&["continue", "c"], "", "run on"),
+            (&["stop", "halt"], "", "stop a running machine"),
+            (&["step", "s", "si", "stepi"], "[N]", "N instructions"),
+            (&["next", "n", "ni"], "", "one instruction; calls, interrupts and repeats to their end"),
+            (&["finish", "out"], "", "until the procedure returns"),
+            (&["until"], "branch|call|ret|iret|ADDR", "until the next instruction is such"),
+            (&["back", "rs", "rsi"], "[N]", "N instructions back"),
+            (&["rcontinue", "rc"], "", "back to the last point met"),
+            (&["rfinish"], "", "back to the call of the procedure"),
+            (&["goto"], "N | time T | NAME", "to a count of instructions, a time (3s), a checkpoint"),
+            (&["checkpoint"], "NAME", "name this moment"),
+            (&["checkpoints"], "", "the snapshots kept"),
+            (&["cut"], "", "in the past: make this the present; the future is void"),
+            (&["quit", "q"], "", "end the program"),
+        ],
+    ),
+    ("Look", examine::COMMANDS),
+    ("Processor", show::COMMANDS),
+    ("Tables", tables::COMMANDS),
+    ("Machine", wait::COMMANDS),
+    (
+        "Session",
+        &[
+            (&["help", "?"], "[COMMAND]", "this list, or a command"),
+            (&["cpu"], "[N]", "the processor that commands are about"),
+            (&["why"], "", "why the machine stopped"),
+            (&["pc"], "linear|offset", "what gdb's $rip is while CS has a base"),
+            (&["phys"], "on|off", "gdb's memory accesses are physical"),
+            (&["source"], "FILE", "commands from a file"),
+            (&["hash"], "", "hash of the state, and the count"),
+        ],
+    ),
+];
+
+/// Deepest nesting of scripts.
+const SCRIPTS: u32 = 8;
+
+/// The full name of a command, which may be given by any of its names or the beginning of one.
+fn find(word: &str) -> Result<&'static str, String> {
+    let all = || COMMANDS.iter().flat_map(|c| c.1);
+    if let Some(e) = all().find(|e| e.0.contains(&word)) {
+        return Ok(e.0[0]);
+    }
+    let near: Vec<&str> = all().map(|e| e.0[0]).filter(|n| n.starts_with(word)).collect();
+    match near[..] {
+        [one] => Ok(one),
+        [] => Err(format!("'{word}' is no command: help lists them")),
+        _ => Err(format!("'{word}' could be {}", near.join(", "))),
+    }
+}
+
+/// Words that a line could go on with.
+pub fn complete(machine: &Machine, line: &str) -> Vec<String> {
+    let start = line.rfind(char::is_whitespace).map_or(0, |i| i + 1);
+    let word = &line[start..];
+    if start == 0 {
+        let names = COMMANDS.iter().flat_map(|c| c.1).flat_map(|e| e.0);
+        return names.filter(|n| n.len() > 2 && n.starts_with(word)).map(|n| n.to_string()).collect();
+    }
+    let registers = super::registers::names().into_iter().filter(|n| n.starts_with(word)).map(str::to_string);
+    registers.chain(machine.debug.symbols.starting_with(word, 100).into_iter().map(str::to_string)).collect()
+}
+
+fn help(word: &str) -> Result<String, String> {
+    let line = |e: &Entry| {
+        let names = e.0.join(", ");
+        format!("  {:<34}{}\n", format!("{names} {}", e.1), e.2)
+    };
+    if !word.is_empty() {
+        let name = find(word)?;
+        let entry = COMMANDS.iter().flat_map(|c| c.1).find(|e| e.0[0] == name);
+        return Ok(entry.map_or_else(String::new, line));
+    }
+    let mut out = String::new();
+    for (chapter, list) in COMMANDS {
+        let _ = writeln!(out, "{chapter}:");
+        list.iter().for_each(|e| out += &line(e));
+    }
+    out += "\nAddresses and values are expressions: registers, symbols, F000:FFF0, byte[rsp+4], 0x10, 10h.\n";
+    Ok(out)
+}
+
+impl Machine {
+    /// Carries out a command. Gives what it says, and what is to be done then. Errors are a line.
+    pub fn command(&mut self, s: &mut Session, line: &str) -> Result<(String, Act), String> {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok((String::new(), Act::None));
+        }
+        if line.len() > 4096 {
+            return Err("a command has at most 4096 characters".into());
+        }
+        s.cpu = s.cpu.min(self.cpus.len() - 1);
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        // x/8xb and the like.
+        let (word, format) = word.split_once('/').unwrap_or((word, ""));
+        let rest = rest.trim();
+        let name = find(&word.to_ascii_lowercase())?;
+        let say = |text: String| Ok((text, Act::None));
+        if points::COMMANDS.iter().any(|e| e.0[0] == name) {
+            return say(self.point_command(s, name, rest)?);
+        }
+        if examine::COMMANDS.iter().any(|e| e.0[0] == name) {
+            return say(self.examine_command(s, name, format, rest)?);
+        }
+        if show::COMMANDS.iter().any(|e| e.0[0] == name) {
+            return say(self.show_command(s, name, rest)?);
+        }
+        if tables::COMMANDS.iter().any(|e| e.0[0] == name) {
+            return say(self.table_command(s, name, rest)?);
+        }
+        if wait::COMMANDS.iter().any(|e| e.0[0] == name) {
+            return say(self.machine_command(s, name, rest)?);
+        }
+        match name {
+            "help" => say(help(rest)?),
+            "why" => say(s.last.clone()),
+            "hash" => say(format!("state {:016x} at {}\n", self.state_hash(), self.count())),
+            "source" => self.source(s, rest),
+            "cpu" => {
+                if !rest.is_empty() {
+                    let n = self.evaluate(s.cpu, rest)?;
+                    s.cpu = usize::try_from(n)
+                        .ok()
+                        .filter(|n| *n < self.cpus.len())
+                        .ok_or_else(|| format!("there are processors 0 to {}", self.cpus.len() - 1))?;
+                }
+                say(format!("processor {} of {}\n", s.cpu, self.cpus.len()))
+            }
+            "pc" => {
+                s.pc_offset = one_of(rest, &["linear", "offset"])? == 1;
+                say(String::new())
+            }
+            "phys" => {
+                s.physical = one_of(rest, &["off", "on"])? == 1;
+                say(String::new())
+            }
+            "checkpoint" => {
+                self.checkpoint(rest)?;
+                say(format!("{rest} is count {}\n", self.count()))
+            }
+            "checkpoints" => say(self.list_checkpoints()),
+            "cut" => {
+                let text = match self.cut_future()? {
+                    true => "this is the present now; the future that was known is void\n",
+                    false => "this is the present already\n",
+                };
+                say(text.into())
+            }
+            _ => self.motion(s, name, rest),
+        }
+    }
+
+    fn motion(&mut self, s: &Session, name: &str, rest: &str) -> Result<(String, Act), String> {
+        let go = |m: Motion| Ok((String::new(), Act::Move(m)));
+        let number = |m: &Machine| if rest.is_empty() { Ok(1) } else { m.evaluate(s.cpu, rest) };
+        let back = matches!(name, "back" | "rcontinue" | "rfinish" | "goto");
+        if back && !self.has_history() {
+            return Err("no history is kept: give --history SIZE".into());
+        }
+        match name {
+            "quit" => Ok((String::new(), Act::Quit)),
+            "stop" => Ok((String::new(), Act::Stop)),
+            "continue" => go(Motion::Continue),
+            "step" => go(Motion::Step(s.cpu, number(self)?.max(1))),
+            "next" => go(Motion::Over(s.cpu)),
+            "finish" => go(Motion::Out(s.cpu)),
+            "until" => match rest {
+                "branch" => go(Motion::Until(s.cpu, Flow::Branch)),
+                "call" => go(Motion::Until(s.cpu, Flow::Call)),
+                "ret" => go(Motion::Until(s.cpu, Flow::Return)),
+                "iret" => go(Motion::Until(s.cpu, Flow::InterruptReturn)),
+                _ => go(Motion::To(self.evaluate(s.cpu, rest)?)),
+            },
+            "back" => go(Motion::ReverseStep(s.cpu, number(self)?.max(1))),
+            "rcontinue" => go(Motion::ReverseContinue),
+            "rfinish" => go(Motion::ReverseOut(s.cpu)),
+            "goto" => {
+                if let Some(t) = rest.strip_prefix("time ") {
+                    let t = crate::config::parse_duration_ns(t.trim())
+                        .ok_or_else(|| format!("'{}' is no time such as 3s or 250ms", t.trim()))?;
+                    return go(Motion::Time(t));
+                }
+                if let Some(at) = self.checkpoint_named(rest) {
+                    return go(Motion::Count(at.count));
+                }
+                go(Motion::Count(self.evaluate(s.cpu, rest)?))
+            }
+            other => Err(format!("'{other}' can't be done")),
+        }
+    }
+
+    fn list_checkpoints(&self) -> String {
+        let mut out = String::new();
+        for (at, name, bytes) in self.checkpoints() {
+            let name = name.unwrap_or_default();
+            let _ = writeln!(
+                out,
+                "{:>14} {:>6}.{:09} s {:>8} KiB {name}",
+                at.count,
+                at.now_ns / 1_000_000_000,
+                at.now_ns % 1_000_000_000,
+                bytes >> 10
+            );
+        }
+        out + if self.in_past() { "the machine is in its past\n" } else { "" }
+    }
+
+    fn source(&mut self, s: &mut Session, file: &str) -> Result<(String, Act), String> {
+        if s.depth >= SCRIPTS {
+            return Err("scripts are nested too deeply".into());
+        }
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        s.depth += 1;
+        let mut out = String::new();
+        let mut act = Act::None;
+        for (n, line) in text.lines().enumerate() {
+            match self.command(s, line) {
+                Ok((t, Act::None)) => out += &t,
+                Ok((t, a)) => {
+                    out += &t;
+                    // The rest of a script after a motion is for the caller's next call: one motion a script here.
+                    act = a;
+                    break;
+                }
+                Err(e) => {
+                    s.depth -= 1;
+                    return Err(format!("{file}, line {}: {e}", n + 1));
+                }
+            }
+        }
+        s.depth -= 1;
+        Ok((out, act))
+    }
+
+    /// Remembers and describes a stop.
+    pub fn describe(&self, s: &mut Session, stopped: &Stopped) -> String {
+        s.cpu = stopped.cpu;
+        s.next = self.pc(stopped.cpu);
+        let mut out = self.reason(stopped);
+        for h in &stopped.hits {
+            let _ = writeln!(out, "  {}", self.hit_text(h));
+        }
+        let past = if self.in_past() { ", in the past" } else { "" };
+        let t = self.now_ns();
+        let _ = writeln!(
+            out,
+            "processor {}, instruction {}, {}.{:09} s{past}",
+            stopped.cpu,
+            self.count(),
+            t / 1_000_000_000,
+            t % 1_000_000_000
+        );
+        s.last.clone_from(&out);
+        let bits = super::disasm::bits(&self.cpus[stopped.cpu]);
+        out + &self.disassemble(stopped.cpu, s.next, 1, bits)
+    }
+
+    fn reason(&self, stopped: &Stopped) -> String {
+        match &stopped.why {
+            Why::Points(ids) => {
+                let texts = ids.iter().map(|id| {
+                    let p = self.debug.points().iter().find(|p| p.id == *id);
+                    p.map_or_else(|| format!("point {id}"), |p| format!("point {id}: {}", p.text()))
+                });
+                texts.collect::<Vec<_>>().join("; ") + "\n"
+            }
+            Why::Done => String::new(),
+            Why::Paused => "stopped by hand\n".into(),
+            Why::TripleFault => {
+                let report =
+                    crate::report::triple_fault(&self.cpus[stopped.cpu], &self.board.recent, self.count());
+                format!("{report}running on resets the machine\n")
+            }
+            Why::Ended(o) => format!("the run has ended: {o:?}\n"),
+            Why::Beginning => "this is the beginning of what is known\n".into(),
+            Why::Present => "this is the present\n".into(),
+        }
+    }
+
+    fn hit_text(&self, h: &Hit) -> String {
+        let place = |at: u64| self.symbol_text(at).map_or_else(String::new, |s| format!(" ({s})"));
+        match *h {
+            Hit::Code { linear } => format!("at {linear:#x}{}", place(linear)),
+            Hit::Data { at, len, write, by, .. } => {
+                let what = if write { "stored to" } else { "loaded from" };
+                match by {
+                    By::Cpu { rip } => {
+                        format!(
+                            "{len} bytes {what} {at:#x}{} by the instruction at {rip:#x}{}",
+                            place(at),
+                            place(rip)
+                        )
+                    }
+                    By::Bus => format!("{len} bytes {what} {at:#x}{} by a bus master (DMA)", place(at)),
+                }
+            }
+            Hit::Event(Event::Vector { vector: v, code, external, rip }) => {
+                let kind = if external { "interrupt" } else { "exception or INT" };
+                let code = code.map_or_else(String::new, |c| format!(", error code {c:#x}"));
+                let cr2 = if v == vector::PF && !external {
+                    format!(", CR2 {:#x}", self.cpus[self.progress.turn].cr2)
+                } else {
+                    String::new()
+                };
+                format!("{kind} {v:#x}{code}{cr2} came at {rip:#x}{}", place(rip))
+            }
+            Hit::Event(Event::Port { port, width }) => format!("port {port:#x}, {width} bytes"),
+            Hit::Event(Event::Msr { msr, written: Some(v) }) => format!("MSR {msr:#x} written: {v:#x}"),
+            Hit::Event(Event::Msr { msr, written: None }) => format!("MSR {msr:#x} read"),
+            Hit::Event(Event::Cr { n, value }) => format!("CR{n} written: {value:#x}"),
+            Hit::Event(Event::Dr { n, written: Some(v) }) => format!("DR{n} written: {v:#x}"),
+            Hit::Event(Event::Dr { n, written: None }) => format!("DR{n} read"),
+            Hit::Event(Event::Mode { from, to }) => format!("from {} to {}", from.name(), to.name()),
+            Hit::Event(Event::Task { selector }) => format!("switch to the task at selector {selector:#x}"),
+        }
+    }
+}
+
+/// Which of a few words this is.
+fn one_of(word: &str, words: &[&str]) -> Result<usize, String> {
+    words
+        .iter()
+        .position(|w| *w == word)
+        .ok_or_else(|| format!("'{word}' is not one of: {}", words.join(", ")))
+}
