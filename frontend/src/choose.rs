@@ -13,6 +13,11 @@ pub struct HostHas {
     pub terminal: bool,
 }
 
+/// Whether the monitor shares standard input and output with a serial port.
+pub fn monitor_shares(config: &Config) -> bool {
+    config.monitor == Some(SerialTo::Stdio) && config.serial.contains(&SerialTo::Stdio)
+}
+
 /// The displays to try, best first. More than one only where the user left the choice.
 pub fn displays(config: &Config, host: HostHas) -> Result<Vec<Display>, String> {
     match config.display {

@@ -1,8 +1,10 @@
 //! The machine's outside: where its serial ports, debug console, log and pictures go. Called on the machine's thread.
 
+use crate::debug::Event;
 use crate::end::Ending;
 use crate::picture::{Camera, Picture};
 use crate::serial::Output;
+use crossbeam_channel::Receiver;
 use lucid86_machine::{HostIo, View};
 use std::fs::File;
 use std::io::Write;
@@ -11,6 +13,9 @@ use std::time::Duration;
 
 /// How often the machine looks up when nothing else makes it.
 const LOOK_UP: Duration = Duration::from_millis(200);
+
+/// The same while debuggers may come.
+const HEAR: Duration = Duration::from_millis(10);
 
 /// All outputs of a run.
 pub struct Host {
@@ -24,6 +29,8 @@ pub struct Host {
     pub camera: Option<(Camera, Arc<Picture>)>,
     /// How the run ends.
     pub ending: Arc<Ending>,
+    /// Debuggers that want to be heard.
+    pub events: Option<Receiver<Event>>,
 }
 
 impl HostIo for Host {
@@ -50,10 +57,15 @@ impl HostIo for Host {
     }
 
     fn tick(&mut self, view: &dyn View) -> Option<Duration> {
-        Some(match &mut self.camera {
+        let again = match &mut self.camera {
             Some((camera, picture)) => camera.shoot(view, picture),
             None => LOOK_UP,
-        })
+        };
+        Some(if self.events.is_some() { again.min(HEAR) } else { again })
+    }
+
+    fn pause(&mut self) -> bool {
+        self.events.as_ref().is_some_and(|e| !e.is_empty())
     }
 
     fn quit(&mut self) -> bool {

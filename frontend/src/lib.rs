@@ -5,12 +5,14 @@
 //! - [`session`] runs the machine on a thread of its own and does what is to be done at its end;
 //! - [`host`] takes the machine's output; [`serial`] are the places where serial ports lead;
 //! - [`terminal`] and [`window`] show the screen and send keys; they run on the main thread;
+//! - [`debug`] serves gdb and the monitor;
 //! - [`end`] restores the terminal on every way out and turns signals into an orderly end.
 //!
 //! What it deliberately is not: part of the machine. Everything here reaches the guest through `Input` and nothing else.
 
 pub mod choose;
 pub mod cli;
+pub mod debug;
 pub mod end;
 pub mod host;
 pub mod picture;

@@ -1,6 +1,7 @@
 //! One run: the machine on a thread of its own, the display on this one, and what is to be done at the end.
 
 use crate::choose::{self, HostHas};
+use crate::debug::Debuggers;
 use crate::end::Ending;
 use crate::host::Host;
 use crate::picture::{Camera, Picture};
@@ -55,12 +56,14 @@ fn run_watched(
 ) -> Result<(Machine, Outcome), String> {
     let opened = open_display(displays, config.display.is_some())?;
     let picture = Arc::new(Picture::default());
-    let host = connect(config, &mut machine, &opened, &picture, ending)?;
+    let debuggers = Debuggers::open(config, ending)?;
+    let mut host = connect(config, &mut machine, &opened, &picture, ending)?;
+    host.events = debuggers.as_ref().map(Debuggers::events);
     let input = match opened {
         Opened::None => None,
         _ => Some(machine.connect()),
     };
-    let running = start(machine, host)?;
+    let running = start(machine, host, debuggers)?;
     show(opened, input, &picture, &running, ending)?;
     running.join().map_err(|_| "the machine's thread failed".to_string())
 }
@@ -121,19 +124,23 @@ fn connect(
         log,
         camera: camera.map(|c| (c, Arc::clone(picture))),
         ending: Arc::clone(ending),
+        events: None,
     })
 }
 
 /// A machine at work.
 pub type Running = JoinHandle<(Machine, Outcome)>;
 
-fn start(mut machine: Machine, mut host: Host) -> Result<Running, String> {
+fn start(mut machine: Machine, mut host: Host, debuggers: Option<Debuggers>) -> Result<Running, String> {
     std::thread::Builder::new()
         .name("machine".into())
         .stack_size(STACK)
-        .spawn(move || {
-            let outcome = machine.run(&mut host);
-            (machine, outcome)
+        .spawn(move || match debuggers {
+            Some(d) => d.run(machine, host),
+            None => {
+                let outcome = machine.run(&mut host);
+                (machine, outcome)
+            }
         })
         .map_err(|e| format!("no thread for the machine: {e}"))
 }

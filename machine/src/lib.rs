@@ -27,6 +27,8 @@ pub mod tables;
 
 pub use config::{Config, ConfigError};
 pub use input::{Input, Key, MouseButton};
+/// The processor's state, for those who look at it.
+pub use lucid86_cpu::state as cpu;
 pub use machine::{Machine, Until};
 pub use media::Image;
 pub use outcome::{Collect, HostIo, NoIo, Outcome, View};

@@ -26,7 +26,7 @@ use expr::{Context, Expr};
 use lucid86_cpu::memory::Place;
 use lucid86_cpu::mmu::Space;
 use lucid86_cpu::state::{Seg, cr0, flag};
-use lucid86_cpu::watch::Hit;
+pub use lucid86_cpu::watch::{By, Bytes, Event, Hit, Mode};
 use lucid86_cpu::{Cpu, Memory};
 
 /// Most points that can be set.
@@ -107,6 +107,11 @@ impl Context for Eyes<'_> {
         let base = d >> 16 & 0xff_ffff | d >> 32 & 0xff00_0000;
         (d >> 47 & 1 != 0).then_some(base.wrapping_add(offset))
     }
+}
+
+/// The mode that a processor is in, in words.
+pub fn mode_name(machine: &Machine, cpu: usize) -> &'static str {
+    Mode::of(&machine.cpus[cpu]).name()
 }
 
 impl Machine {
@@ -203,6 +208,22 @@ impl Machine {
         }
         self.derived.tlb.void_all();
         done
+    }
+
+    /// Sets ST(i): significand, sign and exponent.
+    pub fn set_st(&mut self, cpu: usize, i: usize, mant: u64, se: u16) {
+        self.hands_on();
+        let f = &mut self.cpus[cpu].fpu;
+        let r = (usize::from(f.sw >> 11 & 7) + i) & 7;
+        f.regs[r].mant = mant;
+        f.regs[r].se = se;
+        f.tag |= 1 << r;
+    }
+
+    /// Sets an XMM register.
+    pub fn set_xmm(&mut self, cpu: usize, i: usize, v: [u64; 2]) {
+        self.hands_on();
+        self.cpus[cpu].vec[i & 15].0[..2].copy_from_slice(&v);
     }
 
     /// The linear address of a processor's next instruction.

@@ -210,6 +210,8 @@ fn set_system(cpu: &mut Cpu, name: &str, v: u64) -> bool {
         "cr3" => cpu.cr3 = v,
         "cr4" => cpu.cr4 = v & (lucid86_cpu::helper::control::known_cr4(&cpu.model) | cr4::PSE),
         "mxcsr" => cpu.mxcsr = v as u32 & 0xffff,
+        "fcw" => cpu.fpu.cw = v as u16 & 0x1f7f | 0x40,
+        "fsw" => cpu.fpu.sw = v as u16,
         "dr0" | "dr1" | "dr2" | "dr3" => cpu.dr[usize::from(name.as_bytes()[2] - b'0')] = v,
         "dr6" => cpu.dr6 = v & 0xe00f | 0xffff_0ff0,
         "dr7" => cpu.dr7 = v & 0xffff_2bff | 1 << 10,

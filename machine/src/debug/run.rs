@@ -127,6 +127,11 @@ impl Machine {
         }
     }
 
+    /// A stop that someone asked for between two runs.
+    pub fn stopped_by_hand(&self) -> Stopped {
+        self.stopped(Why::Paused, Vec::new())
+    }
+
     fn stopped(&self, why: Why, hits: Vec<Hit>) -> Stopped {
         Stopped { why, cpu: self.progress.turn, hits }
     }

@@ -1,0 +1,270 @@
+//! Serving debuggers: gdb on a socket, monitors as text. One [`Control`] on the machine's thread runs the machine, hears
+//! everyone, and tells everyone of stops. Reader threads only carry bytes to it.
+
+mod gdb;
+mod listen;
+mod monitor;
+mod registers;
+mod target;
+
+use crate::end::Ending;
+use crate::host::Host;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use lucid86_machine::config::MonitorTo;
+use lucid86_machine::debug::command::Act;
+use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
+use lucid86_machine::{Config, Machine, Outcome};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+use target::Stub;
+
+/// Something from a debugger.
+pub enum Event {
+    /// gdb has come.
+    GdbCame(TcpStream),
+    /// Bytes from gdb.
+    Gdb(Vec<u8>),
+    /// gdb is gone.
+    GdbGone,
+    /// A monitor has come.
+    MonitorCame(u32, monitor::Output),
+    /// A line from a monitor.
+    Line(u32, String),
+    /// A monitor is gone.
+    MonitorGone(u32),
+}
+
+/// The debuggers of a run, before it starts.
+pub struct Debuggers {
+    events: Receiver<Event>,
+    sender: Sender<Event>,
+}
+
+impl Debuggers {
+    /// Listens where the configuration says. `None` if nobody can come.
+    pub fn open(config: &Config, ending: &Arc<Ending>) -> Result<Option<Debuggers>, String> {
+        if config.gdb.is_none() && config.monitor.is_none() {
+            return Ok(None);
+        }
+        let (sender, events) = unbounded();
+        if let Some(address) = &config.gdb {
+            gdb::listen(address, &sender, ending)?;
+        }
+        match &config.monitor {
+            Some(MonitorTo::Tcp(address)) => monitor::listen(address, &sender, ending)?,
+            Some(MonitorTo::Stdio) if !crate::choose::monitor_shares(config) => monitor::stdio(&sender),
+            _ => {}
+        }
+        Ok(Some(Debuggers { events, sender }))
+    }
+
+    /// Where a monitor that shares standard input sends its lines.
+    pub fn sender(&self) -> Sender<Event> {
+        self.sender.clone()
+    }
+
+    /// Asked by the machine's host: whether someone wants to be heard.
+    pub fn events(&self) -> Receiver<Event> {
+        self.events.clone()
+    }
+
+    /// Runs the machine to its end.
+    pub fn run(self, machine: Machine, host: Host) -> (Machine, Outcome) {
+        let mut control = Control {
+            events: self.events,
+            stub: Stub::new(machine, host),
+            gdb: None,
+            monitors: Vec::new(),
+            running: None,
+            ended: None,
+        };
+        let outcome = control.run();
+        (control.stub.machine, outcome)
+    }
+}
+
+/// The machine and everyone who debugs it.
+struct Control {
+    events: Receiver<Event>,
+    stub: Stub,
+    gdb: Option<gdb::Session>,
+    monitors: Vec<(u32, monitor::Output)>,
+    /// How the machine moves, unless it stands.
+    running: Option<Motion>,
+    /// The run has ended: it can only go back from here.
+    ended: Option<Outcome>,
+}
+
+impl Control {
+    fn run(&mut self) -> Outcome {
+        let config = self.stub.machine.config().clone();
+        self.stub.machine.debugger().attached = true;
+        self.stub.machine.load_bios_symbols();
+        let limit = config.history.map_or(DEFAULT_LIMIT, |h| usize::try_from(h).unwrap_or(usize::MAX));
+        if limit > 0 {
+            self.stub.machine.keep_history(limit);
+        }
+        self.running = (!config.paused).then_some(Motion::Continue);
+        loop {
+            while let Ok(e) = self.events.try_recv() {
+                if let Some(outcome) = self.event(e) {
+                    return outcome;
+                }
+            }
+            if self.stub.host.ending.asked() {
+                return Outcome::Quit;
+            }
+            match self.running {
+                Some(motion) => {
+                    if let Some(outcome) = self.go(motion) {
+                        return outcome;
+                    }
+                }
+                None => {
+                    if let Ok(e) = self.events.recv_timeout(Duration::from_millis(50))
+                        && let Some(outcome) = self.event(e)
+                    {
+                        return outcome;
+                    }
+                }
+            }
+        }
+    }
+
+    fn go(&mut self, motion: Motion) -> Option<Outcome> {
+        let forward =
+            !matches!(motion, Motion::ReverseContinue | Motion::ReverseOut(_) | Motion::ReverseStep(..));
+        if let (Some(outcome), true) = (&self.ended, forward)
+            && !self.stub.machine.in_past()
+        {
+            return Some(outcome.clone());
+        }
+        let stopped = self.stub.machine.debug_move(&mut self.stub.host, motion);
+        if stopped.why == Why::Paused && !self.events.is_empty() {
+            // Someone wants to be heard; a continue goes on afterwards, anything else has been left.
+            if motion != Motion::Continue {
+                self.running = None;
+                self.tell(&stopped);
+            }
+            return None;
+        }
+        if let Why::Ended(outcome) = &stopped.why {
+            let nobody = self.gdb.is_none() && self.monitors.is_empty();
+            let asked = *outcome == Outcome::Quit;
+            if nobody || asked || !self.stub.machine.has_history() {
+                self.tell(&stopped);
+                return Some(outcome.clone());
+            }
+            self.ended = Some(outcome.clone());
+        }
+        if stopped.why == Why::TripleFault && self.gdb.is_none() && self.monitors.is_empty() {
+            // Nobody is here to see it: the machine resets, as machines do.
+            return None;
+        }
+        self.running = None;
+        self.tell(&stopped);
+        None
+    }
+
+    /// Tells everyone of a stop.
+    fn tell(&mut self, stopped: &Stopped) {
+        let text = self.stub.machine.describe(&mut self.stub.session, stopped);
+        for (_, output) in &mut self.monitors {
+            output.say(&text);
+            output.prompt();
+        }
+        if let Some(g) = self.gdb.take() {
+            self.gdb = g.stopped(&mut self.stub, stopped, &text);
+        }
+    }
+
+    fn event(&mut self, event: Event) -> Option<Outcome> {
+        match event {
+            Event::GdbCame(stream) => {
+                self.running = None;
+                self.gdb = gdb::Session::new(stream, &mut self.stub);
+            }
+            Event::Gdb(bytes) => {
+                if let Some(g) = self.gdb.take() {
+                    let standing = self.running.is_none();
+                    match g.incoming(&mut self.stub, &bytes, standing) {
+                        gdb::After::Stands(g) => {
+                            self.gdb = Some(g);
+                            self.running = None;
+                        }
+                        gdb::After::Runs(g) => {
+                            self.gdb = Some(g);
+                            self.running = Some(self.stub.motion);
+                        }
+                        gdb::After::Left { kill } => {
+                            if kill {
+                                return Some(Outcome::Quit);
+                            }
+                            self.gdb_left();
+                        }
+                    }
+                }
+                if self.stub.act == Act::Quit {
+                    return Some(Outcome::Quit);
+                }
+            }
+            Event::GdbGone => {
+                if self.gdb.take().is_some() {
+                    self.gdb_left();
+                }
+            }
+            Event::MonitorCame(id, mut output) => {
+                if self.running.is_none() {
+                    output.prompt();
+                }
+                self.monitors.push((id, output));
+            }
+            Event::MonitorGone(id) => self.monitors.retain(|m| m.0 != id),
+            Event::Line(id, line) => return self.line(id, &line),
+        }
+        None
+    }
+
+    /// gdb has gone: its points go, and the machine runs on.
+    fn gdb_left(&mut self) {
+        self.stub.machine.debugger().remove_where(|p| p.foreign);
+        if self.monitors.is_empty() && self.ended.is_none() {
+            self.running = Some(Motion::Continue);
+        }
+    }
+
+    fn line(&mut self, id: u32, line: &str) -> Option<Outcome> {
+        let done = self.stub.machine.command(&mut self.stub.session, line);
+        let Some((_, output)) = self.monitors.iter_mut().find(|m| m.0 == id) else {
+            return matches!(done, Ok((_, Act::Quit))).then_some(Outcome::Quit);
+        };
+        match done {
+            Ok((text, act)) => {
+                output.say(&text);
+                match act {
+                    Act::Quit => return Some(Outcome::Quit),
+                    Act::Move(_) if self.gdb.is_some() && self.running.is_none() => {
+                        output.say("gdb holds the machine: continue there, or detach\n");
+                    }
+                    Act::Move(motion) => {
+                        self.running = Some(motion);
+                        return None;
+                    }
+                    Act::Stop if self.running.is_some() => {
+                        self.running = None;
+                        let stopped = self.stub.machine.stopped_by_hand();
+                        self.tell(&stopped);
+                        return None;
+                    }
+                    Act::Stop | Act::None => {}
+                }
+            }
+            Err(e) => output.say(&format!("{e}\n")),
+        }
+        if self.running.is_none() {
+            output.prompt();
+        }
+        None
+    }
+}

@@ -1,0 +1,82 @@
+//! A monitor's two ends: lines in, text out, on standard input and output or on a socket.
+
+use super::{Event, listen};
+use crate::end::Ending;
+use crossbeam_channel::Sender;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+/// Longest line.
+const LONGEST: u64 = 4096;
+
+/// Where a monitor's text goes.
+pub enum Output {
+    /// Standard output; whether the terminal is raw, and whether there is a prompt.
+    Stdout {
+        /// Lines end in CR LF.
+        raw: bool,
+        /// A terminal: prompts are shown.
+        prompt: bool,
+    },
+    /// A socket.
+    Socket(TcpStream),
+}
+
+impl Output {
+    /// Puts out text.
+    pub fn say(&mut self, text: &str) {
+        let _ = match self {
+            Output::Stdout { raw: true, .. } => {
+                std::io::stdout().write_all(text.replace('\n', "\r\n").as_bytes())
+            }
+            Output::Stdout { .. } => std::io::stdout().write_all(text.as_bytes()),
+            Output::Socket(s) => s.write_all(text.as_bytes()),
+        };
+        let _ = std::io::stdout().flush();
+    }
+
+    /// Says that a command may come.
+    pub fn prompt(&mut self) {
+        if !matches!(self, Output::Stdout { prompt: false, .. }) {
+            self.say("(lucid86) ");
+        }
+    }
+}
+
+/// Reads lines until the end. False if nobody hears them any more.
+fn lines(id: u32, from: impl Read, to: &Sender<Event>) -> bool {
+    let mut from = BufReader::new(from);
+    loop {
+        let mut line = Vec::new();
+        match from.by_ref().take(LONGEST).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return to.send(Event::MonitorGone(id)).is_ok(),
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line).trim().to_string();
+        if to.send(Event::Line(id, text)).is_err() {
+            return false;
+        }
+    }
+}
+
+/// A monitor on a socket.
+pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result<(), String> {
+    let to = to.clone();
+    let mut id = 0;
+    listen::listen("monitor", address, ending, move |stream| {
+        id += 1;
+        let Ok(out) = stream.try_clone() else { return true };
+        to.send(Event::MonitorCame(id, Output::Socket(out))).is_ok() && lines(id, stream, &to)
+    })
+}
+
+/// A monitor on standard input and output, of its own.
+pub fn stdio(to: &Sender<Event>) {
+    let to = to.clone();
+    let prompt = std::io::stdin().is_terminal();
+    let _ = to.send(Event::MonitorCame(0, Output::Stdout { raw: false, prompt }));
+    std::thread::spawn(move || {
+        lines(0, std::io::stdin(), &to);
+    });
+}
