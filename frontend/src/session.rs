@@ -1,7 +1,7 @@
 //! One run: the machine on a thread of its own, the display on this one, and what is to be done at the end.
 
 use crate::choose::{self, HostHas};
-use crate::debug::Debuggers;
+use crate::debug::{Debuggers, Event};
 use crate::end::Ending;
 use crate::host::Host;
 use crate::picture::{Camera, Picture};
@@ -57,7 +57,8 @@ fn run_watched(
     let opened = open_display(displays, config.display.is_some())?;
     let picture = Arc::new(Picture::default());
     let debuggers = Debuggers::open(config, ending)?;
-    let mut host = connect(config, &mut machine, &opened, &picture, ending)?;
+    let shared = debuggers.as_ref().filter(|_| choose::monitor_shares(config)).map(Debuggers::sender);
+    let mut host = connect(config, &mut machine, &opened, &picture, ending, shared)?;
     host.events = debuggers.as_ref().map(Debuggers::events);
     let input = match opened {
         Opened::None => None,
@@ -70,7 +71,7 @@ fn run_watched(
 
 /// Files that are written at the end must be writable now, not after an hour.
 fn check_outputs(config: &Config) -> Result<(), String> {
-    for path in config.screenshot.iter().chain(&config.save) {
+    for path in config.screenshot.iter().chain(&config.save).chain(&config.record) {
         std::fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -106,6 +107,7 @@ fn connect(
     opened: &Opened,
     picture: &Arc<Picture>,
     ending: &Arc<Ending>,
+    monitor: Option<Sender<Event>>,
 ) -> Result<Host, String> {
     let camera = match opened {
         Opened::None => None,
@@ -116,7 +118,7 @@ fn connect(
     let log = config.log.file.as_deref().map(serial::create).transpose()?;
     let mut ports = Vec::new();
     for (port, to) in config.serial.iter().enumerate() {
-        ports.push(serial::open(port, to, &mut || machine.connect(), ending)?);
+        ports.push(serial::open(port, to, &mut || machine.connect(), ending, monitor.clone())?);
     }
     Ok(Host {
         serial: ports,
@@ -195,6 +197,9 @@ fn finish(config: &Config, machine: &mut Machine, outcome: &Outcome, ending: &En
     if let Some(path) = &config.save {
         let bytes = machine.save();
         write(path, bytes.map_err(|e| e.to_string()));
+    }
+    if let Some(path) = &config.record {
+        write(path, Ok(machine.recording()));
     }
     if config.print_state_hash {
         let hash = machine.state_hash();

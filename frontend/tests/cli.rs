@@ -80,8 +80,9 @@ fn wrong_words() {
     refused(&["--stop-after", "10"], "10s");
     refused(&["--serial", "com:1"], "stdio");
     refused(&["--net", "user"], "not in this version");
-    refused(&["--gdb", "localhost:1234"], "not in this version");
-    refused(&["--monitor", "stdio"], "not in this version");
+    refused(&["--gdb", "nowhere"], "HOST:PORT");
+    refused(&["--monitor", "file:x"], "stdio, tcp:HOST:PORT");
+    refused(&["--paused"], "add --gdb or --monitor");
     refused(&["qemu"], "not in this version");
     refused(&["--initrd", "x"], "--kernel");
 }

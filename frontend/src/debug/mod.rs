@@ -14,6 +14,7 @@ use lucid86_machine::config::MonitorTo;
 use lucid86_machine::debug::command::Act;
 use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
 use lucid86_machine::{Config, Machine, Outcome};
+pub use monitor::Output;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;

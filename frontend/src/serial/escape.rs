@@ -1,4 +1,4 @@
-//! The Ctrl-A keys: x ends, a (or Ctrl-A again) sends Ctrl-A, c switches to the monitor (not in this version), h helps.
+//! The Ctrl-A keys: x ends, a (or Ctrl-A again) sends Ctrl-A, c switches to the monitor and back, h helps.
 
 /// What one byte of input means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod pty;
 mod stdin;
 mod tcp;
 
+use crate::debug::Event;
 use crate::end::Ending;
 use crossbeam_channel::{SendTimeoutError, Sender};
 use lucid86_machine::Input;
@@ -80,12 +81,13 @@ pub fn open(
     to: &SerialTo,
     connect: &mut dyn FnMut() -> Sender<Input>,
     ending: &Arc<Ending>,
+    monitor: Option<Sender<Event>>,
 ) -> Result<Output, String> {
     let name = format!("COM{}", port + 1);
     match to {
         SerialTo::None => Ok(Output::None),
         SerialTo::Stdio => {
-            stdin::start(port, connect(), ending)?;
+            stdin::start(port, connect(), ending, monitor)?;
             Ok(Output::Stdout)
         }
         SerialTo::File(path) => create(path).map(Output::File),

@@ -381,7 +381,7 @@ mod tests {
     fn unknown_words_say_so() {
         assert!(set("memroy", "1M").unwrap_err().contains("memory"));
         assert!(set("xyzzy", "1M").unwrap_err().contains("unknown"));
-        assert!(set("gdb", "localhost:1234").unwrap_err().contains("not in this version"));
+        assert!(set("control", "localhost:1234").unwrap_err().contains("not in this version"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Machine, Progress, drives};
 use crate::board::layout::Layout;
 use crate::board::setup::{Parts, VRAM_PAGES};
 use crate::board::{Board, Frames};
-use crate::config::{Config, ConfigError, format_size, unreadable};
+use crate::config::{Config, ConfigError, RtcStart, format_size, unreadable};
 use crate::load::{self, Entry, Target};
 use crate::pacer::Pacer;
 use crate::script::Script;
@@ -29,8 +29,20 @@ const MIN_ROM: usize = 512;
 /// Largest ROM image.
 const MAX_ROM: usize = 4 << 20;
 
-pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
+pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
     config.validate()?;
+    let replay = match config.replay.clone() {
+        Some(path) => Some((std::fs::read(&path).map_err(|e| unreadable(&path, &e))?, path)),
+        None => None,
+    };
+    if let Some((bytes, path)) = &replay {
+        let r = crate::record::Recording::read(bytes)
+            .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+        (config.rtc, config.seed) = (Some(RtcStart::Date(r.rtc)), Some(r.seed));
+    }
+    // What would be asked of the host is asked once.
+    config.rtc = Some(RtcStart::Date(config.rtc_start_seconds()));
+    config.seed = Some(config.seed_value());
     let roms = roms(&config)?;
     let frames = Frames {
         layout: Layout { ram: config.memory },
@@ -96,6 +108,12 @@ pub(super) fn build(config: Config) -> Result<Machine, ConfigError> {
     if let Some(path) = machine.config.load.clone() {
         let bytes = std::fs::read(&path).map_err(|e| unreadable(&path, &e))?;
         machine.load(&bytes).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+    }
+    if machine.config.record.is_some() {
+        machine.start_log();
+    }
+    if let Some((bytes, path)) = replay {
+        machine.replay(&bytes).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
     }
     Ok(machine)
 }
