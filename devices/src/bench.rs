@@ -25,6 +25,7 @@ pub(crate) struct Outside {
     pub serial: Vec<u8>,
     pub parallel: Vec<u8>,
     pub debug: Vec<u8>,
+    pub packets: Vec<Vec<u8>>,
 }
 
 impl Host for Outside {
@@ -38,6 +39,10 @@ impl Host for Outside {
 
     fn debug_out(&mut self, byte: u8) {
         self.debug.push(byte);
+    }
+
+    fn packet_out(&mut self, _card: usize, frame: &[u8]) {
+        self.packets.push(frame.to_vec());
     }
 
     fn medium(&mut self, _slot: usize) -> Option<&mut dyn Medium> {

@@ -10,6 +10,7 @@
 
 pub mod floppy;
 pub mod ide;
+pub mod net;
 pub mod pci;
 pub mod vga;
 
@@ -90,6 +91,10 @@ pub trait Host {
     fn parallel_out(&mut self, port: usize, byte: u8);
     /// A character leaves the debug console.
     fn debug_out(&mut self, byte: u8);
+    /// A frame leaves network card `card` ([`net`]). Where no cable is plugged in it is lost.
+    fn packet_out(&mut self, card: usize, frame: &[u8]) {
+        let _ = (card, frame);
+    }
     /// The medium in drive `slot`, if one is in.
     fn medium(&mut self, slot: usize) -> Option<&mut dyn Medium>;
 }

@@ -110,6 +110,14 @@ fn version() -> String {
     format!("lucid86 {}\n", env!("CARGO_PKG_VERSION"))
 }
 
+/// The words of `--net`.
+const NETWORK: &str = "
+--net user[,host=on][,restrict=on][,tftp=DIR][,bootfile=F][,forward=tcp:HOSTPORT:GUESTPORT]...
+      socket,listen=HOST:PORT | socket,connect=HOST:PORT | socket,udp=HOST:PORT,local=HOST:PORT    (or unix:PATH)
+      tap,ifname=NAME | none,  each with [,model=ne2k_pci] or ,model=ne2k_isa[,base=0x300][,irq=3][,ram=16K|32K],
+      and [,mac=52:54:00:12:34:56]. host=on: 10.0.2.2 reaches this computer's loopback. restrict=on: only forwards.
+";
+
 /// Columns before the help text of a word.
 const INDENT: usize = 34;
 
@@ -123,6 +131,7 @@ fn help() -> String {
     WORDS.iter().for_each(|w| text += &help_line(w));
     text += &format!("  {:<INDENT$}this text\n", "--help");
     text += &format!("  {:<INDENT$}name and version\n", "--version");
+    text += NETWORK;
     text += "\nKeys on a serial port on standard input and in the terminal display:\n  \
              Ctrl-A x ends, Ctrl-A a sends Ctrl-A, Ctrl-A h shows the keys\n\n\
              A serial port on tcp:HOST:PORT listens there for one peer at a time.\n\n\

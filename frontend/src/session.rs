@@ -116,6 +116,13 @@ fn connect(
     };
     let debug = serial::open_debug(config.debugcon.as_ref())?;
     let log = config.log.file.as_deref().map(serial::create).transpose()?;
+    let say: lucid86_machine::net::Say = {
+        let ending = Arc::clone(ending);
+        Arc::new(move |line: &str| ending.say(line))
+    };
+    if !config.net.is_empty() {
+        machine.plug_in(&say).map_err(|e| e.to_string())?;
+    }
     let mut ports = Vec::new();
     for (port, to) in config.serial.iter().enumerate() {
         ports.push(serial::open(port, to, &mut || machine.connect(), ending, monitor.clone())?);

@@ -79,7 +79,7 @@ fn wrong_words() {
     refused(&["--display", "hologram"], "window, terminal, none");
     refused(&["--stop-after", "10"], "10s");
     refused(&["--serial", "com:1"], "stdio");
-    refused(&["--net", "user"], "not in this version");
+    refused(&["--net", "slirp"], "user, socket, tap, none");
     refused(&["--gdb", "nowhere"], "HOST:PORT");
     refused(&["--monitor", "file:x"], "stdio, tcp:HOST:PORT");
     refused(&["--paused"], "add --gdb or --monitor");
@@ -146,7 +146,7 @@ fn wrong_machine_files() {
         ("memroy = 1", "did you mean 'memory'"),
         ("no-reboot = 3", "true or false"),
         ("memory = [", "TOML"),
-        ("net = \"user\"", "not in this version"),
+        ("net = \"slirp\"", "user, socket, tap, none"),
         ("[machine]\nx = 1", "machine"),
     ] {
         let file = f.file("m.toml", text.as_bytes());

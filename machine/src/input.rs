@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// A key goes down or up. Repeats are the guest keyboard's own business: send only changes.
     Key {
@@ -30,6 +30,13 @@ pub enum Input {
     },
     /// A byte arrives at serial port `port` (0 = COM1). Bytes wait in order until the guest's UART takes them.
     SerialByte(usize, u8),
+    /// An Ethernet frame arrives at network card `card` (0 = the first `--net`), without its check sequence.
+    Packet {
+        /// Which card.
+        card: usize,
+        /// From the destination address on.
+        frame: Vec<u8>,
+    },
     /// The reset button.
     Reset,
     /// The power button (ACPI).

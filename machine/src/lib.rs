@@ -16,6 +16,7 @@ pub mod input;
 pub mod load;
 mod machine;
 pub mod media;
+pub mod net;
 pub mod outcome;
 mod pacer;
 pub mod record;

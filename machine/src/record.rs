@@ -45,8 +45,20 @@ pub struct Log {
     dropped: usize,
     /// The next entry to apply, counted from the very first.
     next: usize,
+    /// Bytes of frames in the entries.
+    frames: usize,
     /// The end of the log, if the run is known beyond its last entry.
     end: Option<Stamp>,
+}
+
+/// Bytes of the frame that an entry holds.
+fn frame_bytes(entry: &Entry) -> usize {
+    match entry {
+        Entry::Input(Input::Packet { frame, .. }) | Entry::InputAsleep(Input::Packet { frame, .. }) => {
+            frame.len()
+        }
+        _ => 0,
+    }
 }
 
 impl Log {
@@ -84,25 +96,30 @@ impl Log {
 
     /// The present has been reached, or what lies ahead is cut off.
     pub(crate) fn cut(&mut self) {
-        self.entries.truncate(self.next - self.dropped);
+        let behind = self.entries.split_off(self.next - self.dropped);
+        self.frames = self.frames.saturating_sub(behind.iter().map(|(_, e)| frame_bytes(e)).sum());
         self.end = None;
     }
 
     /// Drops what lies before a position.
     pub(crate) fn forget_before(&mut self, position: usize) {
-        while self.dropped < position.min(self.next) && self.entries.pop_front().is_some() {
+        while self.dropped < position.min(self.next)
+            && let Some((_, entry)) = self.entries.pop_front()
+        {
+            self.frames = self.frames.saturating_sub(frame_bytes(&entry));
             self.dropped += 1;
         }
     }
 
     /// Bytes of memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.entries.len() * size_of::<(Stamp, Entry)>()
+        self.entries.len() * size_of::<(Stamp, Entry)>() + self.frames
     }
 
     /// Notes an entry, unless it came from here.
     pub(crate) fn note(&mut self, count: u64, now_ns: u64, entry: Entry) {
         if self.on && !self.replaying() {
+            self.frames += frame_bytes(&entry);
             self.entries.push_back((Stamp { count, now_ns }, entry));
             self.next += 1;
         }
@@ -158,8 +175,9 @@ impl Machine {
     pub(crate) fn log_and_apply(&mut self, input: Input, asleep: bool) {
         let s = self.stamp();
         // Asking for the end is not part of the run.
-        if input != Input::Quit {
-            let entry = if asleep { Entry::InputAsleep(input) } else { Entry::Input(input) };
+        if self.log.is_on() && input != Input::Quit {
+            let noted = input.clone();
+            let entry = if asleep { Entry::InputAsleep(noted) } else { Entry::Input(noted) };
             self.log.note(s.count, s.now_ns, entry);
         }
         self.apply(input);
@@ -211,7 +229,7 @@ impl Machine {
                 "was made by another machine: give the same --memory, --cpus, --cpu and --clock",
             ));
         }
-        self.log = Log { on: true, entries: read.entries.into(), dropped: 0, next: 0, end: Some(read.end) };
+        self.log = Log { on: true, entries: read.entries.into(), end: Some(read.end), ..Log::default() };
         Ok(())
     }
 }

@@ -155,6 +155,11 @@ impl Machine {
         let progress: Progress = s.value("progress")?;
         let cpus: Vec<Cpu> = s.value("cpus")?;
         let chips: Chips = s.value("chips")?;
+        if !chips.same_cards(&self.board.chips) {
+            return Err(ConfigError(
+                "was made by a machine with other network cards: give the same ones".into(),
+            ));
+        }
         let feed: SavedFeed = s.value("feed")?;
         let script: Option<Position> = self.script.is_some().then(|| s.value("script")).transpose()?;
         let indices_right = cpus.iter().enumerate().all(|(i, c)| c.index == i);

@@ -39,7 +39,7 @@ const SHUTDOWN: &[u8] = b"Shutdown";
 
 impl Board {
     /// Whether an access of `width` bytes stays with one chip.
-    fn whole(&self, port: u16, width: u8) -> Option<(Wire, u16)> {
+    pub(super) fn whole(&self, port: u16, width: u8) -> Option<(Wire, u16)> {
         let (wire, offset) = self.ports.get(port);
         let last = self.ports.get(port.wrapping_add(u16::from(width) - 1));
         (last == (wire, offset.wrapping_add(u16::from(width) - 1))).then_some((wire, offset))
@@ -94,6 +94,10 @@ impl Board {
             Wire::FwCfg => c.fw_cfg.read(ctx, offset, w),
             Wire::DebugConsole => c.debug_console.read(ctx, offset, w),
             Wire::DebugExit => c.debug_exit.read(ctx, offset, w),
+            Wire::Nic(card) => match c.nics.get_mut(usize::from(card)) {
+                Some(n) => n.read(ctx, offset, w),
+                None => return floating(width),
+            },
             _ => return floating(width),
         };
         self.after(wire, now);
@@ -121,6 +125,7 @@ impl Board {
             _ => {}
         }
         let c = &mut self.chips;
+        self.outside.now_ns = at.now_ns;
         let ctx = &mut Ctx { now, dma: &mut Bus(mem), host: &mut self.outside };
         match wire {
             Wire::Speaker => c.speaker.write(now, &mut c.pit, value as u8),
@@ -155,6 +160,10 @@ impl Board {
             Wire::FwCfg => c.fw_cfg.write(ctx, offset, w, value),
             Wire::DebugConsole => c.debug_console.write(ctx, offset, w, value),
             Wire::DebugExit => c.debug_exit.write(ctx, offset, w, value),
+            Wire::Nic(card) => match c.nics.get_mut(usize::from(card)) {
+                Some(n) => n.write(ctx, offset, w, value),
+                None => return,
+            },
             _ => return,
         }
         match wire {
@@ -223,7 +232,8 @@ impl Board {
         let serial = matches!(wire, Wire::Com1 | Wire::Com2 | Wire::Com3 | Wire::Com4);
         let keyboard = matches!(wire, Wire::KeyboardData | Wire::KeyboardCommand);
         let output = self.outside.wrote && (self.watch.output || self.outside.is_full(OUTPUT_LIMIT));
-        if early || output || serial && self.watch.serial || keyboard && self.watch.keyboard {
+        let packets = matches!(wire, Wire::Nic(card) if self.frames_would_pass(card));
+        if early || output || packets || serial && self.watch.serial || keyboard && self.watch.keyboard {
             self.end_slice();
         }
     }
@@ -327,6 +337,7 @@ impl Board {
             (1, 1) => &mut c.ide.function,
             (1, 3) => &mut c.power_function,
             (2, 0) => &mut c.vga_function,
+            (slot, 0) => super::network::function(&mut c.nics, slot)?,
             _ => return None,
         })
     }
@@ -389,6 +400,9 @@ impl lucid86_cpu::Board for Board {
     }
 
     fn port_in_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, to: &mut [u8]) -> usize {
+        if let Some(card) = self.card_row(port, width) {
+            return card.read_row(to);
+        }
         let Some((channel, left)) = self.data_row(port, width) else { return 0 };
         let n = left.min(to.len() - to.len() % usize::from(width));
         let ctx = &mut Ctx { now: Time(at.now_ns), dma: &mut Bus(mem), host: &mut self.outside };
@@ -396,6 +410,9 @@ impl lucid86_cpu::Board for Board {
     }
 
     fn port_out_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, from: &[u8]) -> usize {
+        if let Some(card) = self.card_row(port, width) {
+            return card.write_row(from);
+        }
         let Some((channel, left)) = self.data_row(port, width) else { return 0 };
         let n = left.min(from.len() - from.len() % usize::from(width));
         let ctx = &mut Ctx { now: Time(at.now_ns), dma: &mut Bus(mem), host: &mut self.outside };

@@ -8,8 +8,9 @@ use lucid86_devices::{Time, Timed};
 
 impl Board {
     /// Drives ISA interrupt request `irq` to `level`.
-    fn drive(&mut self, irq: u8, level: bool) {
+    pub(super) fn drive(&mut self, irq: u8, level: bool) {
         let bit = 1 << irq;
+        let level = level || self.card_line(irq);
         if (self.chips.lines & bit != 0) == level {
             return;
         }
@@ -93,6 +94,7 @@ impl Board {
                 self.drive(irq::IDE1, self.chips.ide.irq(1));
             }
             Wire::PowerManagement | Wire::Apm => self.drive(irq::SCI, self.chips.pm.sci()),
+            Wire::Nic(card) => self.update_card_line(card.into()),
             _ => {}
         }
         self.carry();
@@ -151,6 +153,21 @@ impl Board {
             Wire::Apm,
         ] {
             self.update_line_of(wire, now);
+        }
+        self.card_lines();
+    }
+
+    /// The level of a line that chips of the board itself drive, if a card may drive it too.
+    pub(super) fn board_line(&self, irq: u8) -> bool {
+        match irq {
+            irq::COM1 => self.com_level(0),
+            irq::COM2 => self.com_level(1),
+            irq::SCI => self.chips.pm.sci(),
+            irq::MOUSE => self.chips.i8042.mouse_irq(),
+            irq::IDE0 => self.chips.ide.irq(0),
+            irq::IDE1 => self.chips.ide.irq(1),
+            irq::FLOPPY => self.chips.floppy.irq(),
+            _ => false,
         }
     }
 

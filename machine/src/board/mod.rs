@@ -7,11 +7,13 @@ mod input;
 pub mod layout;
 mod lines;
 mod map;
+mod network;
 pub mod outside;
 pub mod setup;
 pub mod wires;
 
 pub use map::Frames;
+pub use network::{CARDS, FIRST_SLOT};
 
 use crate::config::LogSpec;
 use lucid86_cpu::Memory;
@@ -25,6 +27,7 @@ use lucid86_devices::i8042::I8042;
 use lucid86_devices::ide::Ide;
 use lucid86_devices::ioapic::IoApic;
 use lucid86_devices::lapic::Lapic;
+use lucid86_devices::net::ne2000::Ne2000;
 use lucid86_devices::parallel::Parallel;
 use lucid86_devices::pci::{ConfigMechanism, HostBridge, IsaBridge, PowerFunction, VgaFunction};
 use lucid86_devices::pic::Pics;
@@ -73,6 +76,8 @@ pub struct Chips {
     pub ioapic: IoApic,
     /// One for each processor, if its model has one.
     pub lapics: Vec<Lapic>,
+    /// Network cards.
+    pub nics: Vec<Ne2000>,
     /// Levels of the ISA interrupt requests as the controllers last saw them.
     pub lines: u16,
     /// Levels of the HPET's comparators that are wired to pins of the IOAPIC, by comparator.
@@ -142,6 +147,7 @@ pub struct Board {
     pub recent: [Option<crate::report::Delivery>; 4],
     video_rom_low: bool,
     shutdown_text: usize,
+    jumpers: Vec<network::Jumpers>,
 }
 
 /// What else ends a slice.
@@ -153,6 +159,8 @@ pub struct Watch {
     pub serial: bool,
     /// The guest touches the keyboard while keys wait.
     pub keyboard: bool,
+    /// The guest touches a network card while frames wait for it, or arrive.
+    pub packets: bool,
 }
 
 impl Chips {
@@ -191,6 +199,7 @@ impl Chips {
             debug_exit,
             ioapic,
             lapics,
+            nics,
             lines,
             hpet_levels
         )

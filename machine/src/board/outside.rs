@@ -7,6 +7,7 @@ use lucid86_devices::{Dma, Host, Medium, VideoMemory};
 
 use crate::config::SERIAL_PORTS;
 use crate::media::Image;
+use crate::net::Plug;
 
 /// Number of media slots: four IDE drives, two floppies.
 pub const SLOTS: usize = 6;
@@ -24,6 +25,14 @@ pub struct Outside {
     pub debug: Vec<u8>,
     /// What is in the drives.
     pub media: [Option<Image>; SLOTS],
+    /// Cables in the network cards.
+    pub cables: Vec<Option<Plug>>,
+    /// Where frames are recorded.
+    pub dump: Option<crate::net::Dump>,
+    /// In the past: what leaves a card has left before.
+    pub muted: bool,
+    /// Virtual time as of the last access to a chip, for the record.
+    pub now_ns: u64,
     /// Whether anything was put out since this was last cleared.
     pub wrote: bool,
 }
@@ -36,6 +45,11 @@ impl Outside {
     pub fn forget_output(&mut self) {
         self.serial.iter_mut().chain([&mut self.parallel, &mut self.debug]).for_each(Vec::clear);
         self.wrote = false;
+    }
+
+    /// Whether frames have come that the machine has not taken yet.
+    pub fn packets_arrived(&self) -> bool {
+        self.cables.iter().flatten().any(Plug::has_news)
     }
 
     /// Whether more than `limit` bytes wait.
@@ -60,6 +74,18 @@ impl Host for Outside {
     fn debug_out(&mut self, byte: u8) {
         self.debug.push(byte);
         self.wrote = true;
+    }
+
+    fn packet_out(&mut self, card: usize, frame: &[u8]) {
+        if self.muted {
+            return;
+        }
+        if let Some(dump) = &mut self.dump {
+            dump.frame(card, self.now_ns, true, frame);
+        }
+        if let Some(Some(plug)) = self.cables.get(card) {
+            plug.send(frame);
+        }
     }
 
     fn medium(&mut self, slot: usize) -> Option<&mut dyn Medium> {

@@ -83,6 +83,7 @@ impl Board {
             debug_exit: DebugExit::default(),
             ioapic: IoApic::new(0, 0x11),
             lapics,
+            nics: super::network::cards(config),
             lines: 0,
             hpet_levels: 0,
         };
@@ -109,6 +110,7 @@ impl Board {
             recent: [None; 4],
             video_rom_low: parts.video_rom_low,
             shutdown_text: 0,
+            jumpers: super::network::jumpers(config),
         };
         board.fill_cmos(config);
         if board.fw_cfg {
@@ -151,6 +153,9 @@ impl Board {
         for l in &mut c.lapics {
             l.reset();
         }
+        for n in &mut c.nics {
+            n.reset();
+        }
         self.video_epoch += 1;
         self.request = None;
         self.signals.clear();
@@ -188,6 +193,7 @@ impl Board {
         if let Some(m) = ide.bus_master_ports() {
             ports.put(m.base as u16, 16, Wire::BusMaster);
         }
+        self.map_cards(&mut ports);
         self.ports = ports;
     }
 

@@ -44,6 +44,8 @@ pub enum Wire {
     PowerManagement,
     BusMaster,
     ShutdownPort,
+    /// A network card, by number.
+    Nic(u8),
     /// Not ports: the HPET's page.
     Hpet,
 }

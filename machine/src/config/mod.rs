@@ -2,9 +2,11 @@
 //! the machine file (`memory = "512M"`); [`Config::set`] gives each word its meaning and refuses what makes no sense in
 //! one line that says what is wrong and what would be right. DESIGN §8.
 
+mod net;
 mod value;
 mod words;
 
+pub use net::{Forward, NetModel, NetSpec, NetTo, SocketNet, SocketPlace, UserNet};
 pub use value::{
     ClockKind, Display, Drive, DriveKind, Engine, LogSpec, MonitorTo, RtcStart, SerialTo, StopAfter,
     format_size, parse_duration_ns, parse_size,
@@ -84,6 +86,10 @@ pub struct Config {
     /// COM1, COM2, ... in order.
     pub serial: Vec<SerialTo>,
     pub debugcon: Option<SerialTo>,
+    /// Network cards, in order.
+    pub net: Vec<NetSpec>,
+    /// Every frame of every card, as pcapng.
+    pub net_dump: Option<PathBuf>,
     /// `None`: the front end chooses.
     pub display: Option<Display>,
     pub screenshot: Option<PathBuf>,
@@ -135,6 +141,8 @@ impl Default for Config {
             append: None,
             serial: Vec::new(),
             debugcon: None,
+            net: Vec::new(),
+            net_dump: None,
             display: None,
             screenshot: None,
             script: None,
@@ -240,6 +248,7 @@ impl Config {
                 self.serial.len()
             )));
         }
+        self.validate_net()?;
         if self.stdio_owners() > 1 {
             return err(
                 "serial: standard input and output can serve one of --serial and --debugcon, not several",
@@ -255,6 +264,37 @@ impl Config {
             return err("cdrom: the drive at hdc is taken by --hdc: leave one out, or put the disk at --hdd");
         }
         Ok(())
+    }
+
+    fn validate_net(&self) -> Result<(), ConfigError> {
+        if self.net.len() > crate::board::CARDS {
+            let n = crate::board::CARDS;
+            return Err(ConfigError(format!(
+                "net: {} cards given, the machine has room for {n}",
+                self.net.len()
+            )));
+        }
+        let jumpers = |n: &NetSpec| match n.model {
+            NetModel::Ne2kIsa { base, irq, .. } => Some((base, irq)),
+            NetModel::Ne2kPci => None,
+        };
+        let set: Vec<_> = self.net.iter().filter_map(jumpers).collect();
+        for (i, a) in set.iter().enumerate() {
+            if set[..i].iter().any(|b| a.0 == b.0 || a.1 == b.1) {
+                return Err(ConfigError("net: two ISA cards want base= and irq= of their own".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The address of network card `card`: given, or a locally administered one from the seed.
+    pub fn mac(&self, card: usize) -> [u8; 6] {
+        if let Some(mac) = self.net.get(card).and_then(|n| n.mac) {
+            return mac;
+        }
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(b"network card", self.seed_value());
+        let [a, b, c, ..] = hash.wrapping_add(card as u64).to_le_bytes();
+        [0x52, 0x54, 0x00, c, b, a]
     }
 
     /// How many parts want the process's standard input and output.

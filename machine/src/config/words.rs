@@ -1,5 +1,6 @@
 //! The list of words, and what each does to a [`Config`].
 
+use super::net::NetSpec;
 use super::value::*;
 use super::{Config, ConfigError, MAX_CPUS, MAX_MEMORY, MIN_MEMORY};
 
@@ -80,6 +81,13 @@ pub const WORDS: &[Word] = {
         w("append", Text, "TEXT", "its command line"),
         w("serial", List, "stdio|file:F|tcp:HOST:PORT|pty|none", "COM1, COM2, ... (repeatable)"),
         w("debugcon", Value, "stdio|file:F", "debug console at port E9h"),
+        w(
+            "net",
+            List,
+            "user|socket|tap|none[,WORDS]",
+            "a network card and what its cable leads to (repeatable)",
+        ),
+        w("net-dump", Value, "FILE.pcapng", "record all frames there, as Wireshark reads it"),
         w("display", Value, "window|terminal|none", "where the screen is shown"),
         w("screenshot", Value, "FILE.png", "write the screen there when the run ends"),
         w("script", Value, "FILE", "wait, type, press keys, quit: a line each, in virtual time"),
@@ -102,7 +110,7 @@ pub const WORDS: &[Word] = {
 };
 
 /// Words of the contract whose parts are not built yet.
-const LATER: &[&str] = &["net", "net-dump", "post-mortem", "control"];
+const LATER: &[&str] = &["post-mortem", "control"];
 
 /// The word called `name`, or a line that helps.
 pub(super) fn find(name: &str) -> Result<&'static Word, ConfigError> {
@@ -178,6 +186,8 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         "append" => c.append = Some(v.into()),
         "serial" => c.serial.push(SerialTo::parse(v)?),
         "debugcon" => c.debugcon = Some(debugcon(v)?),
+        "net" => c.net.push(NetSpec::parse(v)?),
+        "net-dump" => c.net_dump = Some(v.into()),
         "display" => c.display = Some(Display::parse(v)?),
         "screenshot" => c.screenshot = Some(v.into()),
         "script" => c.script = Some(v.into()),

@@ -124,16 +124,28 @@ impl Machine {
     }
 
     fn drain_inputs(&mut self) {
+        self.board.outside.cables.iter().flatten().for_each(crate::net::Plug::read_news);
+        self.board.outside.muted = self.in_past();
         if self.replaying() {
             return self.replay_inputs();
         }
         while self.live {
             match self.receiver.try_recv() {
-                Ok(input) => self.log_and_apply(input, false),
+                Ok(input) => self.arrived(input, false),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => self.live = false,
             }
         }
+    }
+
+    /// An input has come from a live source.
+    fn arrived(&mut self, input: Input, asleep: bool) {
+        if let Input::Packet { card, .. } = input
+            && let Some(Some(plug)) = self.board.outside.cables.get(card)
+        {
+            plug.taken();
+        }
+        self.log_and_apply(input, asleep);
     }
 
     pub(crate) fn apply(&mut self, input: Input) {
@@ -340,6 +352,9 @@ impl Machine {
 
     /// Sleeps until the event, an input, or when the host wants to look; time passes with the wall.
     fn sleep(&mut self, io: &mut dyn HostIo, now: u64, event: Option<u64>) {
+        if let Some(dump) = &mut self.board.outside.dump {
+            dump.flush();
+        }
         self.pacer.pause(self.progress.count);
         if self.config.clock == ClockKind::Virtual {
             self.pacer.set(now);
@@ -353,7 +368,7 @@ impl Machine {
                 None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match received {
-                Ok(input) => self.log_and_apply(input, true),
+                Ok(input) => self.arrived(input, true),
                 Err(RecvTimeoutError::Disconnected) => self.live = false,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -93,7 +93,8 @@ fn grub_cdrom(cache: &Cache, bios: Bios) -> Result<Vec<Guest>, String> {
     Ok(quits(c, &format!("wait screen \"FreeBSD\"\nwait 1s\nkey c\n{GRUB_COMMAND}")))
 }
 
-fn made(
+/// A file of the cache that is made once.
+pub fn made(
     cache: &Cache,
     name: &str,
     make: impl FnOnce() -> Result<Vec<u8>, String>,

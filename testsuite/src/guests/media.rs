@@ -71,9 +71,32 @@ const MODULES: [&str; 11] = [
 /// An initramfs around Debian's static busybox. `/init` mounts the usual file systems, loads the IDE modules, says
 /// `LUCID86 READY` and starts a shell on the console.
 pub fn initramfs(cache: &Cache, kernel: &Kernel) -> Result<Vec<u8>, String> {
+    archive(cache, kernel, false)
+}
+
+/// The same with the network: modules of packet sockets and of the NE2000's drivers in `/lib`, not loaded yet, and `net-up`,
+/// which takes the words of one card's driver, loads it and asks for an address.
+pub fn network_initramfs(cache: &Cache, kernel: &Kernel) -> Result<Vec<u8>, String> {
+    archive(cache, kernel, true)
+}
+
+/// Modules of the network. What is built in is not there.
+const NETWORK: [&str; 5] = ["af_packet", "8390", "8390p", "ne2k-pci", "ne"];
+
+/// `net-up ne2k-pci`, or `net-up ne io=0x300 irq=3`.
+const NET_UP: &str = "#!/bin/sh\ncard=$1\nshift\n\
+    for m in af_packet 8390 8390p; do [ -f /lib/$m.ko ] && insmod /lib/$m.ko; done\n\
+    insmod /lib/$card.ko $* || exit 1\nifconfig lo 127.0.0.1 up\nifconfig eth0 up\n\
+    udhcpc -i eth0 -n -q -t 5 -T 2 -s /bin/lease && echo NET $card UP\n";
+
+/// What udhcpc calls with a lease.
+const LEASE: &str = "#!/bin/sh\n[ \"$1\" = bound ] || exit 0\nifconfig eth0 $ip netmask $subnet\n\
+    route add default gw $router\necho nameserver $dns > /etc/resolv.conf\necho LEASE $ip $router $dns\n";
+
+fn archive(cache: &Cache, kernel: &Kernel, network: bool) -> Result<Vec<u8>, String> {
     let busybox = read(&cache.package("busybox-static", kernel.arch)?.join("bin/busybox"))?;
     let mut c = Cpio::default();
-    for d in ["bin", "dev", "proc", "sys", "tmp", "mnt", "lib"] {
+    for d in ["bin", "dev", "proc", "sys", "tmp", "mnt", "lib", "etc"] {
         c.dir(d);
     }
     c.device("dev/console", 5, 1);
@@ -90,6 +113,15 @@ pub fn initramfs(cache: &Cache, kernel: &Kernel) -> Result<Vec<u8>, String> {
         for name in MODULES.iter().take(10).copied().chain(["cdrom", "sr_mod", "isofs"]) {
             load += &format!("[ -f /lib/{name}.ko ] && insmod /lib/{name}.ko\n");
         }
+    }
+    if network {
+        for name in NETWORK {
+            if let Some(path) = kernel.modules.as_ref().and_then(|dir| find_module(dir, name)) {
+                c.file(&format!("lib/{name}.ko"), 0o644, &read(&path)?);
+            }
+        }
+        c.file("bin/net-up", 0o755, NET_UP.as_bytes());
+        c.file("bin/lease", 0o755, LEASE.as_bytes());
     }
     let init = format!(
         "#!/bin/sh\n/bin/busybox --install -s /bin\nmount -t proc proc /proc\nmount -t sysfs sysfs /sys\n\

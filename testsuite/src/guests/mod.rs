@@ -5,12 +5,14 @@ pub mod fetch;
 pub mod iso;
 pub mod list;
 pub mod media;
+pub mod net;
 
 use crate::tally::Tally;
 use fetch::Cache;
 use list::{CI, GUESTS, Guest, Make};
 use lucid86_machine::config::{ClockKind, Engine};
 use lucid86_machine::{HostIo, Machine, Outcome, View};
+use net::NETWORK;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +24,7 @@ struct Options {
     engine: Engine,
     limit: Duration,
     jobs: usize,
+    big: usize,
 }
 
 /// `guests [NAME...] [--ci] [--jobs N] [--required] [--engine E] [--minutes N] [--list]`
@@ -32,6 +35,7 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         engine: Engine::Auto,
         limit: Duration::from_secs(3600),
         jobs: 1,
+        big: 100 << 20,
     };
     let mut args = args.iter();
     while let Some(a) = args.next() {
@@ -45,17 +49,19 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
                 let word = args.next().ok_or("--engine wants a name")?;
                 o.engine = Engine::parse(word).map_err(|e| e.to_string())?;
             }
+            "--mib" => {
+                let n: usize = args.next().and_then(|v| v.parse().ok()).ok_or("--mib wants a number")?;
+                o.big = n << 20;
+            }
             "--minutes" => {
                 let n: u64 = args.next().and_then(|v| v.parse().ok()).ok_or("--minutes wants a number")?;
                 o.limit = Duration::from_secs(60 * n);
             }
             "--list" => {
-                for (name, _) in GUESTS {
-                    println!("{name}");
-                }
+                all_names().for_each(|name| println!("{name}"));
                 return Ok(Tally::default());
             }
-            name if GUESTS.iter().any(|(n, _)| n == &name || n.starts_with(&format!("{name}-"))) => {
+            name if all_names().any(|n| n == name || n.starts_with(&format!("{name}-"))) => {
                 o.names.push(name.into())
             }
             other => return Err(format!("no guest '{other}'; --list names them")),
@@ -65,9 +71,13 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
     let wanted = |name: &str| {
         o.names.is_empty() || o.names.iter().any(|n| name == n || name.starts_with(&format!("{n}-")))
     };
+    let network = NETWORK.iter().filter(|(n, _)| wanted(n));
     let queue = Mutex::new(GUESTS.iter().filter(|(n, _)| wanted(n)));
     let cache = Mutex::new(cache);
     let tally = Mutex::new(Tally::default());
+    for (name, case) in network {
+        on_the_network(name, *case, &cache, &o, &tally);
+    }
     std::thread::scope(|s| {
         for _ in 0..o.jobs.max(1) {
             s.spawn(|| {
@@ -78,6 +88,29 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         }
     });
     Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn all_names() -> impl Iterator<Item = &'static str> {
+    GUESTS.iter().map(|g| g.0).chain(NETWORK.iter().map(|g| g.0))
+}
+
+/// Runs a case of the network and counts it. One at a time: they measure.
+fn on_the_network(name: &str, case: net::Case, cache: &Mutex<Cache>, o: &Options, tally: &Mutex<Tally>) {
+    let started = Instant::now();
+    let options = net::Options { engine: o.engine, limit: o.limit, big: o.big, required: o.required };
+    let result = case(&cache.lock().unwrap_or_else(PoisonError::into_inner), &options);
+    let seconds = started.elapsed().as_secs_f64();
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+    match result {
+        Ok(said) => {
+            tally.passed += 1;
+            println!("{name}: ok ({seconds:.1} s): {said}");
+        }
+        Err(e) => {
+            tally.failed += 1;
+            println!("{name}: FAILED ({seconds:.1} s): {e}");
+        }
+    }
 }
 
 /// The next of a queue that several threads take from.
