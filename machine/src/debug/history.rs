@@ -28,8 +28,10 @@ pub const DEFAULT_LIMIT: usize = 1 << 30;
 const MOST: usize = 256;
 /// Shortest time between two.
 const SHORTEST: Duration = Duration::from_millis(25);
-/// A snapshot may cost one part in so many of the time since the last.
-const SHARE: u32 = 16;
+/// Longest.
+const LONGEST: Duration = Duration::from_millis(300);
+/// Snapshots may cost one part in so many of the time.
+const SHARE: u32 = 20;
 
 /// The machine at one moment.
 struct Snapshot {
@@ -60,7 +62,8 @@ pub struct History {
     /// The end of what is known, while in the past.
     present: Option<Stamp>,
     last: Instant,
-    cost: Duration,
+    /// What snapshots have cost that the run has not yet paid for.
+    debt: Duration,
 }
 
 impl Machine {
@@ -80,7 +83,7 @@ impl Machine {
             epoch: 1,
             present: None,
             last: Instant::now(),
-            cost: Duration::ZERO,
+            debt: Duration::ZERO,
         });
         self.take_snapshot(None, false);
     }
@@ -129,7 +132,7 @@ impl Machine {
     /// After a chunk of a run: time for a snapshot?
     pub(super) fn keep_up(&mut self) {
         let Some(h) = &self.debug.history else { return };
-        if h.present.is_some() || h.last.elapsed() < SHORTEST.max(h.cost * SHARE) {
+        if h.present.is_some() || h.last.elapsed() < (h.debt * SHARE).clamp(SHORTEST, LONGEST) {
             return;
         }
         self.take_snapshot(None, false);
@@ -162,8 +165,9 @@ impl Machine {
                 }
             }
         }
+        let paid = h.last.elapsed() / SHARE;
         h.last = Instant::now();
-        h.cost = began.elapsed();
+        h.debt = (h.debt + began.elapsed()).saturating_sub(paid).min(LONGEST * 4);
         self.debug.history = Some(h);
     }
 

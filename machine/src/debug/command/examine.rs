@@ -14,7 +14,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     (&["set"], "REGISTER = V | byte[A] = V | phys byte[A] = V", "change a register or memory"),
     (&["backtrace", "bt"], "[N]", "who called"),
     (&["symbol"], "ADDR | NAME", "what is near an address, where a name is"),
-    (&["symbols"], "[load FILE [BASE] | bios | clear]", "where names come from"),
+    (&["symbols"], "[linux | load FILE [BASE] | export FILE | bios | clear]", "where names come from"),
 ];
 
 /// Most items at once.
@@ -198,6 +198,13 @@ impl Machine {
                 self.debug.symbols.clear();
                 Ok(String::new())
             }
+            Some("linux") => Ok(format!("{} names\n", self.load_linux_symbols()?)),
+            Some("export") => {
+                let file = words.next().ok_or("symbols export needs a file")?;
+                let bytes = crate::debug::symbols::export::elf(&self.debug.symbols);
+                std::fs::write(file, bytes).map_err(|e| format!("{file}: {e}"))?;
+                Ok(format!("add-symbol-file {file}\n"))
+            }
             Some("bios") => Ok(format!("{} names\n", self.load_bios_symbols())),
             Some("load") => {
                 let file = words.next().ok_or("symbols load needs a file")?;
@@ -205,7 +212,9 @@ impl Machine {
                 let n = self.load_symbols(std::path::Path::new(file), base)?;
                 Ok(format!("{n} names from {file}\n"))
             }
-            Some(other) => Err(format!("'{other}' is not one of: load FILE [BASE], bios, clear")),
+            Some(other) => {
+                Err(format!("'{other}' is not one of: linux, load FILE [BASE], export FILE, bios, clear"))
+            }
         }
     }
 }

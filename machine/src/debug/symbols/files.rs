@@ -59,6 +59,12 @@ impl Machine {
         Ok(self.debug.symbols.add(&path.display().to_string(), list.map_err(say)?))
     }
 
+    /// The symbols of the Linux kernel in the guest's memory; how many.
+    pub fn load_linux_symbols(&mut self) -> Result<usize, String> {
+        let list = super::kallsyms::find(&self.mem, self.config().memory)?;
+        Ok(self.debug.symbols.add("the kernel in memory", list))
+    }
+
     /// The labels of our own firmware; how many. None with another BIOS.
     pub fn load_bios_symbols(&mut self) -> usize {
         let config = self.config();

@@ -1,6 +1,9 @@
 //! Names of addresses, from wherever they come: files (ELF, System.map), our own firmware, the guest's memory.
 
-mod files;
+pub mod export;
+pub mod files;
+mod kallsyms;
+mod orc;
 
 use std::collections::{BTreeMap, HashMap};
 
