@@ -71,7 +71,8 @@ fn run_watched(
 
 /// Files that are written at the end must be writable now, not after an hour.
 fn check_outputs(config: &Config) -> Result<(), String> {
-    for path in config.screenshot.iter().chain(&config.save).chain(&config.record) {
+    let outputs = [&config.screenshot, &config.save, &config.record, &config.post_mortem];
+    for path in outputs.into_iter().flatten() {
         std::fs::OpenOptions::new()
             .append(true)
             .create(true)
@@ -188,6 +189,10 @@ fn finish(config: &Config, machine: &mut Machine, outcome: &Outcome, ending: &En
     match outcome {
         Outcome::TripleFault(report) => eprintln!("{}", report.trim_end()),
         Outcome::HostError(line) => ending.say(line),
+        Outcome::NothingPending if config.post_mortem.is_some() && machine.hangs(0) => {
+            let report = machine.post_mortem(0, "a hang");
+            machine.write_post_mortem(&report);
+        }
         Outcome::NothingPending => ending.say("the guest waits, and nothing is pending that could wake it"),
         _ => {}
     }

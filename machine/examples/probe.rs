@@ -28,7 +28,7 @@ fn main() {
         eprintln!("{line}");
     }
     println!("{outcome:?}");
-    print!("{}", lucid86_machine::report::registers(m.cpu(0)));
+    print!("{}", m.post_mortem(0, "a probe").registers);
     if let Some(t) = lucid86_machine::View::text_screen(&m) {
         print!("{}", t.text());
     }

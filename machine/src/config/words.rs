@@ -99,6 +99,7 @@ pub const WORDS: &[Word] = {
         w("history", Value, "SIZE|off", "memory for going back in time (default 1G under gdb and monitor)"),
         w("record", Value, "FILE", "write what comes from outside there, to replay the run"),
         w("replay", Value, "FILE", "take what comes from outside from a recording"),
+        w("post-mortem", Value, "FILE", "why the guest died or hangs, as JSON if it ends in .json"),
         w("log", Value, "exceptions,interrupts,resets,unmapped,chips[:FILE]", "what to log"),
         w("statistics", Flag, "", "print figures of the run at its end"),
         w("list-blocks", Value, "N", "list the N hottest translated blocks with the statistics"),
@@ -110,7 +111,7 @@ pub const WORDS: &[Word] = {
 };
 
 /// Words of the contract whose parts are not built yet.
-const LATER: &[&str] = &["post-mortem", "control"];
+const LATER: &[&str] = &["control"];
 
 /// The word called `name`, or a line that helps.
 pub(super) fn find(name: &str) -> Result<&'static Word, ConfigError> {
@@ -198,6 +199,7 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         "history" => c.history = Some(if v == "off" { 0 } else { parse_size(v)? }),
         "record" => c.record = Some(v.into()),
         "replay" => c.replay = Some(v.into()),
+        "post-mortem" => c.post_mortem = Some(v.into()),
         "log" => c.log = LogSpec::parse(v)?,
         "stop-after" => c.stop_after = Some(StopAfter::parse(v)?),
         other => unreachable!("word {other} is in the list of words"),

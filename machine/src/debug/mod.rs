@@ -11,6 +11,7 @@ pub mod expr;
 mod history;
 mod motion;
 mod points;
+pub mod post_mortem;
 pub mod registers;
 mod run;
 pub mod symbols;

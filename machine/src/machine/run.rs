@@ -300,7 +300,7 @@ impl Machine {
     }
 
     fn triple_fault(&mut self, cpu: usize) {
-        let report = crate::report::triple_fault(&self.cpus[cpu], &self.board.recent, self.progress.count);
+        let report = self.died(cpu);
         if self.board.log.resets {
             let now = self.now();
             self.board.note(now, format_args!("reset: triple fault on processor {cpu}"));

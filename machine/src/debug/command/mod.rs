@@ -6,6 +6,9 @@ mod show;
 mod tables;
 mod wait;
 
+pub(super) use show::{general, system as system_text};
+pub(super) use tables::{descriptor_text, gate_text};
+
 use super::disasm::Flow;
 use super::{Motion, Stopped, Why};
 use crate::Machine;
@@ -335,8 +338,7 @@ impl Machine {
             Why::Done => String::new(),
             Why::Paused => "stopped by hand\n".into(),
             Why::TripleFault => {
-                let report =
-                    crate::report::triple_fault(&self.cpus[stopped.cpu], &self.board.recent, self.count());
+                let report = self.post_mortem(stopped.cpu, "a triple fault").text();
                 format!("{report}running on resets the machine\n")
             }
             Why::Ended(o) => format!("the run has ended: {o:?}\n"),

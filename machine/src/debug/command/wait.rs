@@ -17,6 +17,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     (&["interrupts", "irq"], "", "lines and controllers"),
     (&["idle"], "", "why the guest waits"),
     (&["exceptions"], "", "the last exceptions"),
+    (&["postmortem"], "[FILE]", "why the guest died or hangs; JSON into FILE.json"),
     (&["screenshot"], "FILE.png", "write the screen there"),
     (&["save"], "FILE", "write the state there, as --save does"),
 ];
@@ -63,6 +64,15 @@ impl Machine {
             "exceptions" => {
                 let list = self.board.recent.iter().flatten();
                 Ok(list.map(|d| format!("{d}\n")).collect::<Vec<_>>().concat())
+            }
+            "postmortem" => {
+                let what = if self.hangs(s.cpu) { "a hang" } else { "a report on request" };
+                let report = self.post_mortem(s.cpu, what);
+                if rest.is_empty() {
+                    return Ok(report.text());
+                }
+                report.write(std::path::Path::new(rest)).map_err(|e| format!("{rest}: {e}"))?;
+                Ok(String::new())
             }
             "screenshot" => {
                 let png = self.screenshot_png()?;
