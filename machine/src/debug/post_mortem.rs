@@ -333,7 +333,7 @@ impl Machine {
         if raw >> 47 & 1 == 0 {
             return Some(format!("the gate for vector {v:#x} is not present: {text}"));
         }
-        if !matches!(kind, 14 | 15) && (long || !matches!(kind, 5 | 6 | 7)) {
+        if !matches!(kind, 14 | 15) && (long || !matches!(kind, 5..=7)) {
             return Some(format!("the gate for vector {v:#x} is none: {text}"));
         }
         if kind == 5 {

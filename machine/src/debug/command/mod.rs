@@ -157,6 +157,9 @@ impl Machine {
         if line.is_empty() || line.starts_with('#') {
             return Ok((String::new(), Act::None));
         }
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            return Err("a command is one line of text".into());
+        }
         if line.len() > 4096 {
             return Err("a command has at most 4096 characters".into());
         }
