@@ -80,13 +80,13 @@ impl Dp8390 {
     }
 
     /// Whether so many pages can be filled without CURR reaching BNRY. A packet that would fill the ring to the last page
-    /// counts as too long, because CURR = BNRY means an empty ring to drivers that keep them equal.
+    /// counts as too long, because CURR = BNRY means an empty ring to drivers that keep them equal. Others keep BNRY one
+    /// behind and don't go round the ring for it: the page in front of the first one stands for the last one.
     fn room_for(&self, pages: usize) -> bool {
-        let mut page = self.curr;
-        (0..pages).all(|_| {
-            page = self.after(page);
-            page != self.bnry
-        })
+        let ring = usize::from(self.pstop.saturating_sub(self.pstart));
+        let (curr, bnry) = (usize::from(self.curr), usize::from(self.bnry));
+        let free = if curr < bnry { bnry - curr } else { ring.saturating_sub(curr - bnry) };
+        pages < free
     }
 
     fn store(&mut self, memory: &mut impl BufferMemory, frame: &[u8], class: u8) {
