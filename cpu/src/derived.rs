@@ -13,6 +13,11 @@ impl Derived {
         Derived { engine, ..Derived::default() }
     }
 
+    /// The same, but each block is translated before its first run: for tests, which run little twice.
+    pub fn eager(self) -> Derived {
+        Derived { eager: true, ..self }
+    }
+
     /// The same, with the time in each engine measured if `yes`, and `list` hot blocks in its report.
     pub fn measured(self, yes: bool, list: usize) -> Derived {
         Derived { measure: yes, list, ..self }
@@ -54,6 +59,8 @@ pub struct Derived {
     pub engine: Engine,
     /// The translator, once it is there.
     pub jit: Option<Box<Jit>>,
+    /// Whether each block is translated before its first run.
+    pub(crate) eager: bool,
     /// A fault that translated code's shared functions raised.
     pub(crate) jit_fault: Option<Fault>,
     /// Numbers for code segment bases.

@@ -6,7 +6,6 @@ mod rig;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::interp;
 use lucid86_cpu::state::{TableReg, cr0, cr4, flag, gpr};
 use rig::Rig;
 
@@ -76,9 +75,7 @@ fn stub(a: &mut CodeAssembler, v: u64) -> Result<(), IcedError> {
 }
 
 fn run(r: &mut Rig) -> Stop {
-    let mut x = r.exec();
-    x.limit = 100_000;
-    interp::run(&mut x)
+    r.run(100_000).0
 }
 
 /// The log, addresses relative to the program.
@@ -445,9 +442,7 @@ fn rf_between_iterations() {
         a.hlt()
     });
     r.cpu.rflags |= flag::IF;
-    let mut x = r.exec();
-    x.limit = 5;
-    assert_eq!(interp::run(&mut x), Stop::Limit);
+    assert_eq!(r.run(5).0, Stop::Limit);
     assert_eq!((r.cpu.rip, r.cpu.gpr[gpr::RCX]), (CODE + 10, 5));
     assert_ne!(r.cpu.rflags & flag::RF, 0);
     r.board.interrupt = Some(0x20);

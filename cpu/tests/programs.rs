@@ -1,10 +1,9 @@
-//! Small programs, assembled with `iced-x86`, run whole on the interpreter: 16-, 32- and 64-bit, and the block cache's
+//! Small programs, assembled with `iced-x86`, run whole on both engines: 16-, 32- and 64-bit, and the block cache's
 //! coherence. Expectations are computed here in Rust or follow from the manual.
 
 mod rig;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::interp;
 use lucid86_cpu::state::{Seg, flag, gpr};
 use rig::Rig;
 
@@ -18,10 +17,7 @@ fn assemble(bits: u32, at: u64, f: impl FnOnce(&mut CodeAssembler) -> Result<(),
 use iced_x86::IcedError;
 
 fn run(r: &mut Rig, limit: u64) -> (Stop, u64) {
-    let mut x = r.exec();
-    x.limit = limit;
-    let stop = interp::run(&mut x);
-    (stop, x.count)
+    r.run(limit)
 }
 
 fn flat32() -> Rig {

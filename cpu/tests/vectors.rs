@@ -5,7 +5,6 @@
 mod rig;
 use iced_x86::code_asm::*;
 use iced_x86::{Code, CpuidFeature, EncodingKind, IcedError};
-use lucid86_cpu::interp;
 use lucid86_cpu::meaning::{sse, x87};
 use lucid86_cpu::state::{F80, TableReg, cr0, cr4, gpr};
 use rig::Rig;
@@ -50,9 +49,7 @@ fn run(r: &mut Rig, f: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>)
     r.mem.write_physical(CODE, &a.assemble(CODE).expect("assembled"));
     r.cpu.rip = CODE;
     r.cpu.activity = Default::default();
-    let mut x = r.exec();
-    x.limit = 100_000;
-    let _ = interp::run(&mut x);
+    let _ = r.run(100_000);
     let rip = r.cpu.rip;
     (HANDLERS..HANDLERS + 0x200).contains(&rip).then(|| (rip - HANDLERS) / 16)
 }

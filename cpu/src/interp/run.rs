@@ -298,7 +298,7 @@ impl Direct<'_> {
     }
 
     fn translate(&mut self, blocks: &mut Blocks, j: &mut Jit, id: u32) -> Option<u32> {
-        if blocks.warm(id) < HOT {
+        if !self.x.derived.eager && blocks.warm(id) < HOT {
             return None;
         }
         let started = self.x.derived.measure.then(Instant::now);

@@ -2,14 +2,15 @@
 #![allow(dead_code)]
 
 use lucid86_cpu::board::Moment;
-use lucid86_cpu::derived::Derived;
+use lucid86_cpu::derived::{Derived, Engine};
+use lucid86_cpu::exec::Stop;
 use lucid86_cpu::memory::Place;
 use lucid86_cpu::model::CpuModel;
 use lucid86_cpu::state::{Seg, Segment, attr, cr0, efer};
 use lucid86_cpu::{Board, Clock, Cpu, Exec, Memory};
 
 /// Ports float, chips read what they were told, nothing interrupts.
-#[derive(Default)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub struct Bare {
     pub chip_log: Vec<(u16, u64, u8, u64)>,
     pub chip_value: u64,
@@ -57,6 +58,7 @@ pub struct Rig {
     pub mem: Memory,
     pub derived: Derived,
     pub board: Bare,
+    frames: usize,
 }
 
 impl Rig {
@@ -65,7 +67,7 @@ impl Rig {
         let model = CpuModel::parse(model).expect("model");
         let mut mem = Memory::new(frames, frames + 1024).expect("memory");
         mem.map(0, frames as u64, Place::Frame(0), Place::Frame(0));
-        Rig { cpu: Cpu::new(0, model), mem, derived: Derived::default(), board: Bare::default() }
+        Rig { cpu: Cpu::new(0, model), mem, derived: Derived::default(), board: Bare::default(), frames }
     }
 
     pub fn exec(&mut self) -> Exec<'_> {
@@ -80,6 +82,37 @@ impl Rig {
         };
         x.begin();
         x
+    }
+
+    /// Runs up to `n` instructions on the interpreter, and on a copy by the translator, which translates everything it can
+    /// at once: both must end alike.
+    pub fn run(&mut self, n: u64) -> (Stop, u64) {
+        let frames = self.frames;
+        let mut twin = Rig::new("x86-64-v2", frames);
+        let mut bytes = vec![0; frames * 4096];
+        self.mem.read_physical(0, &mut bytes);
+        twin.mem.write_physical(0, &bytes);
+        twin.cpu = self.cpu.clone();
+        twin.board = self.board.clone();
+        twin.derived = Derived::new(Engine::Translator).eager();
+        self.derived.engine = Engine::Interpreter;
+        let ended = self.go(n);
+        assert_eq!(twin.go(n), ended, "how the engines end");
+        assert_eq!(twin.cpu, self.cpu, "translated and interpreted");
+        assert_eq!(twin.board, self.board);
+        let mut other = vec![0; bytes.len()];
+        twin.mem.read_physical(0, &mut other);
+        self.mem.read_physical(0, &mut bytes);
+        let at = bytes.iter().zip(&other).position(|(a, b)| a != b);
+        assert_eq!(at, None, "memory of the two engines");
+        ended
+    }
+
+    fn go(&mut self, n: u64) -> (Stop, u64) {
+        let mut x = self.exec();
+        x.limit = n;
+        let stop = lucid86_cpu::interp::run(&mut x);
+        (stop, x.count)
     }
 
     pub fn put64(&mut self, at: u64, v: u64) {
