@@ -15,6 +15,26 @@ pub struct Guest {
     pub end: Outcome,
     /// Looks at what came out of COM1; an error fails the guest.
     pub check: fn(&str) -> Result<(), String>,
+    /// The disk that it writes to, if it does.
+    pub scratch: Option<Scratch>,
+}
+
+/// An empty disk image of this run's own (suites may run side by side), gone with it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(cache: &Cache, name: &str, bytes: usize) -> Result<Scratch, String> {
+        let path = cache.made()?.join(format!("scratch-{name}-{}.img", std::process::id()));
+        std::fs::write(&path, vec![0; bytes]).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What can't be removed is only left behind.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Makes a guest, fetching what it needs.
@@ -74,7 +94,13 @@ fn nothing(_: &str) -> Result<(), String> {
 }
 
 fn quits(config: Config, script: &str) -> Vec<Guest> {
-    vec![Guest { config, script: format!("{script}quit\n"), end: Outcome::Quit, check: nothing }]
+    vec![Guest {
+        config,
+        script: format!("{script}quit\n"),
+        end: Outcome::Quit,
+        check: nothing,
+        scratch: None,
+    }]
 }
 
 /// What the command typed below prints, which the command itself does not contain.
@@ -101,7 +127,7 @@ pub fn made(
 ) -> Result<PathBuf, String> {
     let path = cache.made()?.join(name);
     if !path.is_file() {
-        let part = path.with_extension("part");
+        let part = path.with_extension(format!("{}.part", std::process::id()));
         std::fs::write(&part, make()?).map_err(|e| format!("{}: {e}", part.display()))?;
         std::fs::rename(&part, &path).map_err(|e| format!("{}: {e}", path.display()))?;
     }
@@ -151,13 +177,18 @@ fn linux(kernel: &Kernel, cache: &Cache) -> Result<Vec<Guest>, String> {
     let off = "serial \"poweroff -f\\n\"\n";
     let mut runs = Vec::new();
     if kernel.modules.is_none() {
-        runs.push(Guest { config: c, script: first + off, end: Outcome::PowerOff, check: warnings });
+        runs.push(Guest {
+            config: c,
+            script: first + off,
+            end: Outcome::PowerOff,
+            check: warnings,
+            scratch: None,
+        });
         return Ok(runs);
     }
     let tag = xxhash_rust::xxh3::xxh3_64(kernel.image.display().to_string().as_bytes());
-    let disk = cache.made()?.join(format!("scratch-{tag:016x}.img"));
-    std::fs::write(&disk, vec![0; 8 << 20]).map_err(|e| format!("{}: {e}", disk.display()))?;
-    c.hd[0] = Some(disk);
+    let disk = Scratch::new(cache, &format!("{tag:016x}"), 8 << 20)?;
+    c.hd[0] = Some(disk.0.clone());
     c.discard_writes = false;
     first +=
         &step("seq 1 200000 > /tmp/s; dd if=/tmp/s of=/dev/sda bs=64k conv=fsync; echo written", "written");
@@ -165,7 +196,8 @@ fn linux(kernel: &Kernel, cache: &Cache) -> Result<Vec<Guest>, String> {
     first += ready;
     first +=
         &step("seq 1 200000 > /tmp/s; cmp -n 1288895 /tmp/s /dev/sda && echo disk holds it", "disk holds it");
-    runs.push(Guest { config: c, script: first + off, end: Outcome::PowerOff, check: warnings });
+    let end = Outcome::PowerOff;
+    runs.push(Guest { config: c, script: first + off, end, check: warnings, scratch: Some(disk) });
     Ok(runs)
 }
 
@@ -210,7 +242,13 @@ fn grub_linux(cache: &Cache, arch: Arch, medium: Medium, bios: Bios) -> Result<V
     }
     let script = "wait serial \"LUCID86 READY\"\nwait serial \"lucid# \"\nserial \"uname -m\\n\"\n\
                   wait serial \"lucid# \"\nserial \"poweroff -f\\n\"\n";
-    Ok(vec![Guest { config: c, script: script.into(), end: Outcome::PowerOff, check: nothing }])
+    Ok(vec![Guest {
+        config: c,
+        script: script.into(),
+        end: Outcome::PowerOff,
+        check: nothing,
+        scratch: None,
+    }])
 }
 
 /// Words for the installer's kernel that keep the screen in text mode, where its questions can be read: no driver for

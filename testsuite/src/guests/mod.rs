@@ -181,7 +181,7 @@ impl HostIo for Io {
 const PATIENCE: &str = "400s";
 
 fn run_one(name: &str, guest: Guest, made: &Path, o: &Options) -> Result<(), String> {
-    let Guest { mut config, script, end, check } = guest;
+    let Guest { mut config, script, end, check, scratch: _kept } = guest;
     config.clock = ClockKind::Virtual;
     config.engine = o.engine;
     config.script_text = Some(script);
