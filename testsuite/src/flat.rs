@@ -253,7 +253,7 @@ fn run(p: &Program, model: CpuModel, code: &[u8], engine: Engine) -> Result<(), 
     if bytes > 1 << 30 {
         return Err("wants more than 1 GiB".into());
     }
-    let mut rig = Rig::new(model, bytes + code.len() as u64, engine);
+    let mut rig = Rig::eager(model, bytes + code.len() as u64, engine);
     let mut space = Space { next: 0x2000, root: 0x1000, long };
     space.back(&mut rig, CODE, code.len() as u64 + 0x1000);
     let stack = find_stack(p)?;

@@ -90,7 +90,7 @@ fn setups(wide: bool) -> Vec<Setup> {
 
 /// Runs it.
 pub fn run(e: &Effort) -> Result<Report, String> {
-    let mut ours = Ours::new(e.engine)?;
+    let mut ours = Ours::eager(e.engine)?;
     let model = cases::model();
     let mut report = Report::default();
     for wide in [true, false] {

@@ -75,18 +75,26 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A rig with `bytes` of RAM. The translator, if asked for by name, translates everything at once.
+    /// A rig whose translator, if asked for by name, translates everything before its first run.
+    pub fn eager(model: CpuModel, bytes: u64, engine: Engine) -> Rig {
+        let mut rig = Rig::new(model, bytes, engine);
+        if engine == Engine::Translator {
+            rig.derived = Derived::new(engine).eager();
+        }
+        rig
+    }
+
+    /// A rig with `bytes` of RAM.
     pub fn new(model: CpuModel, bytes: u64, engine: Engine) -> Rig {
         let pages = bytes.div_ceil(PAGE);
         let mut mem =
             Memory::new(pages as usize, pages as usize).expect("the host has room for a test's memory");
         mem.map(0, pages, Place::Frame(0), Place::Frame(0));
-        let derived = Derived::new(engine);
         Rig {
             cpu: Cpu::new(0, model),
             mem,
             board: EmptyBoard::default(),
-            derived: if engine == Engine::Translator { derived.eager() } else { derived },
+            derived: Derived::new(engine),
             count: 0,
         }
     }

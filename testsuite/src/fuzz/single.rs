@@ -9,7 +9,7 @@ use lucid86_cpu::derived::Engine;
 /// The fuzzer.
 pub fn fuzzer(engine: Engine) -> Result<Round, String> {
     let mut host = Native::new()?;
-    let mut ours = Ours::new(engine)?;
+    let mut ours = Ours::eager(engine)?;
     let model = cases::model();
     let strict = amd();
     Ok(Box::new(move |r: &mut Rng| {

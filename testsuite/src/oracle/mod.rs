@@ -90,7 +90,7 @@ fn lacking(code: iced_x86::Code, flags: &[String]) -> Option<&'static str> {
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub fn run(engine: lucid86_cpu::derived::Engine, effort: &Effort) -> Result<Report, String> {
     let mut host = native::Native::new()?;
-    let mut ours = ours::Ours::new(engine)?;
+    let mut ours = ours::Ours::eager(engine)?;
     let model = cases::model();
     let flags = host_flags();
     let mut report = Report::default();

@@ -50,14 +50,25 @@ pub struct Ours {
     code: [u8; 4096],
 }
 
-/// How often the translator runs a case: once when it has translated it, and once when it finds it.
-const WARM: usize = 2;
+/// How often code must run before the translator surely has it.
+const WARM: usize = 40;
+/// How often one that translates at once runs a case: when it has translated it, and when it finds it.
+const EAGER: usize = 2;
 
 impl Ours {
-    /// A processor for an engine.
+    /// A processor for an engine, whose translator waits until code is warm.
     pub fn new(engine: Engine) -> Result<Ours, String> {
-        let model = CpuModel::parse(MODEL)?;
-        let mut rig = Rig::new(model, 1 << 20, engine);
+        let rig = Rig::new(CpuModel::parse(MODEL)?, 1 << 20, engine);
+        Ok(Ours::of(rig, if engine == Engine::Translator { WARM } else { 1 }))
+    }
+
+    /// A processor for an engine, whose translator does not wait.
+    pub fn eager(engine: Engine) -> Result<Ours, String> {
+        let rig = Rig::eager(CpuModel::parse(MODEL)?, 1 << 20, engine);
+        Ok(Ours::of(rig, if engine == Engine::Translator { EAGER } else { 1 }))
+    }
+
+    fn of(mut rig: Rig, times: usize) -> Ours {
         let mut put = |at: u64, v: u64| rig.poke(at, &v.to_le_bytes());
         // User half: one table for the arena. Supervisor half: one large page.
         put(PML4, 0x2007);
@@ -99,8 +110,7 @@ impl Ours {
         c.idtr = TableReg { base: HIGH + IDT, limit: 0x1ff };
         c.tr = Segment { base: HIGH + TSS, limit: 0x67, attr: attr::P | 0xb, selector: 0x40 };
         rig.poke(CODE_AT, &[0xcc; 4096]);
-        let times = if engine == Engine::Translator { WARM } else { 1 };
-        Ok(Ours { setup: Setup::default(), times, rig, code: [0xcc; 4096] })
+        Ours { setup: Setup::default(), times, rig, code: [0xcc; 4096] }
     }
 
     /// Spoils memory, or makes it whole again.
