@@ -250,6 +250,15 @@ impl Derived {
         }
     }
 
+    /// The page of `linear` is known to lie at `phys`: bus masters that store there are seen even before the processor comes.
+    pub fn watch_lies_at(&mut self, mem: &mut Memory, linear: u64, phys: u64) {
+        if let Place::Frame(f) = mem.write_place(phys / PAGE)
+            && let Some(f) = self.watch.page_found(linear, f)
+        {
+            self.tlb.mark_frame(mem, f, mark::WATCHED);
+        }
+    }
+
     /// The debugger has stored to memory itself: what was derived goes, and nobody is told.
     pub fn settle_quietly(&mut self, mem: &mut Memory) {
         for t in mem.take_touched() {

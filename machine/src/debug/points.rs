@@ -67,6 +67,8 @@ pub struct Point {
     pub(super) old: Vec<u8>,
 }
 
+/// Most pages of a watched range that are looked up beforehand.
+const MOST_PAGES: usize = 256;
 /// Most bytes whose changes are followed by value.
 const MOST_OLD: u64 = 4096;
 
@@ -206,6 +208,14 @@ impl Machine {
             }
         }
         self.derived.set_watch(&mut self.mem, &linear, &physical, &data, &wanted);
+        let space = self.eyes(self.progress.turn).space;
+        for b in data.iter().filter(|b| !b.physical && b.write) {
+            for page in (b.at >> 12..=(b.at + (b.len - 1)) >> 12).take(MOST_PAGES) {
+                if let Some(phys) = super::walk::physical(&self.mem, &space, page << 12) {
+                    self.derived.watch_lies_at(&mut self.mem, page << 12, phys);
+                }
+            }
+        }
         ids
     }
 
