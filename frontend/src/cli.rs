@@ -176,7 +176,6 @@ mod tests {
             (&["--no-reboot=1"], "takes no value"),
             (&["--gdb", "localhost"], "HOST:PORT"),
             (&["--paused"], "nobody"),
-            (&["--net", "user"], "not in this version"),
             (&["--display", "vnc:localhost:1"], "not in this version"),
             (&["qemu"], "not in this version"),
             (&["a.img", "b.img"], "two media"),
