@@ -15,6 +15,16 @@ fn briefly(name: &str, rounds: u64) {
 }
 
 #[test]
+fn card() {
+    briefly("card", 300);
+}
+
+#[test]
+fn router() {
+    briefly("router", 500);
+}
+
+#[test]
 fn decode() {
     briefly("decode", 20_000);
 }

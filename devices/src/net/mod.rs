@@ -20,6 +20,8 @@ pub trait NetworkCard {
     /// a limited number of frames and then acknowledge: what came in between would lie in the card unseen, and if that is full
     /// nothing would ever wake the driver again.
     fn acknowledged(&self) -> bool;
+    /// Whether the driver has taken all frames out of the card. One that polls may never acknowledge anything.
+    fn emptied(&self) -> bool;
     /// A frame arrives.
     fn receive(&mut self, frame: &[u8]);
 }

@@ -207,6 +207,10 @@ impl NetworkCard for Ne2000 {
         !self.core.listens() || self.core.acknowledged()
     }
 
+    fn emptied(&self) -> bool {
+        self.core.emptied()
+    }
+
     fn receive(&mut self, frame: &[u8]) {
         self.core.receive(&mut self.buffer, frame);
     }

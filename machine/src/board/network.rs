@@ -91,7 +91,12 @@ impl Board {
     /// Whether frames wait or come that the card would take now.
     pub(super) fn frames_would_pass(&self, card: u8) -> bool {
         let waits = self.watch.packets || self.outside.packets_arrived();
-        waits && self.chips.nics.get(usize::from(card)).is_some_and(|n| n.acknowledged() && n.ready())
+        waits
+            && self
+                .chips
+                .nics
+                .get(usize::from(card))
+                .is_some_and(|n| (n.acknowledged() || n.emptied()) && n.ready())
     }
 
     /// The requests that cards may drive, as of now.

@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 const LIMIT: usize = 1 << 20;
 /// Most frames that wait for one card; more are lost as on a wire.
 const FRAMES: usize = 1024;
+/// How long a driver that has taken all frames may need to acknowledge them.
+const ACKNOWLEDGE_NS: u64 = 100_000;
 /// How long a frame waits for room.
 const HELD_NS: u64 = 250_000_000;
 /// A character at 115,200 baud.
@@ -116,7 +118,8 @@ impl Feed {
             if queue.is_empty() {
                 *due = None;
             } else {
-                due.get_or_insert(now.0 + HELD_NS);
+                let patience = if nic.emptied() { ACKNOWLEDGE_NS } else { HELD_NS };
+                *due = Some(due.unwrap_or(u64::MAX).min(now.0 + patience));
             }
             board.watch.packets |= !queue.is_empty();
             if let Some(Some(plug)) = board.outside.cables.get(card) {

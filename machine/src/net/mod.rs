@@ -20,8 +20,9 @@ pub use dump::Dump;
 
 use crate::Input;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
+pub use mio::Registry;
 use mio::event::Event;
-use mio::{Events, Poll, Registry, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

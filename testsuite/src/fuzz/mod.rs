@@ -2,10 +2,12 @@
 //! tests. A finding is printed so that it can be made again from its seed.
 //!
 //! - [`decode`]: any bytes, in any mode, on any model: no panic, lengths as they should be;
+//! - [`network`]: network cards by their ports (`card`), frames and the world at the built-in router (`router`);
 //! - [`single`]: instructions from random bytes, natively and on an engine;
 //! - [`program`]: random programs with loops and jumps, natively and on both engines, cut down to what matters.
 
 pub mod decode;
+pub mod network;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod program;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -23,11 +25,13 @@ pub type Finding = Option<String>;
 pub type Round = Box<dyn FnMut(&mut Rng) -> Finding>;
 
 /// The fuzzers by name.
-pub const NAMES: &[&str] = &["decode", "single", "program"];
+pub const NAMES: &[&str] = &["card", "router", "decode", "single", "program"];
 
 /// Makes a fuzzer ready. Programs are made without the encodings whose names start as `without` says.
 pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, String> {
     match name {
+        "card" => Ok(network::card()),
+        "router" => Ok(network::router()),
         "decode" => Ok(decode::fuzzer(engine)),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         "single" => single::fuzzer(engine),

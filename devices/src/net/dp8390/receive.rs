@@ -33,6 +33,11 @@ impl Dp8390 {
         self.isr & isr::PRX == 0
     }
 
+    /// Whether BNRY says that nothing is left in the ring.
+    pub fn emptied(&self) -> bool {
+        self.after(self.bnry) == self.curr || self.bnry == self.curr
+    }
+
     /// Whether there is room for the longest frame.
     pub fn has_room(&self) -> bool {
         !self.overflowed && self.room_for(pages(MAX_FRAME))

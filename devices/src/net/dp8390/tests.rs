@@ -436,3 +436,13 @@ fn a_driver_gets_every_frame_in_order() {
         r.out(7, 1);
     }
 }
+
+#[test]
+fn a_driver_that_polls_empties_the_ring_without_a_word() {
+    let mut r = Rig::started(0x49);
+    assert!(r.card.emptied() && r.card.acknowledged());
+    r.card.receive(&frame(MAC, 60));
+    assert!(!r.card.emptied() && !r.card.acknowledged());
+    r.out(3, 0x47);
+    assert!(r.card.emptied() && !r.card.acknowledged());
+}

@@ -1,0 +1,309 @@
+//! The network: any accesses and frames at the card; at the router frames of all protocols that it knows, whole and damaged,
+//! with a world behind it that does anything. Nothing may panic, and what is kept stays bounded.
+
+use super::{Finding, Round};
+use crate::rng::Rng;
+use lucid86_devices::net::NetworkCard;
+use lucid86_devices::net::ne2000::{Ne2000, RAM};
+use lucid86_devices::{Ctx, Dma, Host as ChipHost, Medium, Ports, Time, Width};
+use lucid86_machine::config::UserNet;
+use lucid86_machine::net::user::host::{Datagram, Host, Stream};
+use lucid86_machine::net::user::{Outlet, Router};
+use std::cell::Cell;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
+/// More than any limit of the router's on flows together.
+const FLOWS: usize = 20_000;
+/// What flows may keep together: plenty, and one connection's worth.
+const BUFFERED: usize = (64 << 20) + (1 << 20);
+
+struct Nothing;
+
+impl Dma for Nothing {
+    fn read(&mut self, _addr: u64, _to: &mut [u8]) {}
+    fn write(&mut self, _addr: u64, _from: &[u8]) {}
+}
+
+impl ChipHost for Nothing {
+    fn serial_out(&mut self, _port: usize, _byte: u8) {}
+    fn parallel_out(&mut self, _port: usize, _byte: u8) {}
+    fn debug_out(&mut self, _byte: u8) {}
+    fn medium(&mut self, _slot: usize) -> Option<&mut dyn Medium> {
+        None
+    }
+}
+
+fn pick(r: &mut Rng, n: u64) -> u64 {
+    r.bits() % n.max(1)
+}
+
+fn noise(r: &mut Rng, len: usize) -> Vec<u8> {
+    (0..len).map(|_| r.bits() as u8).collect()
+}
+
+/// The card by its ports, with frames in between.
+pub fn card() -> Round {
+    Box::new(|r| {
+        let mut card = if r.bits() & 1 == 0 { Ne2000::isa(0, MAC, RAM) } else { Ne2000::pci(0, MAC) };
+        for _ in 0..2000 {
+            let mut nothing = (Nothing, Nothing);
+            let ctx = &mut Ctx { now: Time(0), dma: &mut nothing.0, host: &mut nothing.1 };
+            let offset = pick(r, 32) as u16;
+            let width = [Width::Byte, Width::Byte, Width::Word, Width::Dword][pick(r, 4) as usize];
+            match pick(r, 8) {
+                0 | 1 => _ = card.read(ctx, offset, width),
+                2..=4 => card.write(ctx, offset, width, r.bits() as u32),
+                // Commands as drivers give them, so that it runs at all.
+                5 => {
+                    card.write(ctx, 0, Width::Byte, [0x21, 0x22, 0x0a, 0x12, 0x1a, 0x26][pick(r, 6) as usize])
+                }
+                6 => {
+                    let mut row = vec![0; pick(r, 600) as usize];
+                    card.read_row(&mut row);
+                    card.write_row(&row);
+                }
+                _ => {
+                    let len = pick(r, 1600) as usize;
+                    card.receive(&noise(r, len));
+                }
+            }
+            let _ = (card.irq(), card.ready(), card.acknowledged());
+        }
+        None
+    })
+}
+
+/// A world that does anything.
+struct World {
+    rng: Rng,
+}
+
+impl World {
+    fn fork(&mut self) -> Rng {
+        Rng::new(self.rng.bits())
+    }
+}
+
+struct Thing(Rng);
+
+fn result(r: &mut Rng, len: usize) -> io::Result<usize> {
+    match pick(r, 12) {
+        0 => Err(ErrorKind::ConnectionReset.into()),
+        1 => Err(ErrorKind::ConnectionRefused.into()),
+        2 => Ok(0),
+        3..=7 => Ok(1 + pick(r, len.max(1) as u64) as usize).map(|n| n.min(len)),
+        _ => Err(ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl Stream for Thing {
+    fn connected(&mut self) -> io::Result<bool> {
+        result(&mut self.0, 1).map(|n| n > 0)
+    }
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        result(&mut self.0, to.len())
+    }
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        result(&mut self.0, from.len())
+    }
+    fn finish(&mut self) {}
+    fn abort(&mut self) {}
+}
+
+impl Datagram for Thing {
+    fn send(&mut self, data: &[u8]) -> io::Result<usize> {
+        result(&mut self.0, data.len())
+    }
+    fn recv(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        result(&mut self.0, to.len().min(3000))
+    }
+}
+
+impl Host for World {
+    fn register(&mut self, _registry: &lucid86_machine::net::Registry) -> io::Result<()> {
+        Ok(())
+    }
+    fn connect(&mut self, _token: usize, _to: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(Thing(self.fork())))
+    }
+    fn datagram(&mut self, _token: usize, _to: SocketAddr) -> io::Result<Box<dyn Datagram>> {
+        Ok(Box::new(Thing(self.fork())))
+    }
+    fn echo(&mut self, _token: usize, _to: Ipv4Addr) -> io::Result<Box<dyn Datagram>> {
+        if self.rng.bits() & 1 == 0 {
+            return Err(ErrorKind::PermissionDenied.into());
+        }
+        Ok(Box::new(Thing(self.fork())))
+    }
+    fn accept(&mut self, _n: usize, _token: usize) -> io::Result<(Box<dyn Stream>, SocketAddr)> {
+        if pick(&mut self.rng, 3) > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let port = self.rng.bits() as u16;
+        Ok((Box::new(Thing(self.fork())), SocketAddr::from(([127, 0, 0, 1], port))))
+    }
+    fn forward_recv(&mut self, _n: usize, to: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        if pick(&mut self.rng, 3) > 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        Ok((pick(&mut self.rng, to.len().min(9000) as u64) as usize, SocketAddr::from(([127, 0, 0, 1], 9))))
+    }
+    fn forward_send(&mut self, _n: usize, _to: SocketAddr, data: &[u8]) -> io::Result<usize> {
+        Ok(data.len())
+    }
+    fn resolver(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+struct Wire {
+    room: Cell<usize>,
+    longest: Cell<usize>,
+}
+
+impl Outlet for Wire {
+    fn room(&self) -> usize {
+        self.room.get()
+    }
+    fn send(&self, frame: Vec<u8>) {
+        self.room.set(self.room.get().saturating_sub(1));
+        self.longest.set(self.longest.get().max(frame.len()));
+    }
+}
+
+fn sum(parts: &[&[u8]]) -> u16 {
+    let all: Vec<u8> = parts.concat();
+    let mut s: u32 =
+        all.chunks(2).map(|w| u32::from(w[0]) << 8 | w.get(1).map_or(0, |b| u32::from(*b))).sum();
+    while s > 0xffff {
+        s = (s & 0xffff) + (s >> 16);
+    }
+    !(s as u16)
+}
+
+/// A frame with right checksums around a body of protocol `kind`, whose checksum stands at `at`.
+fn packet(to: [u8; 4], kind: u8, mut body: Vec<u8>, at: usize) -> Vec<u8> {
+    let from = [10, 0, 2, 15];
+    let len = (body.len() as u16).to_be_bytes();
+    if body.len() >= at + 2 {
+        body[at..at + 2].fill(0);
+        let pseudo = [&from[..], &to, &[0, kind], &len].concat();
+        let s = if kind == 1 { sum(&[&body]) } else { sum(&[&pseudo, &body]) };
+        body[at..at + 2].copy_from_slice(&s.to_be_bytes());
+    }
+    let total = (20 + body.len() as u16).to_be_bytes();
+    let mut ip = [&[0x45, 0][..], &total, &[0, 0, 0x40, 0, 64, kind, 0, 0], &from, &to].concat();
+    let s = sum(&[&ip]).to_be_bytes();
+    ip[10..12].copy_from_slice(&s);
+    [&[0x52, 0x55, 10, 0, 2, 2][..], &MAC, &[8, 0], &ip, &body].concat()
+}
+
+fn udp(to: [u8; 4], ports: (u16, u16), data: &[u8]) -> Vec<u8> {
+    let len = (8 + data.len() as u16).to_be_bytes();
+    let body = [&ports.0.to_be_bytes()[..], &ports.1.to_be_bytes(), &len, &[0, 0], data].concat();
+    packet(to, 17, body, 6)
+}
+
+fn dhcp(r: &mut Rng) -> Vec<u8> {
+    let mut m = vec![0; 240];
+    m[..3].copy_from_slice(&[1, 1, 6]);
+    m[28..34].copy_from_slice(&MAC);
+    if r.bits() & 7 == 0 {
+        m[30] = r.bits() as u8;
+    }
+    m[236..].copy_from_slice(&[99, 130, 83, 99]);
+    m.extend([53, 1, pick(r, 10) as u8]);
+    let more = pick(r, 60) as usize;
+    m.extend(noise(r, more));
+    udp([255; 4], (68, 67), &m)
+}
+
+fn tcp(r: &mut Rng) -> Vec<u8> {
+    let to = [[10, 0, 2, 2], [1, 2, 3, 4], [127, 0, 0, 1], [10, 0, 2, 3]][pick(r, 4) as usize];
+    let seq = if r.bits() & 1 == 0 { pick(r, 5000) as u32 } else { r.bits() as u32 };
+    let length = 4 * pick(r, 4) as usize;
+    let options = noise(r, length);
+    let data = pick(r, 200) as usize;
+    let flags = [2, 16, 24, 17, 4, 18, r.bits() as u8][pick(r, 7) as usize];
+    let mut body = [1000 + pick(r, 40) as u16, 80 + pick(r, 3) as u16].map(u16::to_be_bytes).concat();
+    body.extend(seq.to_be_bytes());
+    body.extend((r.bits() as u32).to_be_bytes());
+    body.extend([((5 + options.len() / 4) << 4) as u8, flags]);
+    body.extend((r.bits() as u16).to_be_bytes());
+    body.extend([0; 4]);
+    body.extend(options);
+    body.extend(noise(r, data));
+    packet(to, 6, body, 16)
+}
+
+fn frame(r: &mut Rng) -> Vec<u8> {
+    let n = pick(r, 80) as usize;
+    let data = noise(r, n);
+    let mut f = match pick(r, 10) {
+        0 => dhcp(r),
+        1 => udp([10, 0, 2, 3], (5353, 53), &[&[1, 2, pick(r, 2) as u8 * 128, 0, 0, 1][..], &data].concat()),
+        2 => udp([10, 0, 2, 2], (69, 69), &[&[0, 1][..], b"f\0octet\0blksize\0", &data, b"\0"].concat()),
+        3 => {
+            let port = 50_000 + pick(r, 40) as u16;
+            udp([10, 0, 2, 2], (69, port), &[&[0, 4, 0, pick(r, 4) as u8][..], &data].concat())
+        }
+        4 => {
+            let (port, host) = (r.bits() as u16, pick(r, 3) as u8);
+            udp([9, 9, 9, host], (port, 7), &data)
+        }
+        5 => packet([9, 9, 9, 9], 1, [&[8, 0, 0, 0, 0, pick(r, 200) as u8, 0, 1][..], &data].concat(), 2),
+        6 => data,
+        _ => tcp(r),
+    };
+    match pick(r, 6) {
+        0 => f.truncate(pick(r, f.len() as u64 + 1) as usize),
+        1 if !f.is_empty() => {
+            let at = pick(r, f.len() as u64) as usize;
+            f[at] = r.bits() as u8;
+        }
+        _ => {}
+    }
+    f
+}
+
+/// The router, frames and all that the world may do.
+pub fn router() -> Round {
+    let folder = std::env::temp_dir();
+    Box::new(move |r| {
+        let mut config = UserNet { host: true, tftp: Some(folder.clone()), ..UserNet::default() };
+        for udp in [false, true] {
+            let host = SocketAddr::from(([127, 0, 0, 1], 1));
+            config.forwards.push(lucid86_machine::config::Forward { udp, host, guest_port: 80 });
+        }
+        let world = Box::new(World { rng: Rng::new(r.bits()) });
+        let mut router = Router::new(&config, world, Arc::new(|_: &str| {}));
+        let wire = Wire { room: Cell::new(64), longest: Cell::new(0) };
+        let mut now = Instant::now();
+        for _ in 0..400 {
+            match pick(r, 8) {
+                0 => {
+                    now += Duration::from_millis(pick(r, 3000));
+                    wire.room.set(pick(r, 100) as usize);
+                    router.turn(&wire, now);
+                }
+                1 => {
+                    let token = pick(r, 400) as usize;
+                    router.socket_ready(token, r.bits() & 1 == 0, r.bits() & 1 == 0);
+                }
+                _ => router.frame(&frame(r), &wire, now),
+            }
+        }
+        check(&router, &wire)
+    })
+}
+
+fn check(router: &Router, wire: &Wire) -> Finding {
+    if router.flows() > FLOWS || router.buffered() > BUFFERED {
+        return Some(format!("{} flows keep {} bytes", router.flows(), router.buffered()));
+    }
+    (wire.longest.get() > 1514).then(|| format!("a frame of {} bytes", wire.longest.get()))
+}
