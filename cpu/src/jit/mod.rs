@@ -345,10 +345,15 @@ impl Jit {
 
     /// Links a jump to another page, for the processor's present space.
     pub fn link_far(&mut self, x: &mut Exec<'_>, from: u32, n: u32, to: u32, linear: u64) {
-        x.derived.tlb.note_code(x.cpu, linear);
-        let serial = x.derived.tlb.code_serial(x.cpu);
+        let page = x.cpu.scratch.0.page_rip;
+        let shared = x.derived.tlb.is_shared(x.cpu, page);
+        if shared != x.derived.tlb.is_shared(x.cpu, linear) {
+            // The number that the jump can compare is the one of the half that it comes from.
+            return;
+        }
+        x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
+        let serial = x.derived.tlb.code_serial(x.cpu, x.mem, shared);
         if serial != 0 {
-            let page = x.cpu.scratch.0.page_rip;
             self.link(from, n, to, serial, page);
         }
     }
@@ -358,7 +363,8 @@ impl Jit {
         let Some(Some(n)) = self.natives.get(id as usize) else { return };
         let rip = x.cpu.rip;
         let code = self.memory.address(n.far) as u64;
-        x.derived.tlb.note_code(x.cpu, linear);
+        let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
+        x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let space = space_key(x, key);
         self.jumps[jump_slot(rip)] = JumpEntry::new(rip, space, code);
     }
@@ -447,7 +453,8 @@ fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
             }
         }
     };
-    u64::from(x.derived.tlb.code_serial(x.cpu)) << 32 | u64::from(mode)
+    let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, x.cpu.rip);
+    u64::from(x.derived.tlb.code_serial(x.cpu, x.mem, shared)) << 32 | u64::from(mode)
 }
 
 /// Numbers for pairs of mode and code segment base, for the jump cache.

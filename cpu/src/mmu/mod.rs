@@ -8,6 +8,7 @@ mod breakpoint;
 mod segment;
 pub mod space;
 pub mod tlb;
+mod upper;
 mod walked;
 
 pub use access::WriteHandle;

@@ -11,7 +11,8 @@
 //! current epoch. Coherence: frames that a walk read are marked, and a store to them drops what came from the
 //! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
 
-use super::space::{Space, Step};
+use super::space::{Paging, Space, Step};
+use super::upper::{self, Halves};
 use super::walked::Walked;
 use super::{Access, View};
 use crate::memory::{Memory, PAGE, Place, mark};
@@ -96,6 +97,12 @@ struct Group {
     code_serial: u32,
     /// Pages that translated code jumps to without asking for their translation again.
     code_pages: HashSet<u64>,
+    /// The upper half that it shares.
+    upper: Option<usize>,
+    /// It left a half: its tables may hold what was only noted for that one.
+    left: bool,
+    /// Frame of its top table while it has an upper half.
+    top: Option<u32>,
 }
 
 /// What a translation found, for the slow path.
@@ -147,6 +154,7 @@ pub struct Tlb {
     /// Host address of RAM.
     base: u64,
     code_serial: u32,
+    halves: Halves,
     /// Counters.
     pub statistics: TlbStatistics,
 }
@@ -181,6 +189,7 @@ impl Tlb {
             seen_epoch: 0,
             base: 0,
             code_serial: 0,
+            halves: Halves::default(),
             statistics: TlbStatistics::default(),
         }
     }
@@ -191,6 +200,19 @@ impl Tlb {
         self.hot_at = None;
         self.current = None;
         self.groups.clear();
+        self.forget_halves();
+    }
+
+    /// No space has a known upper half any more. The tables of all are void.
+    fn forget_halves(&mut self) {
+        for n in 0..self.halves.list.len() {
+            self.half_changed(n);
+            self.serial = self.serial.wrapping_add(1);
+            self.halves.list[n].serial = self.serial;
+        }
+        for g in &mut self.groups {
+            (g.upper, g.left) = (None, false);
+        }
     }
 
     /// Drops everything and takes another shape.
@@ -285,6 +307,7 @@ impl Tlb {
         for g in 0..self.groups.len() {
             self.code_changed(g);
         }
+        self.forget_halves();
         self.freshen_hot();
     }
 
@@ -360,6 +383,9 @@ impl Tlb {
                 serial: self.serial,
                 code_serial: self.code_serial,
                 code_pages: HashSet::new(),
+                upper: None,
+                left: false,
+                top: None,
             });
             return self.groups.len() - 1;
         }
@@ -369,10 +395,74 @@ impl Tlb {
         group.serial = self.serial;
         group.code_serial = self.code_serial;
         group.code_pages.clear();
+        (group.upper, group.left) = (None, false);
         for t in &mut group.tables {
             t.clear();
         }
         oldest
+    }
+
+    /// The upper half that the processor's space shares with others.
+    fn half(&mut self, cpu: &Cpu, mem: &mut Memory) -> Option<usize> {
+        let g = self.group(cpu);
+        if self.groups[g].upper.is_some() {
+            return self.groups[g].upper;
+        }
+        let key = self.groups[g].key;
+        let (frame, top) = upper::top_of(mem, &key.space)?;
+        if std::mem::take(&mut self.groups[g].left) {
+            self.clear_group(g);
+        }
+        let (serial, code) = (&mut self.serial, &mut self.code_serial);
+        let fresh = || {
+            *serial = serial.wrapping_add(1);
+            *code = code.wrapping_add(1);
+            (*serial, *code)
+        };
+        let (n, replaced) = self.halves.find(key.smm, &key.space, top, fresh);
+        if replaced {
+            for group in &mut self.groups {
+                if group.upper == Some(n) {
+                    (group.upper, group.left) = (None, true);
+                }
+            }
+        }
+        if let Some(f) = frame {
+            self.mark_frame(mem, f, mark::WALKED);
+        }
+        let group = &mut self.groups[g];
+        (group.upper, group.top) = (Some(n), frame);
+        Some(n)
+    }
+
+    fn clear_group(&mut self, g: usize) {
+        if self.hot_at.is_some_and(|(h, _)| h == g) {
+            self.hot.clear();
+        }
+        for t in &mut self.groups[g].tables {
+            t.clear();
+        }
+    }
+
+    /// Bytes up to `end` of `frame` were stored to: spaces whose upper top-level entries these may be leave their half.
+    fn leave_halves(&mut self, frame: u32, end: u16) {
+        for g in 0..self.groups.len() {
+            let group = &self.groups[g];
+            if group.upper.is_none() || group.top != Some(frame) {
+                continue;
+            }
+            if upper::upper_start(group.key.space.paging).is_some_and(|start| end > start) {
+                (self.groups[g].upper, self.groups[g].left) = (None, true);
+                self.code_changed(g);
+            }
+        }
+    }
+
+    fn half_changed(&mut self, n: usize) {
+        self.code_serial = self.code_serial.wrapping_add(1);
+        let half = &mut self.halves.list[n];
+        half.code_serial = self.code_serial;
+        half.pages.clear();
     }
 
     /// The space of the processor's state.
@@ -515,11 +605,20 @@ impl Tlb {
         self.statistics.walks += 1;
         let g = self.group(cpu);
         let serial = self.groups[g].serial;
-        for s in steps {
+        let paging = self.groups[g].key.space.paging;
+        let shared = if upper::is_upper(paging, linear) { self.half(cpu, mem) } else { None };
+        for (level, s) in steps.iter().enumerate() {
             if s.frame == u32::MAX {
                 continue;
             }
-            if self.walked.note(s, linear, g as u32, serial) {
+            let mut fresh = self.walked.note(s, linear, g as u32, serial);
+            if let Some(n) = shared
+                && (level > 0 || paging == Paging::Pae)
+            {
+                let serial = self.halves.list[n].serial;
+                fresh |= self.walked.note(s, linear, upper::FIRST + n as u32, serial);
+            }
+            if fresh {
                 self.mark_frame(mem, s.frame, mark::WALKED);
             }
         }
@@ -528,12 +627,17 @@ impl Tlb {
     /// A store hit bytes `start..end` of a frame with [`mark::WALKED`]: drops what came from them.
     pub fn page_table_stored(&mut self, mem: &mut Memory, frame: u32, start: u16, end: u16) {
         self.statistics.page_table_stores += 1;
+        self.leave_halves(frame, end);
         let mut walked = std::mem::take(&mut self.walked);
         let keep = walked.stored(frame, start, end, self);
         self.walked = walked;
         match keep {
             super::walked::Kept::Used => {}
-            super::walked::Kept::Unused => mem.clear_marks(frame, mark::WALKED),
+            super::walked::Kept::Unused => {
+                if !self.groups.iter().any(|g| g.upper.is_some() && g.top == Some(frame)) {
+                    mem.clear_marks(frame, mark::WALKED);
+                }
+            }
             super::walked::Kept::Overflow => {
                 mem.clear_marks(frame, mark::WALKED);
                 self.void_all();
@@ -543,20 +647,37 @@ impl Tlb {
 
     /// Whether a group still is what it was under `serial`.
     pub(super) fn alive(&self, group: u32, serial: u32) -> bool {
+        if group >= upper::FIRST {
+            let half = self.halves.list.get((group - upper::FIRST) as usize);
+            return half.is_some_and(|h| h.serial == serial);
+        }
         self.groups.get(group as usize).is_some_and(|g| g.serial == serial)
     }
 
-    /// A number for the code that the processor's space maps: another one once any page noted by [`Tlb::note_code`]
-    /// has changed.
-    pub fn code_serial(&mut self, cpu: &Cpu) -> u32 {
+    /// Whether a jump from supervisor code to `linear` rests on what the space shares with others.
+    pub fn is_shared(&mut self, cpu: &Cpu, linear: u64) -> bool {
+        cpu.cpl < 3 && upper::is_upper(self.space(cpu).paging, linear)
+    }
+
+    /// A number for the code that the processor's space maps (`shared`: in its upper half): another one once any page
+    /// noted by [`Tlb::note_code`] has changed.
+    pub fn code_serial(&mut self, cpu: &Cpu, mem: &mut Memory, shared: bool) -> u32 {
+        if shared && let Some(n) = self.half(cpu, mem) {
+            return self.halves.list[n].code_serial;
+        }
         let g = self.group(cpu);
         self.groups[g].code_serial
     }
 
     /// Translated code will go to the page at `linear` as long as [`Tlb::code_serial`] stays.
-    pub fn note_code(&mut self, cpu: &Cpu, linear: u64) {
+    pub fn note_code(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, shared: bool) {
+        let page = linear & PAGE_MASK;
+        if shared && let Some(n) = self.half(cpu, mem) {
+            self.halves.list[n].pages.insert(page);
+            return;
+        }
         let g = self.group(cpu);
-        self.groups[g].code_pages.insert(linear & PAGE_MASK);
+        self.groups[g].code_pages.insert(page);
     }
 
     fn code_changed(&mut self, group: usize) {
@@ -572,13 +693,23 @@ impl Tlb {
     }
 
     pub(super) fn drop_range(&mut self, group: usize, base: u64, pages: u64) {
-        self.statistics.pages_dropped += 1;
-        let code = &self.groups[group].code_pages;
+        let half = group.checked_sub(upper::FIRST as usize);
+        let code = match half {
+            Some(n) => &self.halves.list[n].pages,
+            None => &self.groups[group].code_pages,
+        };
         let hit = if pages <= 16 {
             (0..pages).any(|i| code.contains(&base.wrapping_add(i * PAGE)))
         } else {
             code.iter().any(|p| p.wrapping_sub(base) < pages * PAGE)
         };
+        if let Some(n) = half {
+            if hit {
+                self.half_changed(n);
+            }
+            return;
+        }
+        self.statistics.pages_dropped += 1;
         if hit {
             self.code_changed(group);
         }
