@@ -67,6 +67,8 @@ pub struct Derived {
     pub(crate) bases: crate::jit::Bases,
     /// TLB misses of translated code.
     pub(crate) fills: u64,
+    /// Instructions that the interpreter ran in the middle of translated code.
+    pub(crate) slow: u64,
     /// Whether to measure the time in each engine.
     pub measure: bool,
     /// How many of the hottest translated blocks the report lists.

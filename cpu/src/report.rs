@@ -36,6 +36,7 @@ pub fn report(d: &Derived, count: u64) -> String {
     );
     line("interpreted", format!("{} runs of cold blocks, {} across pages", j_s.cold, j_s.crossing));
     line("TLB fills", d.fills.to_string());
+    line("accesses not to plain memory", d.slow.to_string());
     let part = 100.0 * j_s.completed as f64 / count.max(1) as f64;
     line(
         "run translated",

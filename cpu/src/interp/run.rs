@@ -66,6 +66,37 @@ pub fn run(exec: &mut Exec<'_>) -> Stop {
     stop
 }
 
+/// Runs instruction `i` in the middle of translated code, which found an access that it can't make itself. It is one
+/// that neither jumps nor calls shared code; RIP, count and status flags are in place. True if something has come up.
+pub(crate) fn one(x: &mut Exec<'_>, i: &Insn) -> Result<bool, Fault> {
+    let mut d = Direct {
+        flags: Flags::from_rflags(x.cpu.rflags),
+        rip_base: x.cpu.rip.wrapping_sub(u64::from(i.off)),
+        count0: x.count,
+        at: 0,
+        stop_at: 1,
+        attention: false,
+        fault: None,
+        placed: false,
+        key: ModeKey(x.cpu.scratch.0.key),
+        x: Exec {
+            cpu: &mut *x.cpu,
+            mem: &mut *x.mem,
+            derived: &mut *x.derived,
+            board: &mut *x.board,
+            clock: x.clock,
+            count: x.count,
+            limit: x.limit,
+        },
+    };
+    let r = match (i.handler)(&mut d, i) {
+        Ok(()) => Ok(d.attention),
+        Err(_) => Err(d.failed(i, 0)),
+    };
+    d.sync_flags();
+    r
+}
+
 /// How often a block runs on the interpreter before it is translated.
 const HOT: u16 = 12;
 

@@ -160,6 +160,7 @@ impl Jit {
                 transfer as *const () as usize,
                 counted as *const () as usize,
             ],
+            one: one as *const () as usize,
             vector: vector as *const () as usize,
             fpu_load: fpu_load as *const () as usize,
             fpu_store: fpu_store as *const () as usize,
@@ -598,6 +599,18 @@ extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const In
     place(x, i, packed);
     match f(x, i) {
         Ok(()) => after(x, packed),
+        Err(f) => failed(x, f),
+    }
+}
+
+/// Lets the interpreter run an instruction whose access is not to plain memory. 0 go on, 1 fault, 2 something came up.
+extern "sysv64" fn one(cpu: *mut Cpu, _: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
+    let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
+    place(x, i, packed);
+    x.derived.slow += 1;
+    match crate::interp::one(x, i) {
+        Ok(up) => after(x, packed).max(2 * u64::from(up)),
         Err(f) => failed(x, f),
     }
 }

@@ -34,6 +34,8 @@ pub enum Target {
     Out,
     /// [`crate::ops::Helper`] in R14, instruction in R15, the block's instructions in R11.
     Helper(Call),
+    /// The interpreter runs instruction R15 of the block's in R11.
+    One,
     /// Vector code likewise.
     Vector,
     /// Makes the guest's vector registers and MXCSR the host's.
@@ -109,6 +111,8 @@ pub struct Runtime {
     /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside after the instruction,
     /// 3 go on outside with this instruction (counted) or at another mode's or space's code (step). By kind of call.
     pub helper: [usize; 4],
+    /// The same for an instruction that the interpreter runs.
+    pub one: usize,
     /// The same for vector code.
     pub vector: usize,
     /// (processor) -> 1 if the image for FRSTOR is made, 0 if the host's unit can't serve.
@@ -130,6 +134,7 @@ pub struct Set {
     jump: usize,
     fill: [usize; 2],
     helper: [usize; 4],
+    one: usize,
     vector: usize,
 }
 
@@ -159,6 +164,7 @@ impl Stubs {
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
             Target::Out => s.exits[5],
             Target::Helper(how) => s.helper[kind(how)],
+            Target::One => s.one,
             Target::Vector => s.vector,
             Target::VecLoad => s.vec_load,
             Target::FpuLoad => s.fpu_load,
@@ -408,6 +414,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     }
     s.fpu_load = fpu_load(a, rt.fpu_load, &s);
     s.helper = rt.helper.map(|f| call_stub(a, &c, f, &s, true));
+    s.one = call_stub(a, &c, rt.one, &s, true);
     s.vector = call_stub(a, &c, rt.vector, &s, false);
     s
 }

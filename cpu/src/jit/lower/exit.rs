@@ -3,7 +3,7 @@
 use super::{Cold, Linear, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
-use crate::jit::ir::Val;
+use crate::jit::ir::{Op, Val};
 use crate::jit::passes::cond_reads;
 use crate::jit::regs::field;
 use crate::jit::stubs::Target;
@@ -131,7 +131,16 @@ impl Lower<'_> {
         self.exits.crossing = Some(out);
     }
 
-    pub(super) fn begin(&mut self) {}
+    pub(super) fn begin(&mut self) {
+        let at = self.asm.label();
+        self.asm.bind(at);
+        self.begins.push(super::Begin {
+            at,
+            flags: self.flags.host != 0,
+            vectors: self.vec_ready,
+            fpu: self.fpu_ready || self.note.is_some(),
+        });
+    }
 
     fn jump_to(&mut self, t: Target) {
         self.asm.byte(0xe9);
@@ -498,7 +507,72 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// For each instruction that the interpreter can run from here: where that is done.
+    fn slow_labels(&mut self) -> Vec<Option<Label>> {
+        let mut can = vec![false; self.insns.len()];
+        let mut n = 0;
+        for op in self.ops {
+            match op {
+                Op::Begin(k) => {
+                    n = usize::from(*k);
+                    can[n] = self.begins.get(n + 1).is_some_and(|b| !b.fpu) && !self.begins[n].fpu;
+                }
+                Op::Call { .. }
+                | Op::JumpDirect(_)
+                | Op::JumpIndirect(..)
+                | Op::Branch(_)
+                | Op::BranchCond(_)
+                | Op::CheckDirect
+                | Op::CheckIndirect(_) => can[n] = false,
+                _ => {}
+            }
+        }
+        can.into_iter().map(|c| c.then(|| self.asm.label())).collect()
+    }
+
+    /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
+    fn slow_paths(&mut self, slow: &[Option<Label>], used: &[bool]) {
+        for (n, l) in slow.iter().enumerate() {
+            let Some(l) = *l else { continue };
+            if !used[n] {
+                continue;
+            }
+            self.asm.bind(l);
+            let rest = self.insns.len() - n;
+            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32);
+            self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
+            self.call_to(Target::One);
+            let (on, fault) = (self.asm.label(), self.asm.label());
+            self.asm.alu_imm(7, 4, R::R14, 1);
+            self.asm.jcc(2, on);
+            self.asm.jcc(4, fault);
+            let i = self.insns[n];
+            self.leave(n + 1, i.off + u16::from(i.len), Target::Attention);
+            self.asm.bind(fault);
+            self.bail(n as u16, None);
+            self.asm.bind(on);
+            let next = self.begins[n + 1];
+            if next.vectors {
+                self.call_to(Target::VecLoad);
+            }
+            if next.flags {
+                self.asm.mov(8, R::R14, R::RAX);
+                self.flags_to_host();
+                self.asm.mov(8, R::RAX, R::R14);
+            }
+            self.asm.jmp(next.at);
+        }
+    }
+
     pub(super) fn cold_paths(&mut self) {
+        let slow = self.slow_labels();
+        let mut used = vec![false; slow.len()];
+        for c in &self.cold {
+            if let Cold::Fill { n, note: None, .. } = c {
+                used[usize::from(*n)] = true;
+            }
+        }
         for c in std::mem::take(&mut self.cold) {
             match c {
                 Cold::Fill { from, back, write, w, lin, n, note } => {
@@ -516,7 +590,10 @@ impl Lower<'_> {
                     self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
                     // ZF: filled.
                     self.asm.jcc(4, back);
-                    self.bail(n, note);
+                    match slow[usize::from(n)] {
+                        Some(l) if note.is_none() => self.asm.jmp(l),
+                        _ => self.bail(n, note),
+                    }
                 }
                 Cold::Fpu { from, back, n, note } => {
                     self.asm.bind(from);
@@ -536,6 +613,7 @@ impl Lower<'_> {
                 }
             }
         }
+        self.slow_paths(&slow, &used);
         for l in [self.exits.budget.take(), self.exits.code_limit.take(), self.exits.crossing.take()]
             .into_iter()
             .enumerate()

@@ -141,14 +141,19 @@ impl Lower<'_> {
     fn load_flags(&mut self) -> Low<()> {
         let t = self.fresh()?;
         self.asm.mov(8, t, R::RAX);
-        self.asm.movzx(2, R::RAX, field::flags());
-        // OF: 1 + 7Fh overflows.
-        self.asm.alu_imm(0, 1, R::RAX, 0x7f);
-        self.asm.sahf();
+        self.flags_to_host();
         self.asm.mov(8, R::RAX, t);
         self.give(t);
         self.flags.host = fl::ALL;
         Ok(())
+    }
+
+    /// The same by way of RAX, which the caller keeps.
+    pub(super) fn flags_to_host(&mut self) {
+        self.asm.movzx(2, R::RAX, field::flags());
+        // OF: 1 + 7Fh overflows.
+        self.asm.alu_imm(0, 1, R::RAX, 0x7f);
+        self.asm.sahf();
     }
 
     /// The flags as a value with RFLAGS' places.

@@ -89,6 +89,17 @@ enum Cold {
     Bail { from: Label, n: u16, note: Option<x87::Note> },
 }
 
+/// The start of an instruction, and what code there relies on.
+#[derive(Clone, Copy)]
+struct Begin {
+    at: Label,
+    /// EFLAGS hold some of the flags.
+    flags: bool,
+    vectors: bool,
+    /// The x87 unit is at work: only hot code comes here.
+    fpu: bool,
+}
+
 /// How a cold path finds the linear address again.
 #[derive(Clone, Copy)]
 enum Linear {
@@ -126,6 +137,8 @@ pub struct Lower<'a> {
     n: u16,
     flags: flags::State,
     cold: Vec<Cold>,
+    /// Where each instruction begins, for those that cold paths go on at.
+    begins: Vec<Begin>,
     exits: Exits,
     near: usize,
     common: &'a super::stubs::Stubs,
@@ -187,6 +200,7 @@ pub fn lower(
         n: 0,
         flags: flags::State::in_memory(),
         cold: Vec::new(),
+        begins: Vec::new(),
         exits: Exits::default(),
         near: 0,
         common: stubs,
@@ -199,6 +213,7 @@ pub fn lower(
         l.release(i);
     }
     if !ends {
+        l.begin();
         l.fall_through();
     }
     let hot = l.asm.here();
