@@ -276,6 +276,10 @@ impl ModeKey {
     pub fn v86(self) -> bool {
         self.0 >> 7 & 1 != 0
     }
+    /// Long mode, 64-bit code or not.
+    pub fn long_mode(self) -> bool {
+        self.0 >> 8 & 1 != 0
+    }
     /// Bit [`Seg`] set for segments whose offsets are linear addresses, readable and writable without a check.
     pub fn flat(self) -> u8 {
         (self.0 >> 9 & 0x3f) as u8

@@ -339,6 +339,13 @@ impl Asm {
         self.put(&[0xc4, r | 0x40 | b | 3, u8::from(w == 8) << 7 | 0x7b, 0xf0]);
         self.put(&[0xc0 | (to.0 & 7) << 3 | from.0 & 7, count]);
     }
+    /// BEXTR: the field of `from` that the low 16 bits of `control` name (BMI1). Destroys flags.
+    pub fn bextr(&mut self, to: R, from: R, control: R) {
+        let r = if to.0 < 8 { 0x80 } else { 0 };
+        let b = if from.0 < 8 { 0x20 } else { 0 };
+        self.put(&[0xc4, r | 0x40 | b | 2, 0x80 | (!control.0 & 15) << 3, 0xf7]);
+        self.put(&[0xc0 | (to.0 & 7) << 3 | from.0 & 7]);
+    }
     /// A two-byte (0F) instruction `op reg, rm`.
     pub fn op_0f(&mut self, opcode: u8, w: u8, r: R, rm: impl Into<Rm>) {
         self.op(if w == 2 { 0x66 } else { 0 }, w == 8, &[0x0f], opcode, r.0, rm.into(), false, false);

@@ -11,7 +11,8 @@ use crate::state::flag;
 /// Whether the host can run translated code.
 pub fn serves() -> bool {
     #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    return std::is_x86_feature_detected!("bmi2")
+    return std::is_x86_feature_detected!("bmi1")
+        && std::is_x86_feature_detected!("bmi2")
         && std::is_x86_feature_detected!("popcnt")
         && logic_clears_af();
     #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]

@@ -32,7 +32,7 @@ use crate::insn::{Insn, ModeKey};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
-use crate::state::{Seg, attr, flag};
+use crate::state::{Seg, attr, efer, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
@@ -387,7 +387,7 @@ impl Jit {
         let exec = std::ptr::from_mut(x).cast::<()>() as u64;
         let s = &mut x.cpu.scratch.0;
         s.budget = budget as i64;
-        s.tlb = table as u64;
+        s.tlb = table;
         s.space = space;
         s.exit_rip = x.cpu.rip;
         s.jumps = self.jumps.as_ptr() as u64;
@@ -542,7 +542,8 @@ extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
         return 0;
     }
-    if !x.cpu.canonical(linear) {
+    // Outside long mode an address beyond 32 bits has wrapped: see `Lower::probe_address`.
+    if !x.cpu.canonical(linear) || linear >> 32 != 0 && x.cpu.msr.efer & efer::LMA == 0 {
         return 0;
     }
     let view = own_view(x.cpu);
@@ -554,7 +555,7 @@ extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
         return 0;
     }
     let table = x.derived.tlb.table_in_use(x.cpu, view);
-    x.cpu.scratch.0.tlb = table as u64;
+    x.cpu.scratch.0.tlb = table;
     let tlb = &x.derived.tlb;
     let hit = if write != 0 { tlb.hit_write(linear, w - 1) } else { tlb.hit_read(linear, w - 1) };
     u64::from(hit.is_some())
@@ -577,7 +578,7 @@ fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
     }
     let view = own_view(x.cpu);
     let table = x.derived.tlb.table_in_use(x.cpu, view);
-    x.cpu.scratch.0.tlb = table as u64;
+    x.cpu.scratch.0.tlb = table;
     let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
     if up || remapped(x) { 2 } else { 0 }
 }
@@ -632,7 +633,7 @@ fn follow(x: &mut Exec<'_>) {
     let table = x.derived.tlb.table_in_use(x.cpu, view);
     let flags = to_memory_form(x.cpu.rflags);
     let s = &mut x.cpu.scratch.0;
-    s.tlb = table as u64;
+    s.tlb = table;
     s.flags = flags;
 }
 

@@ -6,6 +6,8 @@ use std::mem::offset_of;
 
 /// RBP: the processor ([`Cpu`]).
 pub const STATE: R = R::RBP;
+/// R8: the TLB's table in use, as [`crate::mmu::Tlb::table_in_use`] gives it.
+pub const TABLE: R = R::R8;
 
 /// Host register of each guest register in 64-bit code; `None`: in memory. Most keep their number, so that implicit
 /// operands (CL, RDX:RAX) and AH-BH come for free.
@@ -18,7 +20,7 @@ const MAP64: [Option<R>; 16] = [
     Some(R::R13),
     Some(R::RSI),
     Some(R::RDI),
-    Some(R::R8),
+    None,
     None,
     None,
     None,
@@ -31,7 +33,6 @@ const MAP64: [Option<R>; 16] = [
 /// The same in 16- and 32-bit code, which has eight registers.
 const MAP32: [Option<R>; 16] = {
     let mut m = MAP64;
-    m[8] = None;
     m[12] = None;
     m[13] = None;
     m
@@ -39,7 +40,7 @@ const MAP32: [Option<R>; 16] = {
 
 /// Host registers free for temporaries.
 const TEMPS64: u16 = 1 << 11 | 1 << 14 | 1 << 15;
-const TEMPS32: u16 = TEMPS64 | 1 << 8 | 1 << 9 | 1 << 10;
+const TEMPS32: u16 = TEMPS64 | 1 << 9 | 1 << 10;
 
 /// The register convention of one kind of code.
 #[derive(Clone, Copy)]
@@ -75,7 +76,7 @@ pub const SLOTS: usize = 8;
 pub struct Scratch {
     /// Instructions left in this run; negative ends it.
     pub budget: i64,
-    /// Table of the TLB in use.
+    /// Table of the TLB in use, for [`TABLE`].
     pub tlb: u64,
     /// RIP of byte 0 of the running page.
     pub page_rip: u64,

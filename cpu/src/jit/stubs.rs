@@ -4,7 +4,7 @@
 //! the host's and 16-byte aligned.
 
 use super::encode::{Asm, Label, Mem, R};
-use super::regs::{Convention, STATE, convention, field, vector_home, vector_temps};
+use super::regs::{Convention, STATE, TABLE, convention, field, vector_home, vector_temps};
 use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
@@ -294,6 +294,7 @@ fn load_guest(a: &mut Asm, c: &Convention) {
             a.load(8, *h, field::gpr(g as u8));
         }
     }
+    a.load(8, TABLE, field::tlb());
 }
 fn store_guest(a: &mut Asm, c: &Convention) {
     for (g, h) in c.map.iter().enumerate() {
@@ -410,6 +411,8 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
             a.pop(*r);
         }
         a.pop(R::RDX);
+        // The fill may have made the table.
+        a.load(8, TABLE, field::tlb());
         a.ret();
     }
     s.fpu_load = fpu_load(a, rt.fpu_load, &s);

@@ -3,11 +3,14 @@
 //! A *group* is one address space of one processor ([`Key`]); it has a table for each [`View`]. The table in use lies in
 //! [`Tlb::hot`], so that a probe is one index and one compare. An entry holds a tag for each kind of access; a tag is
 //! - the page's linear address: the access may go straight to `linear + delta` in [`crate::memory::Ram`];
-//! - the same with [`SLOW`] set: rights are known and the physical page too, but the access must take the slow path
+//! - the same with [`SLOW`] flipped: rights are known and the physical page too, but the access must take the slow path
 //!   (chip, ROM store, marked frame, watched bytes);
-//! - [`NONE`].
+//! - [`none`].
 //!
-//! A store tag without `SLOW` exists only where the leaf's D bit is set, the frame has no marks and it is dirty in the
+//! Only a tag of the first kind agrees with its own place in the table, so an address whose exclusive or with the tag it
+//! meets is below 4096 minus the access's bytes may go there: one compare tells page, rights and page end.
+//!
+//! A direct store tag exists only where the leaf's D bit is set, the frame has no marks and it is dirty in the
 //! current epoch. Coherence: frames that a walk read are marked, and a store to them drops what came from the
 //! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
 
@@ -19,33 +22,58 @@ use crate::memory::{Memory, PAGE, Place, mark};
 use crate::state::Cpu;
 use std::collections::HashSet;
 
-/// No translation.
-pub const NONE: u64 = !0;
-/// Low bit of a tag: translation known, but not for direct access.
-pub const SLOW: u64 = 1;
+/// What a tag differs by from the page's address when the translation is known, but not for direct access: such a tag
+/// belongs to the neighbouring place, so nothing that is looked up here agrees with it.
+pub const SLOW: u64 = PAGE;
 
 const PAGE_MASK: u64 = !(PAGE - 1);
 
-/// One page's translation. Translated code probes it: the layout is fixed.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Entry {
-    /// Tag for loads.
-    pub read: u64,
-    /// Tag for stores.
-    pub write: u64,
-    /// Tag for instruction fetches.
-    pub execute: u64,
-    /// Host address = linear address + `delta` (wrapping).
-    pub delta: u64,
+/// No translation: the slow tag of a page that can't exist.
+fn none(index: usize) -> u64 {
+    1 << 63 | (index as u64 * PAGE ^ SLOW)
 }
 
-const EMPTY: Entry = Entry { read: NONE, write: NONE, execute: NONE, delta: 0 };
+/// The arrays of a table, in their order in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Array {
+    /// Tags for loads.
+    Read = 0,
+    /// Tags for stores.
+    Write = 1,
+    /// Tags for instruction fetches.
+    Execute = 2,
+    /// Host address = linear address + this (wrapping).
+    Delta = 3,
+}
+
+/// Bytes from one array of a table of `size` entries to the next: not a multiple of a cache's way, so that an entry's
+/// tag and delta don't meet in one set.
+const fn stride(size: usize) -> usize {
+    8 * size + 0x440
+}
+
+/// Alignment of the first array.
+const ALIGN: usize = 1 << 16;
+
+/// Where translated code finds array `a`, from the number that [`Tlb::table_in_use`] gives. The number's low 16 bits are
+/// also the control word that makes BEXTR take the index out of a linear address.
+pub fn displacement(a: Array, size: usize) -> i32 {
+    (a as usize * stride(size)) as i32 - control(size) as i32
+}
+
+/// BEXTR's control word: from bit 12 on, as many as an index has.
+const fn control(size: usize) -> u64 {
+    (size.trailing_zeros() as u64) << 8 | 12
+}
 
 /// A direct-mapped table of one view of one group.
 #[derive(Debug, Default)]
 struct Table {
-    entries: Vec<Entry>,
+    /// The arrays of tags and deltas, from an aligned place on.
+    words: Vec<u64>,
+    /// Where the arrays begin in `words`.
+    at: [usize; 4],
     /// Physical page address of each entry (A20 not applied).
     phys: Vec<u64>,
     /// [`Tlb::write_generation`] when last looked at.
@@ -55,25 +83,83 @@ struct Table {
 }
 
 impl Table {
-    fn clear(&mut self) {
-        self.entries.fill(EMPTY);
+    fn new(size: usize) -> Table {
+        let words = vec![0u64; (4 * stride(size) + ALIGN) / 8];
+        let first = (words.as_ptr() as usize).next_multiple_of(ALIGN) - words.as_ptr() as usize;
+        let at = [0, 1, 2, 3].map(|k| (first + k * stride(size)) / 8);
+        let mut t = Table { words, at, phys: vec![0; size], ..Table::default() };
+        t.clear();
+        t
     }
 
-    fn void_writes(&mut self) {
-        for e in &mut self.entries {
-            if e.write != NONE {
-                e.write |= SLOW;
+    fn is_empty(&self) -> bool {
+        self.phys.is_empty()
+    }
+
+    #[inline(always)]
+    fn index(&self, linear: u64) -> usize {
+        (linear >> 12) as usize & self.phys.len().wrapping_sub(1)
+    }
+
+    #[inline(always)]
+    fn get(&self, a: Array, index: usize) -> u64 {
+        self.words[self.at[a as usize] + index]
+    }
+
+    #[inline(always)]
+    fn put(&mut self, a: Array, index: usize, v: u64) {
+        self.words[self.at[a as usize] + index] = v;
+    }
+
+    /// RAM's host address of the byte at `linear`, if bytes up to `last` further may be accessed directly.
+    #[inline(always)]
+    fn hit(&self, a: Array, linear: u64, last: u64) -> Option<u64> {
+        let i = self.index(linear);
+        (linear ^ self.get(a, i) <= PAGE - 1 - last).then(|| linear.wrapping_add(self.get(Array::Delta, i)))
+    }
+
+    /// Whether the tag at `index` allows direct access.
+    fn is_direct(&self, a: Array, index: usize) -> bool {
+        self.index(self.get(a, index)) == index
+    }
+
+    /// Sends accesses at `index` through the slow path.
+    fn slow_down(&mut self, a: Array, index: usize) {
+        if self.is_direct(a, index) {
+            let tag = self.get(a, index);
+            self.put(a, index, tag ^ SLOW);
+        }
+    }
+
+    fn empty(&mut self, index: usize) {
+        for a in [Array::Read, Array::Write, Array::Execute] {
+            self.put(a, index, none(index));
+        }
+    }
+
+    fn clear(&mut self) {
+        for a in [Array::Read, Array::Write, Array::Execute] {
+            let at = self.at[a as usize];
+            for (i, tag) in self.words[at..at + self.phys.len()].iter_mut().enumerate() {
+                *tag = none(i);
             }
         }
     }
 
+    fn void_writes(&mut self) {
+        for i in 0..self.phys.len() {
+            self.slow_down(Array::Write, i);
+        }
+    }
+
     fn drop_page(&mut self, linear: u64) {
-        if self.entries.is_empty() {
+        if self.is_empty() {
             return;
         }
-        let e = &mut self.entries[(linear >> 12) as usize & (self.phys.len() - 1)];
-        if [e.read, e.write, e.execute].iter().any(|&t| t != NONE && t & PAGE_MASK == linear) {
-            *e = EMPTY;
+        let i = self.index(linear);
+        let known = |a| self.get(a, i) & !SLOW == linear & !SLOW;
+        if [Array::Read, Array::Write, Array::Execute].into_iter().any(known) {
+            self.empty(i);
         }
     }
 }
@@ -166,7 +252,7 @@ impl Default for Tlb {
 }
 
 fn none_table() -> Table {
-    Table { entries: vec![EMPTY], phys: vec![0], ..Table::default() }
+    Table::new(2)
 }
 
 impl Tlb {
@@ -228,21 +314,16 @@ impl Tlb {
         self.size
     }
 
-    /// RAM offset for a load whose last byte is at `linear + last`, if it may go there directly. The index comes from the
-    /// first byte and the tag from the last, so a load that leaves its page misses.
+    /// RAM offset for a load whose last byte is at `linear + last`, if it may go there directly: not if it leaves its page.
     #[inline(always)]
     pub fn hit_read(&self, linear: u64, last: u64) -> Option<usize> {
-        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.read == linear.wrapping_add(last) & PAGE_MASK)
-            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
+        self.hot.hit(Array::Read, linear, last).map(|at| at.wrapping_sub(self.base) as usize)
     }
 
     /// As [`Tlb::hit_read`] for a store.
     #[inline(always)]
     pub fn hit_write(&self, linear: u64, last: u64) -> Option<usize> {
-        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.write == linear.wrapping_add(last) & PAGE_MASK)
-            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
+        self.hot.hit(Array::Write, linear, last).map(|at| at.wrapping_sub(self.base) as usize)
     }
 
     /// Whether the hit paths probe the table of `view`.
@@ -254,9 +335,7 @@ impl Tlb {
     /// RAM offset of an instruction byte, if its page is plain memory.
     #[inline(always)]
     pub fn hit_execute(&self, linear: u64) -> Option<usize> {
-        let e = &self.hot.entries[(linear >> 12) as usize & (self.hot.entries.len() - 1)];
-        (e.execute == linear & PAGE_MASK)
-            .then(|| linear.wrapping_add(e.delta).wrapping_sub(self.base) as usize)
+        self.hot.hit(Array::Execute, linear, 0).map(|at| at.wrapping_sub(self.base) as usize)
     }
 
     /// The processor's paging state (CR0, CR3, CR4, EFER, SMM) may have changed, or another processor runs.
@@ -273,7 +352,7 @@ impl Tlb {
             return;
         }
         self.park();
-        if !self.groups[g].tables[view as usize].entries.is_empty() {
+        if !self.groups[g].tables[view as usize].is_empty() {
             self.activate(cpu, view);
         }
     }
@@ -343,9 +422,8 @@ impl Tlb {
         } else {
             &mut self.groups[group].tables[view as usize]
         };
-        if t.entries.is_empty() {
-            t.entries = vec![EMPTY; size];
-            t.phys = vec![0; size];
+        if t.is_empty() {
+            *t = Table::new(size);
             t.generation = generation;
             t.write_generation = write_generation;
         }
@@ -487,14 +565,13 @@ impl Tlb {
     pub(super) fn find(&mut self, cpu: &Cpu, linear: u64, access: Access, view: View) -> Option<Found> {
         let g = self.group(cpu);
         let t = self.table(g, view);
-        let index = (linear >> 12) as usize & (t.entries.len() - 1);
-        let e = &t.entries[index];
+        let index = t.index(linear);
         let tag = match access {
-            Access::Read => e.read,
-            Access::Write => e.write,
-            Access::Execute => e.execute,
+            Access::Read => t.get(Array::Read, index),
+            Access::Write => t.get(Array::Write, index),
+            Access::Execute => t.get(Array::Execute, index),
         };
-        (tag & !SLOW == linear & PAGE_MASK).then(|| Found { phys: t.phys[index] })
+        (tag & !SLOW == linear & PAGE_MASK & !SLOW).then(|| Found { phys: t.phys[index] })
     }
 
     /// Enters a page. `read`, `write`, `execute` say what rights (and D) allow; `watched` keeps it from direct access.
@@ -513,30 +590,30 @@ impl Tlb {
         let page = linear & PAGE_MASK;
         let index = (linear >> 12) as usize & (self.size - 1);
         let base = mem.ram.base() as u64;
-        let mut e = EMPTY;
+        let mut delta = 0;
         let at = mem.mask(phys) / PAGE;
         let (from, to) = (mem.read_place(at), mem.write_place(at));
         let mut slow_read = SLOW;
         let mut slow_write = SLOW;
         if let Place::Frame(f) = from {
-            e.delta = (u64::from(f) * PAGE).wrapping_sub(page).wrapping_add(base);
+            delta = (u64::from(f) * PAGE).wrapping_sub(page).wrapping_add(base);
             slow_read = if watched || mem.marks(f) & mark::WATCHED != 0 { SLOW } else { 0 };
             if write && !watched && to == from && mem.fast_write_ok(f) {
                 slow_write = 0;
                 self.note_writer(mem, f, g, view, index);
             }
         }
-        if read {
-            e.read = page | slow_read;
-        }
-        if write {
-            e.write = page | slow_write;
-        }
-        if execute {
-            e.execute = page | if matches!(from, Place::Frame(_)) { 0 } else { SLOW };
-        }
+        let slow_execute = if matches!(from, Place::Frame(_)) { 0 } else { SLOW };
         let t = self.table(g, view);
-        t.entries[index] = e;
+        let tags = [
+            (Array::Read, read, slow_read),
+            (Array::Write, write, slow_write),
+            (Array::Execute, execute, slow_execute),
+        ];
+        for (a, allowed, slow) in tags {
+            t.put(a, index, if allowed { page ^ slow } else { none(index) });
+        }
+        t.put(Array::Delta, index, delta);
         t.phys[index] = phys;
     }
 
@@ -547,10 +624,13 @@ impl Tlb {
         let index = (linear >> 12) as usize & (self.size - 1);
         let base = mem.ram.base() as u64;
         let t = self.table(g, view);
-        let e = &mut t.entries[index];
         let delta = (u64::from(frame) * PAGE).wrapping_sub(page).wrapping_add(base);
-        if e.write == page | SLOW && e.read == page && e.delta == delta && mem.fast_write_ok(frame) {
-            e.write = page;
+        if t.get(Array::Write, index) == page ^ SLOW
+            && t.get(Array::Read, index) == page
+            && t.get(Array::Delta, index) == delta
+            && mem.fast_write_ok(frame)
+        {
+            t.put(Array::Write, index, page);
             self.note_writer(mem, frame, g, view, index);
         }
     }
@@ -592,10 +672,8 @@ impl Tlb {
         let view = [View::User, View::Supervisor, View::SupervisorAc][view as usize];
         if group < self.groups.len() {
             let t = self.table(group, view);
-            if let Some(e) = t.entries.get_mut(index)
-                && e.write != NONE
-            {
-                e.write |= SLOW;
+            if index < t.phys.len() {
+                t.slow_down(Array::Write, index);
             }
         }
     }
@@ -686,10 +764,10 @@ impl Tlb {
         self.groups[group].code_pages.clear();
     }
 
-    /// The table in use, for translated code: its first entry. It has [`Tlb::size`] entries.
-    pub fn table_in_use(&mut self, cpu: &Cpu, view: View) -> *const Entry {
+    /// The table in use, for translated code: see [`displacement`].
+    pub fn table_in_use(&mut self, cpu: &Cpu, view: View) -> u64 {
         self.activate(cpu, view);
-        self.hot.entries.as_ptr()
+        self.hot.words[self.hot.at[0]..].as_ptr() as u64 | control(self.size)
     }
 
     pub(super) fn drop_range(&mut self, group: usize, base: u64, pages: u64) {
@@ -720,7 +798,7 @@ impl Tlb {
             } else {
                 &mut self.groups[group].tables[view as usize]
             };
-            if pages >= t.entries.len() as u64 {
+            if pages >= t.phys.len() as u64 {
                 t.clear();
             } else {
                 for i in 0..pages {

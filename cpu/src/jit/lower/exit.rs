@@ -5,13 +5,12 @@ use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::cond_reads;
-use crate::jit::regs::field;
+use crate::jit::regs::{TABLE, field};
 use crate::jit::stubs::Target;
-use crate::mmu::tlb::Entry;
+use crate::mmu::tlb::Array;
 use crate::ops::{Call, Cond, Helper};
 use crate::state::{Seg, flag};
 use iced_x86::Code;
-use std::mem::offset_of;
 
 /// A jump that can be patched to go straight to another block of the page.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +120,11 @@ impl Lower<'_> {
         if !self.key.code64() {
             self.asm.mov(4, R::R14, R::R14);
         }
-        self.entry(R::R15, R::R14);
-        self.asm.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(Entry, execute) as i32));
+        self.asm.bextr(R::R15, R::R14, TABLE);
+        let (tag, delta) = (self.entry(R::R15, Array::Execute), self.entry(R::R15, Array::Delta));
+        self.asm.alu_r_rm(7, 8, R::R14, tag);
         self.asm.jcc(5, out);
-        self.asm.alu_r_rm(0, 8, R::R14, Mem::at(R::R15, offset_of!(Entry, delta) as i32));
+        self.asm.alu_r_rm(0, 8, R::R14, delta);
         self.asm.mov_imm(R::R15, frame);
         self.asm.alu_rm_r(7, 8, R::R14, R::R15);
         self.asm.jcc(5, out);

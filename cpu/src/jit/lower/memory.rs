@@ -4,13 +4,8 @@ use super::{Cold, Linear, Loc, Low, Lower};
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::ir::{Place, Val};
 use crate::jit::passes::fl;
-use crate::jit::regs::field;
-use crate::mmu::tlb::Entry;
-use std::mem::offset_of;
-
-/// `log2` of an entry's size.
-const ENTRY_SHIFT: u8 = 5;
-const _: () = assert!(size_of::<Entry>() == 1 << ENTRY_SHIFT);
+use crate::jit::regs::{TABLE, field};
+use crate::mmu::tlb::{Array, displacement};
 
 /// A memory operand in the making.
 struct Address {
@@ -73,23 +68,32 @@ impl Lower<'_> {
         if let Some(h) = a.held {
             self.lock(h);
         }
-        // 64-bit code needs no truncated copy: host operand = guest expression + delta.
         let flat = self.key.flat() >> at.seg & 1 != 0;
-        if self.long() && flat && a.w == 8 && a.m.base.is_some() {
+        // The host operand is the guest's expression plus delta, where that can't wrap: in 64-bit code, and outside long mode
+        // nearly always with a register and a small displacement (where it does wrap, no tag agrees and the
+        // interpreter runs the instruction).
+        let plain = a.m.base.is_some() && flat;
+        let whole = self.long() && a.w == 8;
+        let near =
+            !self.key.long_mode() && a.w == 4 && a.m.index.is_none() && a.m.disp.unsigned_abs() < 1 << 12;
+        if plain && (whole || near) {
             return self.probe_in_place(at, a, write);
         }
         self.probe_copy(at, a, write, flat)
     }
 
-    fn tag(write: bool) -> i32 {
-        if write { offset_of!(Entry, write) as i32 } else { offset_of!(Entry, read) as i32 }
+    /// The word of a table's array for the index in `x`.
+    pub(super) fn entry(&self, x: R, a: Array) -> Mem {
+        Mem { base: Some(TABLE), index: Some((x, 3)), disp: displacement(a, self.common.tlb_size) }
     }
 
-    /// The index part of the probe: `x` becomes the entry's address, from the linear address in `c`.
-    pub(super) fn entry(&mut self, x: R, c: R) {
-        self.asm.rorx(8, x, c, 12 - ENTRY_SHIFT);
-        self.asm.alu_imm(4, 4, x, ((self.common.tlb_size - 1) << ENTRY_SHIFT) as i32);
-        self.asm.alu_r_rm(0, 8, x, field::tlb());
+    /// Compares the address in `c` with the tag of the entry in `x`: goes to `from` if it is not one for direct access of
+    /// `w` bytes. `c` is used up.
+    fn check_tag(&mut self, c: R, x: R, w: u8, write: bool, from: Label) {
+        let tag = self.entry(x, if write { Array::Write } else { Array::Read });
+        self.asm.alu_r_rm(6, 8, c, tag);
+        self.asm.alu_imm(7, 8, c, 4096 - i32::from(w));
+        self.asm.jcc(7, from);
     }
 
     fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
@@ -98,15 +102,12 @@ impl Lower<'_> {
         let back = self.asm.label();
         let from = self.asm.label();
         self.asm.bind(back);
-        self.asm.lea(8, c, a.m);
-        self.entry(x, c);
-        if at.w > 1 {
-            let Some(disp) = a.m.disp.checked_add(i32::from(at.w) - 1) else { return self.refuse() };
-            self.asm.lea(8, c, Mem { disp, ..a.m });
+        match a.m {
+            Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
+            m => self.asm.lea(8, c, m),
         }
-        self.asm.alu_imm(4, 8, c, -4096);
-        self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
-        self.asm.jcc(5, from);
+        self.asm.bextr(x, c, TABLE);
+        self.check_tag(c, x, at.w, write, from);
         self.cold.push(Cold::Fill {
             from,
             back,
@@ -116,7 +117,8 @@ impl Lower<'_> {
             n: self.n,
             note: self.note,
         });
-        self.asm.load(8, x, Mem::at(x, offset_of!(Entry, delta) as i32));
+        let delta = self.entry(x, Array::Delta);
+        self.asm.load(8, x, delta);
         self.give(c);
         // x + base + index * scale + disp has one register too many: fold the index (or the held temporary) in.
         let mut m = a.m;
@@ -166,13 +168,10 @@ impl Lower<'_> {
         let from = self.asm.label();
         let back = self.asm.label();
         self.asm.bind(back);
-        self.entry(x, h);
-        // The tag of the last byte, compared in place of a third register: x goes back by what it is.
         let c = self.fresh()?;
-        self.asm.lea(if self.long() { 8 } else { 4 }, c, Mem::at(h, i32::from(at.w) - 1));
-        self.asm.alu_imm(4, if self.long() { 8 } else { 4 }, c, -4096);
-        self.asm.alu_r_rm(7, 8, c, Mem::at(x, Self::tag(write)));
-        self.asm.jcc(5, from);
+        self.asm.mov(8, c, h);
+        self.asm.bextr(x, h, TABLE);
+        self.check_tag(c, x, at.w, write, from);
         self.cold.push(Cold::Fill {
             from,
             back,
@@ -182,7 +181,8 @@ impl Lower<'_> {
             n: self.n,
             note: self.note,
         });
-        self.asm.alu_r_rm(0, 8, h, Mem::at(x, offset_of!(Entry, delta) as i32));
+        let delta = self.entry(x, Array::Delta);
+        self.asm.alu_r_rm(0, 8, h, delta);
         self.give(c);
         self.give(x);
         Ok(Mem::at(h, 0))
