@@ -171,6 +171,12 @@ impl Lower<'_> {
             _ => None,
         };
         if let Some(d) = disp.and_then(|d| i32::try_from(d).ok()) {
+            if let Loc::Guest { r, w: 8 } = self.loc[a.n()]
+                && self.host(r).is_some()
+            {
+                self.loc[self.at] = Loc::Sum { r, d, w: 8 };
+                return Ok(());
+            }
             let r = self.full(a)?;
             let t = self.fresh()?;
             self.asm.lea(8, t, Mem::at(r, d));
@@ -238,6 +244,12 @@ impl Lower<'_> {
                 return Ok(());
             }
         }
+        if let Loc::Sum { r, d, w: sw } = self.loc[v.n()]
+            && w >= 4
+        {
+            self.loc[self.at] = Loc::Sum { r, d, w: w.min(sw) };
+            return Ok(());
+        }
         if let Loc::Temp { t, w: vw, clean } = self.loc[v.n()]
             && self.facts.last[v.n()] == self.at as u32
             && (w >= vw || w == 8)
@@ -246,7 +258,7 @@ impl Lower<'_> {
             self.result(t, vw, clean);
             return Ok(());
         }
-        if matches!(self.loc[v.n()], Loc::Imm(_) | Loc::Cond(_) | Loc::Ea) {
+        if matches!(self.loc[v.n()], Loc::Imm(_) | Loc::Cond(_) | Loc::Ea | Loc::Sum { .. }) {
             self.temp(v)?;
         }
         let from = self.operand(v, w.min(self.width(v)))?;

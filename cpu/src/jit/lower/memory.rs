@@ -28,6 +28,7 @@ impl Lower<'_> {
     fn address(&mut self, ea: Val) -> Low<Address> {
         match self.loc[ea.n()] {
             Loc::Ea => self.operand_address(),
+            Loc::Sum { r, d, w } => Ok(Address { m: self.sum(r, d)?, w, held: None }),
             Loc::Imm(c) if i32::try_from(c).is_ok() => {
                 Ok(Address { m: Mem { base: None, index: None, disp: c as i32 }, w: 8, held: None })
             }
@@ -191,12 +192,42 @@ impl Lower<'_> {
     pub(super) fn load(&mut self, at: Place) -> Low<()> {
         let m = self.probe(at, false)?;
         self.loc[self.at] = Loc::At { m, w: at.w };
+        if let Some((set, r)) = self.goes_to(at.w) {
+            // Straight to the register that it is for (POP).
+            self.lock_mem(m);
+            self.preserve(r)?;
+            let Rm::Reg(h) = self.guest_rm(r) else { return self.refuse() };
+            self.asm.load(at.w, h, m);
+            self.give_mem(m);
+            self.loc[self.at] = Loc::InPlace;
+            self.done[set] = true;
+            return Ok(());
+        }
         // A value that is used more than once, or after other operations may have changed memory, is loaded now.
         let last = self.facts.last[self.at] as usize;
         if self.facts.uses[self.at] != 1 || last != self.at + 1 {
             self.pull(Val(self.at as u32))?;
         }
         Ok(())
+    }
+
+    /// The `Set` of a whole register, in a host register, that is all the value at hand is for, if nothing in between
+    /// has to do with that register or may leave.
+    fn goes_to(&self, w: u8) -> Option<(usize, u8)> {
+        use crate::jit::ir::Op;
+        let v = self.at;
+        let set = self.facts.last[v] as usize;
+        let Op::Set { r, w: sw, .. } = self.ops[set] else { return None };
+        if self.facts.uses[v] != 1 || r >= 16 || sw != w || w < 4 {
+            return None;
+        }
+        self.host(r)?;
+        let apart = |op: &Op| match *op {
+            Op::Imm(_) | Op::Pure { .. } | Op::Zext { .. } => true,
+            Op::Get { r: g, .. } | Op::Set { r: g, .. } => g != r && g < 16,
+            _ => false,
+        };
+        self.ops[v + 1..set].iter().all(apart).then_some((set, r))
     }
 
     /// Loads a value that is still in host memory into a temporary: the one that holds its address.

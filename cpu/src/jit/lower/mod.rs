@@ -57,6 +57,12 @@ enum Loc {
     Cond(u8),
     /// The memory operand's offset, computed where it is used.
     Ea,
+    /// Guest register `r`, which is in a host register, plus `d`, cut to `w` bytes: computed where it is used.
+    Sum {
+        r: u8,
+        d: i32,
+        w: u8,
+    },
     /// An operand in host memory, probed: its address register, if that is a temporary.
     At {
         m: Mem,
@@ -442,6 +448,10 @@ impl Lower<'_> {
                 let (m, w) = self.ea_mem(t)?;
                 self.lea(t, m, w);
             }
+            Loc::Sum { r, d, w } => {
+                let m = self.sum(r, d)?;
+                self.lea(t, m, w);
+            }
             Loc::Gone
             | Loc::InPlace
             | Loc::At { .. }
@@ -451,6 +461,11 @@ impl Lower<'_> {
             | Loc::Xtemp(_) => return self.refuse(),
         }
         Ok(t)
+    }
+
+    /// What [`Loc::Sum`] says as an address.
+    fn sum(&self, r: u8, d: i32) -> Low<Mem> {
+        self.host(r).map_or_else(|| self.refuse(), |h| Ok(Mem::at(h, d)))
     }
 
     /// LEA of an effective address, truncated to `w` bytes.
@@ -533,6 +548,7 @@ impl Lower<'_> {
                     let i = self.insn();
                     i.base == r || i.index == r
                 }
+                Loc::Sum { r: g, .. } => g == r,
                 _ => false,
             };
             if hit {
@@ -587,6 +603,20 @@ impl Lower<'_> {
         let to = self.guest_rm(r);
         if let Some(c) = self.constant(v) {
             return self.set_constant(to, w, c);
+        }
+        if let (Rm::Reg(d), 4 | 8) = (to, w)
+            && matches!(self.loc[v.n()], Loc::Ea | Loc::Sum { .. })
+        {
+            let (m, aw) = match self.loc[v.n()] {
+                Loc::Sum { r, d, w } => (self.sum(r, d)?, w),
+                _ => {
+                    let t = self.fresh()?;
+                    self.give(t);
+                    self.ea_mem(t)?
+                }
+            };
+            self.lea(d, m, aw.min(w));
+            return Ok(());
         }
         match (to, w) {
             (Rm::Reg(d), 8) => match self.loc[v.n()] {
