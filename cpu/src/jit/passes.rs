@@ -104,12 +104,22 @@ pub struct Facts {
     pub last: Vec<u32>,
     /// Flags live after each operation.
     pub live: Vec<u8>,
+    /// Flags that an operation after this one, or whatever follows the block, reads.
+    pub read: Vec<u8>,
+    /// Whether control may leave after this operation and before all flags are overwritten.
+    pub exposed: Vec<bool>,
 }
 
 /// Looks through a block's operations.
 pub fn analyse(ops: &[Op]) -> Facts {
     let n = ops.len();
-    let mut f = Facts { uses: vec![0; n], last: (0..n as u32).collect(), live: vec![0; n] };
+    let mut f = Facts {
+        uses: vec![0; n],
+        last: (0..n as u32).collect(),
+        live: vec![0; n],
+        read: vec![0; n],
+        exposed: vec![false; n],
+    };
     for (i, op) in ops.iter().enumerate() {
         op.uses(|v| {
             f.uses[v.n()] += 1;
@@ -120,11 +130,13 @@ pub fn analyse(ops: &[Op]) -> Facts {
         Op::Imm(c) => Some(c),
         _ => None,
     };
-    let mut live = fl::ALL;
+    let (mut live, mut read, mut exposed) = (fl::ALL, fl::ALL, true);
     for (i, op) in ops.iter().enumerate().rev() {
-        f.live[i] = live;
+        (f.live[i], f.read[i], f.exposed[i]) = (live, read, exposed);
         let (reads, kills) = effect(op, constant);
         live = live & !kills | reads;
+        read = read & !kills | reads;
+        exposed = exposed && kills != fl::ALL || may_leave(op);
         if may_leave(op) {
             live = fl::ALL;
         }

@@ -1,5 +1,6 @@
 //! Lowering of integer arithmetic.
 
+use super::flags::{self, How, Recipe};
 use super::{Loc, Low, Lower};
 use crate::insn::Insn;
 use crate::jit::encode::{Mem, R, Rm};
@@ -17,6 +18,17 @@ enum Second {
 /// The encoding's numbers of ALU operations.
 const CMP: u8 = 7;
 const SUB: u8 = 5;
+
+/// The recipe once `op` has put its result in the first operand.
+fn in_result(op: Alu, r: Recipe) -> Option<Recipe> {
+    let how = match op {
+        Alu::Add => How::Added,
+        Alu::Sub => How::Subtracted,
+        // The flags of a logical operation are those of its result.
+        _ => return Some(Recipe { how: How::Test, b: flags::Second::Guest(r.a), ..r }),
+    };
+    (r.b != flags::Second::Guest(r.a)).then_some(Recipe { how, ..r })
+}
 
 impl Lower<'_> {
     fn second(&mut self, b: Val, w: u8) -> Low<Second> {
@@ -60,6 +72,7 @@ impl Lower<'_> {
         }
         let n = op as u8;
         let v = self.at;
+        let mut recipe = self.recipe(op, w, a, b);
         if self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And) {
             self.compare(op, w, a, b)?;
         } else if self.fused_rmw(a, w) {
@@ -71,6 +84,7 @@ impl Lower<'_> {
             self.loc[v] = Loc::InPlace;
             let store = self.facts.last[v] as usize;
             self.done[store] = true;
+            recipe = None;
         } else {
             // The operand first: an in-place destination may be what it is an alias of.
             let s = self.second(b, w)?;
@@ -82,8 +96,10 @@ impl Lower<'_> {
                     let s = self.second(b, w)?;
                     self.alu_op(n, w, dest, b, s)?;
                     self.clear_upper(dest, w);
+                    recipe = recipe.and_then(|r| in_result(op, r));
                 }
                 None => {
+                    recipe = None;
                     let t = self.working_copy(a, w)?;
                     let s = self.second(b, w)?;
                     self.alu_op(n, w, t.into(), b, s)?;
@@ -92,7 +108,27 @@ impl Lower<'_> {
             }
         }
         self.produced(fl::ALL, 0);
+        self.flags.recipe = recipe;
         Ok(())
+    }
+
+    /// How to make the flags of `op` from its operands, if these are registers and constants.
+    fn recipe(&self, op: Alu, w: u8, a: Val, b: Val) -> Option<Recipe> {
+        let how = match op {
+            Alu::Sub => How::Cmp,
+            Alu::And => How::Test,
+            Alu::Or | Alu::Xor | Alu::Add => How::Added,
+            _ => return None,
+        };
+        let guest = |v: Val| match self.loc[v.n()] {
+            Loc::Guest { r, w: gw } if r < 16 && gw == w => Some(r),
+            _ => None,
+        };
+        let second = match self.imm32(b, w) {
+            Some(c) => flags::Second::Imm(c),
+            None => flags::Second::Guest(guest(b)?),
+        };
+        Some(Recipe { how, w, a: guest(a)?, b: second })
     }
 
     /// CMP or TEST: no result.
@@ -403,8 +439,7 @@ impl Lower<'_> {
                 Some(t) => self.result(t, w, w >= 4),
                 None => self.clear_upper(rm, w),
             }
-            self.flags.host = 0;
-            self.flags.synced = false;
+            self.produced(0, 0);
             return Ok(());
         }
         // With a count of zero, flags stay as they are: memory has them, and is changed only past the test.
@@ -473,8 +508,7 @@ impl Lower<'_> {
         }
         if live == 0 {
             self.asm.double_shift_cl(left, w, t, b);
-            self.flags.host = 0;
-            self.flags.synced = false;
+            self.produced(0, 0);
         } else {
             let u = self.fresh()?;
             let skip = self.asm.label();

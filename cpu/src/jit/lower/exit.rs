@@ -1,5 +1,6 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
+use super::flags::Recipe;
 use super::{Cold, Linear, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
@@ -531,13 +532,12 @@ impl Lower<'_> {
     }
 
     /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
-    fn slow_paths(&mut self, slow: &[Option<Label>], used: &[bool]) {
+    fn slow_paths(&mut self, slow: &[Option<Label>], used: &[Option<Option<Recipe>>]) {
         for (n, l) in slow.iter().enumerate() {
             let Some(l) = *l else { continue };
-            if !used[n] {
-                continue;
-            }
+            let Some(flags) = used[n] else { continue };
             self.asm.bind(l);
+            self.cook_cold(flags);
             let rest = self.insns.len() - n;
             self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32);
             self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
@@ -550,7 +550,7 @@ impl Lower<'_> {
             let i = self.insns[n];
             self.leave(n + 1, i.off + u16::from(i.len), Target::Attention);
             self.asm.bind(fault);
-            self.bail(n as u16, None);
+            self.leave(n, i.off, Target::Bail);
             self.asm.bind(on);
             let next = self.begins[n + 1];
             if next.vectors {
@@ -567,15 +567,16 @@ impl Lower<'_> {
 
     pub(super) fn cold_paths(&mut self) {
         let slow = self.slow_labels();
-        let mut used = vec![false; slow.len()];
+        // What its flags are made from, for each instruction that goes there.
+        let mut used = vec![None; slow.len()];
         for c in &self.cold {
-            if let Cold::Fill { n, note: None, .. } = c {
-                used[usize::from(*n)] = true;
+            if let Cold::Fill { at: super::Place { n, note: None, flags }, .. } = c {
+                used[usize::from(*n)].get_or_insert(*flags);
             }
         }
         for c in std::mem::take(&mut self.cold) {
             match c {
-                Cold::Fill { from, back, write, w, lin, n, note } => {
+                Cold::Fill { from, back, write, w, lin, at } => {
                     self.asm.bind(from);
                     match lin {
                         Linear::Reg(r) => self.asm.store(8, field::fill(), r),
@@ -590,26 +591,26 @@ impl Lower<'_> {
                     self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
                     // ZF: filled.
                     self.asm.jcc(4, back);
-                    match slow[usize::from(n)] {
-                        Some(l) if note.is_none() => self.asm.jmp(l),
-                        _ => self.bail(n, note),
+                    match slow[usize::from(at.n)] {
+                        Some(l) if at.note.is_none() => self.asm.jmp(l),
+                        _ => self.bail(at),
                     }
                 }
-                Cold::Fpu { from, back, n, note } => {
+                Cold::Fpu { from, back, at } => {
                     self.asm.bind(from);
                     self.call_to(Target::FpuLoad);
                     // ZF: loaded.
                     self.asm.jcc(4, back);
-                    self.bail(n, note);
+                    self.bail(at);
                 }
                 Cold::Vectors { from, back } => {
                     self.asm.bind(from);
                     self.call_to(Target::VecLoad);
                     self.asm.jmp(back);
                 }
-                Cold::Bail { from, n, note } => {
+                Cold::Bail { from, at } => {
                     self.asm.bind(from);
-                    self.bail(n, note);
+                    self.bail(at);
                 }
             }
         }
@@ -664,13 +665,14 @@ impl Lower<'_> {
         links
     }
 
-    fn bail(&mut self, n: u16, note: Option<super::x87::Note>) {
-        if let Some(note) = note {
+    fn bail(&mut self, at: super::Place) {
+        if let Some(note) = at.note {
             // Temporaries are dead here.
             self.store_note(note, R::R14);
         }
-        let off = self.insns[usize::from(n)].off;
-        self.leave(usize::from(n), off, Target::Bail);
+        self.cook_cold(at.flags);
+        let off = self.insns[usize::from(at.n)].off;
+        self.leave(usize::from(at.n), off, Target::Bail);
     }
 
     pub(super) fn finish(mut self) -> Lowered {

@@ -5,7 +5,7 @@
 use super::{Loc, Low, Lower};
 use crate::jit::encode::R;
 use crate::jit::ir::Val;
-use crate::jit::passes::{cond_reads, fl, from_rflags};
+use crate::jit::passes::{cond_reads, effect, fl, from_rflags};
 use crate::jit::regs::field;
 use crate::ops::Cond;
 use crate::state::flag;
@@ -17,11 +17,51 @@ pub(super) struct State {
     pub host: u8,
     /// Memory holds all of them, as they are now.
     pub synced: bool,
+    /// How to make all of them again, as long as the registers that it names stay as they are.
+    pub recipe: Option<Recipe>,
+    /// They are nowhere, only cold code may still want them: `recipe` makes them.
+    pub deferred: bool,
 }
 
 impl State {
     pub fn in_memory() -> State {
-        State { host: 0, synced: true }
+        State { host: 0, synced: true, recipe: None, deferred: false }
+    }
+}
+
+/// An operation on guest registers that gives the flags once more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recipe {
+    pub how: How,
+    pub w: u8,
+    /// First operand, or register with the result.
+    pub a: u8,
+    pub b: Second,
+}
+
+/// The kinds of [`Recipe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// CMP a, b.
+    Cmp,
+    /// TEST a, b.
+    Test,
+    /// ADD whose result is in `a`.
+    Added,
+    /// SUB whose result is in `a`.
+    Subtracted,
+}
+
+/// Second operand of a [`Recipe`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Second {
+    Guest(u8),
+    Imm(i32),
+}
+
+impl Recipe {
+    fn uses(&self, r: u8) -> bool {
+        self.a == r || self.b == Second::Guest(r)
     }
 }
 
@@ -40,7 +80,96 @@ impl Lower<'_> {
     pub(super) fn produced(&mut self, set: u8, keep: u8) {
         self.flags.host = set | self.flags.host & keep;
         self.flags.synced = false;
+        self.flags.recipe = None;
+        self.flags.deferred = false;
     }
+
+    /// The recipe that cold code of the operation at hand needs to have the flags.
+    pub(super) fn pending(&self) -> Option<Recipe> {
+        if self.flags.deferred { self.flags.recipe } else { None }
+    }
+
+    /// Makes the flags in EFLAGS again, by way of `t`.
+    pub(super) fn cook(&mut self, r: Recipe, t: R) {
+        let a = self.guest_rm(r.a);
+        let n = match r.how {
+            How::Test => {
+                self.asm.load(r.w, t, a);
+                match r.b {
+                    Second::Imm(c) => self.asm.test_imm(r.w, t, c),
+                    Second::Guest(b) => {
+                        let b = self.guest_rm(b);
+                        self.asm.test(r.w, b, t);
+                    }
+                }
+                return;
+            }
+            How::Cmp => 7,
+            How::Added => 0,
+            How::Subtracted => 5,
+        };
+        self.asm.load(r.w, t, a);
+        let steps: &[u8] = match r.how {
+            How::Added => &[5, 0],
+            How::Subtracted => &[0, 5],
+            _ => &[n],
+        };
+        for &n in steps {
+            match r.b {
+                Second::Imm(c) => self.asm.alu_imm(n, r.w, t, c),
+                Second::Guest(b) => {
+                    let b = self.guest_rm(b);
+                    self.asm.alu_r_rm(n, r.w, t, b);
+                }
+            }
+        }
+    }
+
+    /// As [`Lower::cook`], and stores them; for cold code, where R14 is free.
+    pub(super) fn cook_cold(&mut self, r: Option<Recipe>) {
+        let Some(r) = r else { return };
+        self.cook(r, R::R14);
+        self.asm.mov(8, R::R14, R::RAX);
+        self.asm.setcc(0, R::RAX);
+        self.asm.lahf();
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, R::R14);
+    }
+
+    /// EFLAGS are about to be destroyed, and nobody but cold code wants the flags: whether that can make them itself.
+    fn defer(&mut self) -> bool {
+        let at = self.at;
+        let (reads, kills) = effect(&self.ops[at], |v| self.constant(v));
+        let read = self.facts.read[at] & !kills | reads;
+        let st = &mut self.flags;
+        if st.deferred {
+            return true;
+        }
+        let can = self.may_defer && !st.synced && st.host == fl::ALL && st.recipe.is_some() && read == 0;
+        if can {
+            st.deferred = true;
+        }
+        can
+    }
+
+    /// Guest register `r` is about to change.
+    pub(super) fn changes_input(&mut self, r: u8) -> Low<()> {
+        if !self.flags.recipe.is_some_and(|k| k.uses(r)) {
+            return Ok(());
+        }
+        if self.flags.deferred {
+            let (_, kills) = effect(&self.ops[self.at], |v| self.constant(v));
+            if self.facts.exposed[self.at] && kills != fl::ALL {
+                self.spill_flags()?;
+                self.flags.host = 0;
+            } else {
+                self.flags = State::in_memory();
+            }
+        }
+        self.flags.recipe = None;
+        Ok(())
+    }
+
 
     /// All flags to memory. EFLAGS stay valid if they could be stored as they are.
     pub(super) fn spill_flags(&mut self) -> Low<()> {
@@ -48,6 +177,11 @@ impl Lower<'_> {
             return Ok(());
         }
         let t = self.fresh()?;
+        if let Some(r) = self.pending() {
+            self.cook(r, t);
+            self.flags.host = fl::ALL;
+            self.flags.deferred = false;
+        }
         self.spill_through(t)?;
         self.give(t);
         Ok(())
@@ -99,7 +233,7 @@ impl Lower<'_> {
     /// Before host code that destroys EFLAGS.
     pub(super) fn clobber(&mut self) -> Low<()> {
         self.materialize_conds()?;
-        if !self.flags.synced && self.flags.host & self.facts.live[self.at] != 0 {
+        if !self.flags.synced && self.flags.host & self.facts.live[self.at] != 0 && !self.defer() {
             self.spill_flags()?;
         }
         self.flags.host = 0;
@@ -109,7 +243,9 @@ impl Lower<'_> {
     /// Before an operation that may leave the block, and destroys EFLAGS.
     pub(super) fn expose(&mut self) -> Low<()> {
         self.materialize_conds()?;
-        self.spill_flags()?;
+        if !self.defer() {
+            self.spill_flags()?;
+        }
         self.flags.host = 0;
         Ok(())
     }
@@ -127,6 +263,14 @@ impl Lower<'_> {
     /// Makes sure that EFLAGS hold the flags in `need`.
     pub(super) fn need(&mut self, need: u8) -> Low<()> {
         if need & !self.flags.host == 0 {
+            return Ok(());
+        }
+        if let Some(r) = self.pending() {
+            let t = self.fresh()?;
+            self.cook(r, t);
+            self.give(t);
+            self.flags.host = fl::ALL;
+            self.flags.deferred = false;
             return Ok(());
         }
         self.spill_flags()?;

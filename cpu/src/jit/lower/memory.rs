@@ -20,8 +20,14 @@ struct Address {
 impl Lower<'_> {
     pub(super) fn bail_label(&mut self) -> Label {
         let from = self.asm.label();
-        self.cold.push(Cold::Bail { from, n: self.n, note: self.note });
+        let at = self.here();
+        self.cold.push(Cold::Bail { from, at });
         from
+    }
+
+    /// Where cold code of the operation at hand belongs.
+    pub(super) fn here(&self) -> super::Place {
+        super::Place { n: self.n, note: self.note, flags: self.pending() }
     }
 
     /// The offset of an access as an expression.
@@ -115,8 +121,7 @@ impl Lower<'_> {
             write,
             w: at.w,
             lin: Linear::Ea(a.m),
-            n: self.n,
-            note: self.note,
+            at: self.here(),
         });
         let delta = self.entry(x, Array::Delta);
         self.asm.load(8, x, delta);
@@ -179,8 +184,7 @@ impl Lower<'_> {
             write,
             w: at.w,
             lin: Linear::Reg(h),
-            n: self.n,
-            note: self.note,
+            at: self.here(),
         });
         let delta = self.entry(x, Array::Delta);
         self.asm.alu_r_rm(0, 8, h, delta);

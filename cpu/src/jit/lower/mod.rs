@@ -86,13 +86,22 @@ enum Loc {
 /// Code out of the hot path, written after it.
 enum Cold {
     /// A probe missed: fill and try again, or leave before instruction `n`.
-    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, n: u16, note: Option<x87::Note> },
-    /// Load the guest's x87 state, or leave before instruction `n`.
-    Fpu { from: Label, back: Label, n: u16, note: Option<x87::Note> },
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place },
+    /// Load the guest's x87 state, or leave before the instruction.
+    Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
     Vectors { from: Label, back: Label },
-    /// Leave before instruction `n`.
-    Bail { from: Label, n: u16, note: Option<x87::Note> },
+    /// Leave before the instruction.
+    Bail { from: Label, at: Place },
+}
+
+/// Where in the block a cold path belongs, and what is still to be put in place there.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The instruction.
+    n: u16,
+    note: Option<x87::Note>,
+    flags: Option<flags::Recipe>,
 }
 
 /// The start of an instruction, and what code there relies on.
@@ -142,6 +151,8 @@ pub struct Lower<'a> {
     /// The guest instruction at hand.
     n: u16,
     flags: flags::State,
+    /// The operation at hand leaves flags that only cold code may want to that.
+    may_defer: bool,
     cold: Vec<Cold>,
     /// Where each instruction begins, for those that cold paths go on at.
     begins: Vec<Begin>,
@@ -205,6 +216,7 @@ pub fn lower(
         at: 0,
         n: 0,
         flags: flags::State::in_memory(),
+        may_defer: false,
         cold: Vec::new(),
         begins: Vec::new(),
         exits: Exits::default(),
@@ -528,6 +540,7 @@ impl Lower<'_> {
     /// `r` is about to change.
     fn preserve(&mut self, r: u8) -> Low<()> {
         let r = if r >= 16 { r & 3 } else { r };
+        self.changes_input(r)?;
         let host = self.host(r);
         for v in 0..self.at {
             if self.facts.last[v] <= self.at as u32 {
@@ -611,8 +624,9 @@ impl Lower<'_> {
                 Loc::Sum { r, d, w } => (self.sum(r, d)?, w),
                 _ => {
                     let t = self.fresh()?;
+                    let m = self.ea_mem(t)?;
                     self.give(t);
-                    self.ea_mem(t)?
+                    m
                 }
             };
             self.lea(d, m, aw.min(w));
@@ -701,6 +715,35 @@ impl Lower<'_> {
 
     /// One operation.
     fn op(&mut self, op: Op) -> Low<()> {
+        self.may_defer = matches!(
+            op,
+            Op::Load(_)
+                | Op::Store { .. }
+                | Op::CheckStore(_)
+                | Op::Probe(_)
+                | Op::LoadX { .. }
+                | Op::StoreX { .. }
+                | Op::Pure { .. }
+                | Op::CheckIndirect(_)
+        );
+        let partly = match op {
+            Op::Shift { .. }
+            | Op::DoubleShift { .. }
+            | Op::Mul { .. }
+            | Op::Div { .. }
+            | Op::Bits { .. }
+            | Op::BitTest { .. }
+            | Op::Flags
+            | Op::SetFlags { .. }
+            | Op::CmpXchg { .. }
+            | Op::Call { .. }
+            | Op::Vec { .. } => true,
+            Op::Unary { op, .. } => matches!(op, crate::ops::Unary::Inc | crate::ops::Unary::Dec),
+            _ => false,
+        };
+        if partly && self.flags.deferred {
+            self.spill_flags()?;
+        }
         if op.is_vector() && !self.vec_ready {
             self.vectors_on()?;
         }

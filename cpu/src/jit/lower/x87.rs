@@ -97,7 +97,8 @@ impl Lower<'_> {
             self.asm.alu_imm(7, 4, field::fpu_on(), 0);
             self.asm.jcc(4, from);
             self.asm.bind(back);
-            self.cold.push(Cold::Fpu { from, back, n: self.n, note: self.note });
+            let at = self.here();
+            self.cold.push(Cold::Fpu { from, back, at });
             self.fpu_ready = true;
         }
         match kind {
