@@ -56,9 +56,11 @@ struct Native {
     near: usize,
     far: usize,
     base: usize,
+    /// What it does with the flags that it is entered with.
+    incoming: passes::Incoming,
     links: Vec<Link>,
     /// (block, link number) that go here directly.
-    incoming: Vec<(u32, u32)>,
+    sources: Vec<(u32, u32)>,
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
@@ -284,7 +286,8 @@ impl Jit {
             far: base + l.far,
             base,
             links: l.links,
-            incoming: Vec::new(),
+            incoming: l.incoming,
+            sources: Vec::new(),
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
             source: None,
@@ -301,21 +304,28 @@ impl Jit {
     /// A link to another page holds for the space `serial` and code whose page is at RIP `page`.
     pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
-        target.incoming.push((from, n));
-        let near = target.near;
-        self.patch(from, n, Some(near), serial, page);
+        target.sources.push((from, n));
+        let to = (target.near, target.incoming);
+        self.patch(from, n, Some(to), serial, page);
         self.statistics.links += 1;
     }
 
     /// Points a link at an offset in code memory, or back at its own stub.
-    fn patch(&mut self, from: u32, n: u32, to: Option<usize>, serial: u32, page: u64) {
+    fn patch(&mut self, from: u32, n: u32, to: Option<(usize, passes::Incoming)>, serial: u32, page: u64) {
         let Some(Some(native)) = self.natives.get(from as usize) else { return };
         let Some(l) = native.links.get(n as usize).copied() else { return };
         let base = native.base;
-        let target = to.unwrap_or(base + l.stub);
         let mut jump = |at: usize, to: usize| {
             let rel = to as i64 - (at as i64 + 4);
             self.memory.write(at, &(rel as i32).to_le_bytes());
+        };
+        let target = match (to, l.tail) {
+            (None, _) => base + l.stub,
+            (Some((near, flags)), Some(tail)) if flags.needed || flags.dirty & tail.inputs != 0 => {
+                jump(base + tail.jump, near);
+                base + tail.at
+            }
+            (Some((near, _)), _) => near,
         };
         jump(base + l.at, target);
         if let Some(far) = l.far {
@@ -333,7 +343,7 @@ impl Jit {
     pub fn drop_native(&mut self, id: u32) {
         let Some(n) = self.natives.get_mut(id as usize).and_then(Option::take) else { return };
         self.statistics.dropped += 1;
-        for (from, k) in n.incoming {
+        for (from, k) in n.sources {
             self.patch(from, k, None, 0, 0);
         }
         let code = self.memory.address(n.far) as u64;
@@ -393,6 +403,7 @@ impl Jit {
         s.jumps = self.jumps.as_ptr() as u64;
         s.exec = exec;
         s.flags = to_memory_form(rflags);
+        s.recipe = 0;
         s.key = key.0;
         let cpu = std::ptr::from_mut(&mut *x.cpu);
         // SAFETY: `enter` is the entry stub that `stubs::emit` wrote, of this signature; it keeps the callee-saved registers
@@ -402,6 +413,7 @@ impl Jit {
             let f: extern "sysv64" fn(*mut Cpu, usize) -> u64 = std::mem::transmute(enter);
             f(cpu, code)
         };
+        make_flags(x.cpu);
         let s = x.cpu.scratch.0;
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);
@@ -561,8 +573,21 @@ extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     u64::from(hit.is_some())
 }
 
+/// Makes the status flags that translated code left as a recipe. General registers are in place.
+fn make_flags(cpu: &mut Cpu) {
+    let s = &mut cpu.scratch.0;
+    let n = std::mem::take(&mut s.recipe) as u32;
+    if n != 0 {
+        let held = s.held;
+        let gpr = &cpu.gpr;
+        let f = lower::Recipe::from_number(n).make(|r| gpr.get(usize::from(r)).copied().unwrap_or(held));
+        s.flags = to_memory_form(f);
+    }
+}
+
 /// Puts count, RIP and (if asked) status flags in place for shared code.
 fn place(x: &mut Exec<'_>, i: &Insn, packed: u64) {
+    make_flags(x.cpu);
     let rest = packed & 0xffff;
     let s = x.cpu.scratch.0;
     x.count = x.limit.wrapping_sub(s.budget as u64).wrapping_sub(rest);
@@ -600,7 +625,7 @@ extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const In
     place(x, i, packed);
     match f(x, i) {
         Ok(()) => after(x, packed),
-        Err(f) => failed(x, f),
+        Err(f) => failed_late(x, packed, f),
     }
 }
 
@@ -612,7 +637,7 @@ extern "sysv64" fn one(cpu: *mut Cpu, _: usize, packed: u64, insns: *const Insn)
     x.derived.slow += 1;
     match crate::interp::one(x, i) {
         Ok(up) => after(x, packed).max(2 * u64::from(up)),
-        Err(f) => failed(x, f),
+        Err(f) => failed_late(x, packed, f),
     }
 }
 
@@ -620,6 +645,14 @@ extern "sysv64" fn one(cpu: *mut Cpu, _: usize, packed: u64, insns: *const Insn)
 fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
     x.derived.jit_fault = Some(f);
     1
+}
+
+/// The same where the code may have changed status flags before it found out.
+fn failed_late(x: &mut Exec<'_>, packed: u64, f: Fault) -> u64 {
+    if packed >> 32 & 1 != 0 {
+        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+    }
+    failed(x, f)
 }
 
 /// Instructions that may still run in this slice after the one at hand.
@@ -646,13 +679,17 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     };
     place(x, i, packed);
     if let Err(f) = f(x, i) {
-        return failed(x, f);
+        return failed_late(x, packed, f);
     }
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
     if old.cpl() == 0 && !old.v86() && i.changes_only_flags() {
         // Neither the mode nor the space can have changed.
         return if x.smooth(budget_left(x)) { 0 } else { 2 };
+    }
+    if i.is_port_access() {
+        // A chip may have stored to page tables; the mode stays.
+        return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
     }
     let key = ModeKey::of(x.cpu);
     x.cpu.scratch.0.key = key.0;
@@ -679,7 +716,7 @@ extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const 
     };
     place(x, i, packed);
     if let Err(f) = f(x, i) {
-        return failed(x, f);
+        return failed_late(x, packed, f);
     }
     follow(x);
     x.cpu.scratch.0.exit_rip = x.cpu.rip;

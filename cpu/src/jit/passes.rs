@@ -104,10 +104,51 @@ pub struct Facts {
     pub last: Vec<u32>,
     /// Flags live after each operation.
     pub live: Vec<u8>,
-    /// Flags that an operation after this one, or whatever follows the block, reads.
+    /// Flags that an operation after this one reads.
     pub read: Vec<u8>,
     /// Whether control may leave after this operation and before all flags are overwritten.
     pub exposed: Vec<bool>,
+}
+
+/// What a block does with the flags that it is entered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// It reads them, keeps some of them, or hands them on.
+    pub needed: bool,
+    /// Guest registers that it changes while control may still leave with those flags.
+    pub dirty: u16,
+}
+
+/// Finds out what a block does with the flags that it is entered with.
+pub fn incoming(ops: &[Op]) -> Incoming {
+    let constant = |v: Val| match ops[v.n()] {
+        Op::Imm(c) => Some(c),
+        _ => None,
+    };
+    let (mut changed, mut dirty) = (0u16, 0);
+    for op in ops {
+        let (reads, kills) = effect(op, constant);
+        if may_leave(op) {
+            dirty |= changed;
+        }
+        let partly = match op {
+            Op::Shift { .. } | Op::DoubleShift { .. } => true,
+            Op::SetFlags { mask, .. } => from_rflags(*mask) != 0,
+            _ => kills != 0,
+        };
+        if reads != 0 || partly && kills != fl::ALL {
+            break;
+        }
+        if kills == fl::ALL {
+            return Incoming { needed: false, dirty };
+        }
+        match *op {
+            Op::Set { r, .. } => changed |= 1 << if r >= 16 { r & 3 } else { r },
+            Op::Mul { .. } | Op::Div { .. } => changed |= 5,
+            _ => {}
+        }
+    }
+    Incoming { needed: true, dirty }
 }
 
 /// Looks through a block's operations.
@@ -130,7 +171,7 @@ pub fn analyse(ops: &[Op]) -> Facts {
         Op::Imm(c) => Some(c),
         _ => None,
     };
-    let (mut live, mut read, mut exposed) = (fl::ALL, fl::ALL, true);
+    let (mut live, mut read, mut exposed) = (fl::ALL, 0, true);
     for (i, op) in ops.iter().enumerate().rev() {
         (f.live[i], f.read[i], f.exposed[i]) = (live, read, exposed);
         let (reads, kills) = effect(op, constant);

@@ -82,6 +82,10 @@ pub struct Scratch {
     pub page_rip: u64,
     /// Status flags: byte 0 is OF, byte 1 is as LAHF stores it.
     pub flags: u64,
+    /// How the status flags are made where `flags` does not hold them: see [`super::lower::Recipe`]. Zero: it does.
+    pub recipe: u64,
+    /// An operand of the recipe that came from memory.
+    pub held: u64,
     /// Offset in the page where control left, or the whole RIP.
     pub exit_rip: u64,
     /// Which link left, for patching.
@@ -127,6 +131,8 @@ impl Default for Scratch {
             tlb: 0,
             page_rip: 0,
             flags: 0,
+            recipe: 0,
+            held: 0,
             exit_rip: 0,
             link: 0,
             fill: 0,
@@ -179,6 +185,8 @@ pub mod field {
         tlb,
         page_rip,
         flags,
+        recipe,
+        held,
         exit_rip,
         link,
         fill,

@@ -72,8 +72,12 @@ impl Lower<'_> {
         }
         let n = op as u8;
         let v = self.at;
+        let compares = self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And);
+        if compares && self.ends_in_branch() {
+            self.hold(a, b)?;
+        }
         let mut recipe = self.recipe(op, w, a, b);
-        if self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And) {
+        if compares {
             self.compare(op, w, a, b)?;
         } else if self.fused_rmw(a, w) {
             // `op [mem], b`: the store behind it has nothing to do.
@@ -112,6 +116,22 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Whether the block ends right after the operation at hand, in a jump on its flags.
+    fn ends_in_branch(&self) -> bool {
+        matches!(self.ops[self.at + 1..], [Op::Begin(_), Op::BranchCond(_)])
+    }
+
+    /// An operand of a comparison that came from memory is kept for the recipe.
+    fn hold(&mut self, a: Val, b: Val) -> Low<()> {
+        let from_memory = |v: Val| matches!(self.loc[v.n()], Loc::At { .. });
+        let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else { return Ok(()) };
+        self.pull(v)?;
+        let t = self.temp(v)?;
+        self.asm.store(8, field::held(), t);
+        self.held = Some(v);
+        Ok(())
+    }
+
     /// How to make the flags of `op` from its operands, if these are registers and constants.
     fn recipe(&self, op: Alu, w: u8, a: Val, b: Val) -> Option<Recipe> {
         let how = match op {
@@ -122,6 +142,7 @@ impl Lower<'_> {
         };
         let guest = |v: Val| match self.loc[v.n()] {
             Loc::Guest { r, w: gw } if r < 16 && gw == w => Some(r),
+            _ if self.held == Some(v) => Some(flags::HELD),
             _ => None,
         };
         let second = match self.imm32(b, w) {

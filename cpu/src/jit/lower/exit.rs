@@ -5,7 +5,7 @@ use super::{Cold, Linear, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::ir::{Op, Val};
-use crate::jit::passes::cond_reads;
+use crate::jit::passes::{Incoming, cond_reads};
 use crate::jit::regs::{TABLE, field};
 use crate::jit::stubs::Target;
 use crate::mmu::tlb::Array;
@@ -22,6 +22,19 @@ pub struct Link {
     pub stub: usize,
     /// The parts of a jump to another page.
     pub far: Option<Far>,
+    /// What to do where the target can't be entered with the recipe that this block leaves.
+    pub tail: Option<Tail>,
+}
+
+/// Code that makes the flags that a block left as a recipe, and then goes to the target.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail {
+    /// Offset of the code.
+    pub at: usize,
+    /// Offset of its jump's 32-bit field.
+    pub jump: usize,
+    /// Guest registers that the recipe reads.
+    pub inputs: u16,
 }
 
 /// A jump to another page holds for one address space as long as its code's mapping stays: it compares the number of both.
@@ -296,12 +309,22 @@ impl Lower<'_> {
 
     pub(super) fn jump_direct(&mut self) -> Low<()> {
         let i = *self.insn();
+        if self.links_only(&i) {
+            self.leave_recipe()?;
+            return self.go(&i, false);
+        }
         self.spill_flags()?;
         self.flags.host = 0;
         if !self.key.code_flat() {
             self.check_direct()?;
         }
         self.go(&i, false)
+    }
+
+    /// Whether the block's ways on after its last instruction are all links.
+    fn links_only(&self, i: &Insn) -> bool {
+        let far = i64::from(i.off) + i64::from(i.len) + displacement(i);
+        self.key.code_flat() && i.size >= i.code_width() && i.code_width() >= 4 && i32::try_from(far).is_ok()
     }
 
     pub(super) fn jump_indirect(&mut self, v: Val) -> Low<()> {
@@ -324,21 +347,25 @@ impl Lower<'_> {
     }
 
     pub(super) fn branch(&mut self, c: Val) -> Low<()> {
-        self.expose()?;
         let c = self.temp(c)?;
+        let i = *self.insn();
+        if self.links_only(&i) {
+            self.leave_recipe()?;
+        } else {
+            self.spill_flags()?;
+        }
+        self.flags.host = 0;
         self.asm.test(8, c, c);
         self.fork(5)
     }
 
     pub(super) fn branch_cond(&mut self, cc: u8) -> Low<()> {
-        // If the flags can be stored without losing them, one copy of that serves both ways.
-        let st = self.flags;
-        if st.host == crate::jit::passes::fl::ALL || st.synced {
+        let i = *self.insn();
+        if self.links_only(&i) {
+            self.leave_recipe()?;
+        } else {
             self.spill_flags()?;
-            self.need(cond_reads(Cond(cc)))?;
-            return self.fork(cc);
         }
-        self.spill_flags()?;
         self.need(cond_reads(Cond(cc)))?;
         self.fork(cc)
     }
@@ -380,11 +407,13 @@ impl Lower<'_> {
         if let Some(note) = self.note.take() {
             self.store_note(note, R::R14);
         }
-        if self.spill_flags().is_err() {
-            unreachable!("a temporary is free between instructions");
-        }
         let last = self.insns[self.insns.len() - 1];
         let off = last.off + u16::from(last.len);
+        let linked = off < 4096 || self.key.code_flat() && last.code_width() >= 4;
+        let flags = if linked { self.leave_recipe() } else { self.spill_flags() };
+        if flags.is_err() {
+            unreachable!("a temporary is free between instructions");
+        }
         if off < 4096 {
             self.link(off);
         } else if self.key.code_flat() && last.code_width() >= 4 {
@@ -656,11 +685,12 @@ impl Lower<'_> {
             self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + block]
             self.jump_to(Target::FarLink);
             let cache = self.asm.here();
+            self.cook_cold(self.left);
             self.asm.load(8, R::R14, field::page_rip());
             self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
             self.jump_to(Target::Jump);
             let far = Far { serial: f.serial, page: f.page, other, cache, ask };
-            links.push(Link { at: f.at, stub: ask, far: Some(far) });
+            links.push(Link { at: f.at, stub: ask, far: Some(far), tail: None });
         }
         links
     }
@@ -677,16 +707,33 @@ impl Lower<'_> {
 
     pub(super) fn finish(mut self) -> Lowered {
         let fars = self.far_paths();
-        self.asm.resolve();
-        let links = self
+        let mut links: Vec<Link> = self
             .exits
             .links
             .iter()
-            .map(|&(stub, at, ..)| Link { at, stub: self.asm.offset(stub), far: None })
+            .map(|&(stub, at, ..)| Link { at, stub: self.asm.offset(stub), far: None, tail: None })
             .chain(fars)
             .collect();
+        if let Some(r) = self.left {
+            for l in &mut links {
+                let at = self.asm.here();
+                self.cook_cold(Some(r));
+                self.asm.byte(0xe9);
+                l.tail = Some(Tail { at, jump: self.asm.here(), inputs: r.inputs() });
+                self.asm.bytes.extend([0; 4]);
+            }
+        }
+        self.asm.resolve();
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
-        Lowered { hot: 0, near: self.near, far, links, absolute: self.exits.absolute, bytes: self.asm.bytes }
+        Lowered {
+            hot: 0,
+            near: self.near,
+            far,
+            incoming: Incoming { needed: true, dirty: 0 },
+            links,
+            absolute: self.exits.absolute,
+            bytes: self.asm.bytes,
+        }
     }
 
     /// Whether value `v` still is in the guest's own register.

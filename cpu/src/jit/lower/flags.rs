@@ -3,7 +3,9 @@
 //! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
 
 use super::{Loc, Low, Lower};
-use crate::jit::encode::R;
+use crate::insn::Insn;
+use crate::interp::flags;
+use crate::jit::encode::{R, Rm};
 use crate::jit::ir::Val;
 use crate::jit::passes::{cond_reads, effect, fl, from_rflags};
 use crate::jit::regs::field;
@@ -30,18 +32,24 @@ impl State {
 }
 
 /// An operation on guest registers that gives the flags once more.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Recipe {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// The operation.
     pub how: How,
+    /// Bytes.
     pub w: u8,
-    /// First operand, or register with the result.
+    /// First operand, or register with the result; [`HELD`].
     pub a: u8,
+    /// Second operand.
     pub b: Second,
 }
 
+/// Number of the operand in [`Scratch::held`](crate::jit::regs::Scratch) among registers.
+pub const HELD: u8 = 16;
+
 /// The kinds of [`Recipe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub enum How {
     /// CMP a, b.
     Cmp,
     /// TEST a, b.
@@ -54,14 +62,62 @@ pub(super) enum How {
 
 /// Second operand of a [`Recipe`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Second {
+pub enum Second {
+    /// A register, or [`HELD`].
     Guest(u8),
+    /// A constant.
     Imm(i32),
 }
 
 impl Recipe {
     fn uses(&self, r: u8) -> bool {
         self.a == r || self.b == Second::Guest(r)
+    }
+
+    /// A bit for each guest register that it needs as it was.
+    pub fn inputs(&self) -> u16 {
+        let bit = |r: u8| if r < 16 { 1 << r } else { 0 };
+        let b = match self.b {
+            Second::Guest(r) => bit(r),
+            Second::Imm(_) => 0,
+        };
+        bit(self.a) | b
+    }
+
+    /// As a number that translated code leaves in [`Scratch::recipe`](crate::jit::regs::Scratch): not zero. `None` where a
+    /// constant is too wide for it.
+    pub fn number(&self) -> Option<u32> {
+        let b = match self.b {
+            Second::Guest(r) => u32::from(r),
+            Second::Imm(c) => u32::from(i16::try_from(c).ok()? as u16) | 1 << 16,
+        };
+        let w = u32::from(self.w.trailing_zeros() as u8);
+        Some(1 << 31 | (self.how as u32) << 24 | w << 22 | u32::from(self.a) << 17 | b)
+    }
+
+    /// The recipe behind a number.
+    pub fn from_number(n: u32) -> Recipe {
+        let how = [How::Cmp, How::Test, How::Added, How::Subtracted][(n >> 24 & 3) as usize];
+        let b =
+            if n >> 16 & 1 != 0 { Second::Imm(i32::from(n as u16 as i16)) } else { Second::Guest(n as u8) };
+        Recipe { how, w: 1 << (n >> 22 & 3), a: (n >> 17 & 31) as u8, b }
+    }
+
+    /// The status flags, with RFLAGS' places, from the values of registers and of the held operand.
+    pub fn make(&self, value: impl Fn(u8) -> u64) -> u64 {
+        let w = self.w;
+        let a = value(self.a) & Insn::mask(w);
+        let b = match self.b {
+            Second::Guest(r) => value(r),
+            Second::Imm(c) => c as i64 as u64,
+        } & Insn::mask(w);
+        let (_, f) = match self.how {
+            How::Cmp => flags::sub(w, a, b, 0),
+            How::Test => (0, flags::Flags::logic(w, a & b)),
+            How::Added => flags::add(w, a.wrapping_sub(b) & Insn::mask(w), b, 0),
+            How::Subtracted => flags::sub(w, a.wrapping_add(b) & Insn::mask(w), b, 0),
+        };
+        f.bits()
     }
 }
 
@@ -91,14 +147,14 @@ impl Lower<'_> {
 
     /// Makes the flags in EFLAGS again, by way of `t`.
     pub(super) fn cook(&mut self, r: Recipe, t: R) {
-        let a = self.guest_rm(r.a);
+        let a = self.input(r.a);
         let n = match r.how {
             How::Test => {
                 self.asm.load(r.w, t, a);
                 match r.b {
                     Second::Imm(c) => self.asm.test_imm(r.w, t, c),
                     Second::Guest(b) => {
-                        let b = self.guest_rm(b);
+                        let b = self.input(b);
                         self.asm.test(r.w, b, t);
                     }
                 }
@@ -118,11 +174,15 @@ impl Lower<'_> {
             match r.b {
                 Second::Imm(c) => self.asm.alu_imm(n, r.w, t, c),
                 Second::Guest(b) => {
-                    let b = self.guest_rm(b);
+                    let b = self.input(b);
                     self.asm.alu_r_rm(n, r.w, t, b);
                 }
             }
         }
+    }
+
+    fn input(&self, r: u8) -> Rm {
+        if r == HELD { field::held().into() } else { self.guest_rm(r) }
     }
 
     /// As [`Lower::cook`], and stores them; for cold code, where R14 is free.
@@ -134,6 +194,28 @@ impl Lower<'_> {
         self.asm.lahf();
         self.asm.store(2, field::flags(), R::RAX);
         self.asm.mov(8, R::RAX, R::R14);
+        self.asm.store_imm(4, field::recipe(), 0);
+    }
+
+    /// Memory holds the flags now: the recipe that the block may have been entered with is void.
+    fn void_recipe(&mut self) {
+        if !self.needs_flags {
+            self.asm.store_imm(4, field::recipe(), 0);
+        }
+    }
+
+    /// At the end of a block whose links can tell what their targets need: leaves the recipe instead of the flags. EFLAGS
+    /// keep them.
+    pub(super) fn leave_recipe(&mut self) -> Low<()> {
+        let st = self.flags;
+        let number = st.recipe.and_then(|r| r.number());
+        let known = !st.synced && (st.host == fl::ALL || st.deferred);
+        if let (true, Some(n), Some(r)) = (known, number, st.recipe) {
+            self.asm.store_imm(4, field::recipe(), n as i32);
+            self.left = Some(r);
+            return Ok(());
+        }
+        self.spill_flags()
     }
 
     /// EFLAGS are about to be destroyed, and nobody but cold code wants the flags: whether that can make them itself.
@@ -143,7 +225,7 @@ impl Lower<'_> {
         let read = self.facts.read[at] & !kills | reads;
         let st = &mut self.flags;
         if st.deferred {
-            return true;
+            return self.may_defer;
         }
         let can = self.may_defer && !st.synced && st.host == fl::ALL && st.recipe.is_some() && read == 0;
         if can {
@@ -170,7 +252,6 @@ impl Lower<'_> {
         Ok(())
     }
 
-
     /// All flags to memory. EFLAGS stay valid if they could be stored as they are.
     pub(super) fn spill_flags(&mut self) -> Low<()> {
         if self.flags.synced {
@@ -195,6 +276,7 @@ impl Lower<'_> {
                 self.asm.setcc(2, t);
                 self.asm.alu_imm(4, 1, field::plus(field::flags(), 1), !1);
                 self.asm.alu_rm_r(1, 1, field::plus(field::flags(), 1), t);
+                self.void_recipe();
             }
             self.flags = State::in_memory();
             return Ok(());
@@ -208,6 +290,7 @@ impl Lower<'_> {
         }
         self.asm.store(2, field::flags(), R::RAX);
         self.asm.mov(8, R::RAX, t);
+        self.void_recipe();
         self.flags.synced = true;
         Ok(())
     }

@@ -115,14 +115,7 @@ impl Lower<'_> {
         }
         self.asm.bextr(x, c, TABLE);
         self.check_tag(c, x, at.w, write, from);
-        self.cold.push(Cold::Fill {
-            from,
-            back,
-            write,
-            w: at.w,
-            lin: Linear::Ea(a.m),
-            at: self.here(),
-        });
+        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Ea(a.m), at: self.here() });
         let delta = self.entry(x, Array::Delta);
         self.asm.load(8, x, delta);
         self.give(c);
@@ -178,14 +171,7 @@ impl Lower<'_> {
         self.asm.mov(8, c, h);
         self.asm.bextr(x, h, TABLE);
         self.check_tag(c, x, at.w, write, from);
-        self.cold.push(Cold::Fill {
-            from,
-            back,
-            write,
-            w: at.w,
-            lin: Linear::Reg(h),
-            at: self.here(),
-        });
+        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Reg(h), at: self.here() });
         let delta = self.entry(x, Array::Delta);
         self.asm.alu_r_rm(0, 8, h, delta);
         self.give(c);

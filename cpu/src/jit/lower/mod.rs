@@ -17,10 +17,11 @@ mod x87;
 
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::ir::{Op, Val};
-use super::passes::{Facts, analyse};
+use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
 pub use exit::{Exits, Link};
+pub use flags::Recipe;
 
 /// The block holds an instruction that can't be lowered: its number. The block is to be cut before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -153,6 +154,12 @@ pub struct Lower<'a> {
     flags: flags::State,
     /// The operation at hand leaves flags that only cold code may want to that.
     may_defer: bool,
+    /// The block is never entered with a recipe for its flags.
+    needs_flags: bool,
+    /// The recipe that the block leaves with.
+    left: Option<Recipe>,
+    /// The value that is kept for it.
+    held: Option<Val>,
     cold: Vec<Cold>,
     /// Where each instruction begins, for those that cold paths go on at.
     begins: Vec<Begin>,
@@ -171,6 +178,8 @@ pub struct Lowered {
     pub near: usize,
     /// Entry for jumps from elsewhere: RIP in R14.
     pub far: usize,
+    /// What becomes of the flags that it is entered with.
+    pub incoming: Incoming,
     /// Links to be patched.
     pub links: Vec<Link>,
     /// Calls and jumps to absolute addresses: (offset of the 32-bit field, target).
@@ -196,6 +205,7 @@ pub fn lower(
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
+    let incoming = incoming(ops);
     let n = ops.len();
     let mut l = Lower {
         asm: Asm::default(),
@@ -217,6 +227,9 @@ pub fn lower(
         n: 0,
         flags: flags::State::in_memory(),
         may_defer: false,
+        needs_flags: incoming.needed,
+        left: None,
+        held: None,
         cold: Vec::new(),
         begins: Vec::new(),
         exits: Exits::default(),
@@ -236,7 +249,7 @@ pub fn lower(
     }
     let hot = l.asm.here();
     l.cold_paths();
-    Ok(Lowered { hot, ..l.finish() })
+    Ok(Lowered { hot, incoming, ..l.finish() })
 }
 
 impl Lower<'_> {
