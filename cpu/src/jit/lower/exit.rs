@@ -9,8 +9,8 @@ use crate::jit::passes::{Incoming, cond_reads};
 use crate::jit::regs::{TABLE, field};
 use crate::jit::stubs::Target;
 use crate::mmu::tlb::Array;
-use crate::ops::{Call, Cond, Helper};
-use crate::state::{Seg, flag};
+use crate::ops::{Call, Cond, Helper, Jump};
+use crate::state::{Seg, flag, gpr};
 use iced_x86::Code;
 
 /// A jump that can be patched to go straight to another block of the page.
@@ -195,6 +195,10 @@ impl Lower<'_> {
     }
 
     pub(super) fn check_indirect(&mut self, v: Val) -> Low<()> {
+        if self.long() && !matches!(self.ops.last(), Some(Op::JumpIndirect(Jump::Call, _))) {
+            // A return that finds its target in the jump cache has a good one: see `jump_indirect`.
+            return Ok(());
+        }
         self.expose()?;
         let t = self.full(v)?;
         self.lock(t);
@@ -327,7 +331,7 @@ impl Lower<'_> {
         self.key.code_flat() && i.size >= i.code_width() && i.code_width() >= 4 && i32::try_from(far).is_ok()
     }
 
-    pub(super) fn jump_indirect(&mut self, v: Val) -> Low<()> {
+    pub(super) fn jump_indirect(&mut self, why: Jump, v: Val) -> Low<()> {
         self.spill_flags()?;
         self.flags.host = 0;
         let t = self.temp(v)?;
@@ -342,6 +346,24 @@ impl Lower<'_> {
         let miss = self.asm.label();
         crate::jit::stubs::look_up(&mut self.asm, miss);
         self.asm.bind(miss);
+        if self.long() && why != Jump::Call {
+            // Nothing has happened yet but what a return did to RSP.
+            let good = self.asm.label();
+            self.asm.mov(8, R::R15, R::R14);
+            self.asm.shift_imm(4, 8, R::R15, 16);
+            self.asm.shift_imm(7, 8, R::R15, 16);
+            self.asm.alu_rm_r(7, 8, R::R15, R::R14);
+            self.asm.jcc(4, good);
+            let i = *self.insn();
+            if why == Jump::Return {
+                let Op::Load(from) = self.ops[v.n()] else { return self.refuse() };
+                let popped = i32::from(from.w) + i32::from(i.imm as u16);
+                let Some(sp) = self.host(gpr::RSP as u8) else { return self.refuse() };
+                self.asm.lea(8, sp, Mem::at(sp, -popped));
+            }
+            self.leave(usize::from(self.n), i.off, Target::Bail);
+            self.asm.bind(good);
+        }
         self.jump_to(Target::JumpMiss);
         Ok(())
     }

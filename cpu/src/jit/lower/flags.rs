@@ -357,6 +357,12 @@ impl Lower<'_> {
             return Ok(());
         }
         self.spill_flags()?;
+        if need == fl::C {
+            // CF is bit 8 of the memory form.
+            self.asm.bit_imm(4, 2, field::flags(), 8);
+            self.flags.host = fl::C;
+            return Ok(());
+        }
         self.load_flags()
     }
 

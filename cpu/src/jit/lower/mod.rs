@@ -816,7 +816,7 @@ impl Lower<'_> {
                 return self.op(op);
             }
             Op::JumpDirect(_) => self.jump_direct()?,
-            Op::JumpIndirect(_, v) => self.jump_indirect(v)?,
+            Op::JumpIndirect(why, v) => self.jump_indirect(why, v)?,
             Op::Branch(c) => self.branch(c)?,
             Op::BranchCond(c) => self.branch_cond(c.0)?,
             Op::Call { how, f } => self.call(how, f)?,
