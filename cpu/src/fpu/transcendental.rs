@@ -439,7 +439,10 @@ fn times_log(y: &Num, log: Wide, exact: bool, cw: u16, de: u16) -> Out {
     let product = wide::mul(&y, &log);
     // The unit reports an inexact result even where it is exact.
     if exact {
-        with(finish(&product, EXT, cw), de | ex::PE)
+        let r = finish(&product, EXT, cw);
+        // And so is one that is too small.
+        let tiny = if Num::from_f80(r.val).denormal { ex::UE } else { 0 };
+        with(r, de | ex::PE | tiny)
     } else {
         with(finish(&inexact(product), EXT, cw), de)
     }

@@ -30,7 +30,7 @@ const PAGE_MASK: u64 = !(PAGE - 1);
 
 /// No translation: the slow tag of a page that can't exist.
 fn none(index: usize) -> u64 {
-    1 << 63 | (index as u64 * PAGE ^ SLOW)
+    1 << 63 | ((index as u64 * PAGE) ^ SLOW)
 }
 
 /// The arrays of a table, in their order in memory.

@@ -510,7 +510,7 @@ impl Lower<'_> {
 
     /// Makes the vector state the guest's, if it isn't.
     pub(super) fn vectors_on(&mut self) -> Low<()> {
-        self.clobber()?;
+        self.expose()?;
         let from = self.asm.label();
         let back = self.asm.label();
         self.asm.alu_imm(7, 4, field::vec_on(), 0);
