@@ -86,6 +86,10 @@ impl Ending {
     }
 }
 
+/// Time to end in good order after the terminal has gone.
+#[cfg(unix)]
+const GONE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// The first signal asks for an orderly end; the second ends at once, with the terminal restored.
 #[cfg(unix)]
 fn watch_signals(ending: &Arc<Ending>) {
@@ -99,6 +103,13 @@ fn watch_signals(ending: &Arc<Ending>) {
                 std::process::exit(128 + signal);
             }
             ending.ask();
+            if signal == SIGHUP && ending.has_screen() {
+                // The terminal is gone, and whoever reads keys from it may never come back from that.
+                std::thread::spawn(move || {
+                    std::thread::sleep(GONE);
+                    std::process::exit(128 + signal);
+                });
+            }
         }
     });
 }

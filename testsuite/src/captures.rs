@@ -161,7 +161,7 @@ fn run_set(set: &Set, o: &VectorOptions) -> Result<Tally, String> {
     // The captured machines have no coprocessor.
     let model = CpuModel::parse(&format!("{},-fpu", set.chip.name())).map_err(|e| e.to_string())?;
     // RAM to 10FFEF and the page after it, enough for every address that real mode can form.
-    let mut rig = Rig::new(model, 16 << 20, o.engine);
+    let mut rig = Rig::eager(model, 16 << 20, o.engine);
     if set.chip == Chip::I8086 {
         rig.mem.set_a20(false);
     }

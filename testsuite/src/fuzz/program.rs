@@ -25,7 +25,7 @@ struct Lab {
 pub fn fuzzer(engine: Engine, without: &[String]) -> Result<Round, String> {
     let mut engines = vec![(Engine::Interpreter, Ours::new(Engine::Interpreter)?)];
     if engine != Engine::Interpreter {
-        engines.push((engine, Ours::new(engine)?));
+        engines.push((engine, Ours::eager(engine)?));
     }
     for (_, e) in &mut engines {
         e.times = 2;

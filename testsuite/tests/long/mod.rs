@@ -39,7 +39,7 @@ pub fn machine(engine: Engine, f: impl FnOnce(&mut CodeAssembler) -> Result<(), 
     let mut a = CodeAssembler::new(64).expect("assembler");
     f(&mut a).expect("program");
     let code = a.assemble(CODE).expect("assembled");
-    let mut r = Rig::new(CpuModel::parse("x86-64-v2").expect("model"), 4 << 20, engine);
+    let mut r = Rig::eager(CpuModel::parse("x86-64-v2").expect("model"), 4 << 20, engine);
     let mut put = |at: u64, v: u64| r.poke(at, &v.to_le_bytes());
     put(PML4, 0x10_1003);
     put(PML4 + 8 * SELF, PML4 | 3);
