@@ -15,6 +15,8 @@ use std::fmt::Write;
 
 /// User mode with SSE, all segments flat: 64-bit and 32-bit code.
 const LONG: ModeKey = ModeKey(2 | 2 << 2 | 3 << 4 | 1 << 8 | 0xf << 9 | 1 << 15 | 1 << 19);
+/// Real mode.
+const REAL: ModeKey = ModeKey(1 << 6);
 const FLAT32: ModeKey = ModeKey(1 | 1 << 2 | 3 << 4 | 0x3f << 9 | 1 << 15 | 1 << 19);
 
 fn code(bits: u32, f: impl FnOnce(&mut CodeAssembler) -> Result<(), IcedError>) -> Vec<u8> {
@@ -130,3 +132,4 @@ golden!(stack_of_32_bits, FLAT32, |a| {
     a.push(eax)?;
     a.pop(edx)
 });
+golden!(call_in_real_mode, REAL, |a| a.call(cx));

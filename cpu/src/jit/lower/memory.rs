@@ -166,8 +166,9 @@ impl Lower<'_> {
         }
         let from = self.asm.label();
         let back = self.asm.label();
-        self.asm.bind(back);
+        // Whatever has to make room for it does so once, before the place that a fill comes back to.
         let c = self.fresh()?;
+        self.asm.bind(back);
         self.asm.mov(8, c, h);
         self.asm.bextr(x, h, TABLE);
         self.check_tag(c, x, at.w, write, from);
