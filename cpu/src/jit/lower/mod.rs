@@ -590,7 +590,8 @@ impl Lower<'_> {
         let Loc::Guest { r, w: aw } = self.loc[a.n()] else { return Ok(None) };
         let v = self.at;
         let set = self.facts.last[v] as usize;
-        if r >= 16 || aw != w || self.facts.uses[v] != 1 || set == v {
+        // A register in memory is stored to whole: the host's stores are handed on to loads only if these fit in them.
+        if r >= 16 || aw != w || self.facts.uses[v] != 1 || set == v || w < 8 && self.host(r).is_none() {
             return Ok(None);
         }
         let Op::Set { r: to, w: tw, .. } = self.ops[set] else { return Ok(None) };
@@ -683,9 +684,18 @@ impl Lower<'_> {
                 }
                 self.asm.store(8, to, t);
             }
-            (to, _) => {
+            (to, 8) => {
                 let t = self.reg(v, w)?;
-                self.asm.store(w, to, t);
+                self.asm.store(8, to, t);
+            }
+            (to, _) => {
+                let from = self.reg(v, w)?;
+                self.lock(from);
+                let t = self.fresh()?;
+                self.asm.load(8, t, to);
+                self.asm.load(w, t, from);
+                self.asm.store(8, to, t);
+                self.give(t);
             }
         }
         Ok(())
@@ -696,11 +706,8 @@ impl Lower<'_> {
         match (to, w) {
             (Rm::Reg(d), 4 | 8) => self.asm.mov_imm(d, c),
             (to, 8) if c as i64 == i64::from(c as i32) => self.asm.store_imm(8, to, c as i32),
-            (to, 4) => {
-                self.asm.store_imm(4, to, c as i32);
-                self.clear_upper(to, 4);
-            }
-            (to, 8) => {
+            (to, 4) if c >> 31 == 0 => self.asm.store_imm(8, to, c as i32),
+            (to, 4 | 8) => {
                 let t = self.fresh()?;
                 self.asm.mov_imm(t, c);
                 self.asm.store(8, to, t);
