@@ -70,7 +70,10 @@ fn handle(event: Event, screen: &mut Screen, typist: &mut Typist, input: &Sender
             }
             Typed::Help => screen.message(KEYS.into(), Instant::now() + MESSAGE),
             Typed::Monitor => {
-                screen.message("the monitor is not in this version".into(), Instant::now() + MESSAGE);
+                screen.message(
+                    "the monitor needs a place of its own: --monitor tcp:HOST:PORT".into(),
+                    Instant::now() + MESSAGE,
+                );
             }
         },
         _ => {}
