@@ -122,12 +122,21 @@ impl Insn {
         use iced_x86::Code::*;
         matches!(self.code(), Cli | Sti | Clac | Stac | Popfw | Popfd | Popfq)
     }
-    /// Whether, beside that, it can only load a data segment.
-    pub fn changes_flags_or_segment(&self) -> bool {
+    /// Whether of the hidden state it can only load the data segment that `dst` names (not SS, whose size is in the key).
+    pub fn loads_data_segment(&self) -> bool {
         use iced_x86::Code::*;
-        self.changes_only_flags()
-            || matches!(self.code(), Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16)
-            || matches!(self.code(), Popw_ES | Popd_ES | Popw_DS | Popd_DS | Swapgs)
+        let load = matches!(self.code(), Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16)
+            || matches!(self.code(), Popw_ES | Popd_ES | Popw_DS | Popd_DS)
+            || matches!(self.code(), Popw_FS | Popd_FS | Popq_FS | Popw_GS | Popd_GS | Popq_GS);
+        load && self.dst != Seg::Ss as u8 && self.dst != Seg::Cs as u8
+    }
+    /// Whether what it can have changed is flags, a data segment, or where code runs and in which mode: nothing that
+    /// would have to be looked at before the next instruction, if [`crate::Exec::smooth`] says so.
+    pub fn needs_no_look(&self) -> bool {
+        self.is_port_access()
+            || self.changes_only_flags()
+            || self.loads_data_segment()
+            || self.code() == iced_x86::Code::Swapgs
     }
     /// Whether it is a single IN or OUT: of the processor it changes a general register at most.
     pub fn is_port_access(&self) -> bool {
@@ -232,6 +241,9 @@ pub fn seg_from(n: u8) -> Seg {
 pub struct ModeKey(pub u32);
 
 impl ModeKey {
+    /// No processor's key.
+    pub const NEVER: ModeKey = ModeKey(!0);
+
     /// The key of the processor as it stands.
     pub fn of(cpu: &Cpu) -> ModeKey {
         let real = cpu.cr0 & cr0::PE == 0;
@@ -256,6 +268,27 @@ impl ModeKey {
         k |= u32::from(cpu.mxcsr & 0x1f80 != 0x1f80) << 22 | u32::from(checked) << 23;
         ModeKey(k)
     }
+
+    /// The key after `i` has run on a processor of this key, without a look at what `i` can't have changed.
+    #[inline]
+    pub fn after(self, cpu: &Cpu, i: &Insn) -> ModeKey {
+        if i.is_port_access()
+            || i.code() == iced_x86::Code::Swapgs
+            || i.changes_only_flags() && self.cpl() == 0 && !self.v86()
+        {
+            return self;
+        }
+        if i.loads_data_segment() {
+            // In 64-bit code no bit hangs on them; where alignment is checked they say nothing.
+            if self.code64() || self.0 >> 23 & 1 != 0 {
+                return self;
+            }
+            let n = usize::from(i.dst);
+            return ModeKey(self.0 & !(1 << (9 + n)) | u32::from(flat(n, &cpu.seg[n], false)) << (9 + n));
+        }
+        ModeKey::of(cpu)
+    }
+
     /// Code size in bits.
     pub fn bits(self) -> u32 {
         16 << (self.0 & 3)

@@ -28,7 +28,7 @@ pub const NONE: u32 = u32::MAX;
 pub struct Block {
     /// Place of the first byte in RAM: frame * 4096 + offset.
     pub at: u64,
-    /// Mode it was decoded for.
+    /// Mode it was decoded for; [`ModeKey::NEVER`] once its bytes have changed.
     pub key: ModeKey,
     /// First instruction in the arena.
     pub start: u32,
@@ -40,8 +40,6 @@ pub struct Block {
     pub second: u32,
     /// Whether the last instruction sets RIP.
     pub end: End,
-    /// Still true to the bytes.
-    pub live: bool,
     /// Runs the last two instructions as one.
     pub pair: Option<super::pairs::Pair>,
     /// Successors within the page: (offset in the page, block).
@@ -244,7 +242,6 @@ impl Blocks {
             end_off,
             second,
             end,
-            live: true,
             pair,
             next: [(0, NONE); 2],
             native: crate::jit::NONE,
@@ -282,7 +279,7 @@ impl Blocks {
         let dropped = &mut self.dropped;
         f.blocks.retain(|&id| {
             let b = &mut blocks[id as usize];
-            if !b.live {
+            if b.key == ModeKey::NEVER {
                 return false;
             }
             let g = b.granules(t.frame);
@@ -290,11 +287,11 @@ impl Blocks {
                 kept |= g;
                 return true;
             }
-            b.live = false;
             if b.native < crate::jit::REFUSED {
                 dropped.push(b.native);
             }
             index.remove(&(b.at, b.key.0));
+            b.key = ModeKey::NEVER;
             let s = &mut slots[slot_of(b.at)];
             if s.id == id {
                 *s = EMPTY;

@@ -35,12 +35,26 @@ impl Direct<'_> {
         self.flags = Flags::from_rflags(self.x.cpu.rflags);
     }
 
-    /// Whether the boundary after `i` needs no look: a frequent system instruction after which everything is as it was.
+    /// Whether the boundary after `i` needs no look: a frequent system instruction after which nothing is pending.
+    /// The mode may be another one then.
     fn goes_on(&mut self, i: &Insn) -> bool {
         let left = self.x.limit.saturating_sub(self.x.count + 1);
-        let same_mode =
-            i.is_port_access() || i.changes_flags_or_segment() && ModeKey::of(self.x.cpu) == self.key;
-        same_mode && self.x.smooth(left)
+        if !i.needs_no_look() || !self.x.smooth(left) {
+            return false;
+        }
+        self.key = self.key.after(self.x.cpu, i);
+        true
+    }
+
+    /// The same after `i` has set RIP.
+    fn arrives(&mut self) -> bool {
+        if !self.x.smooth(self.x.limit.saturating_sub(self.x.count + 1)) {
+            return false;
+        }
+        self.key = ModeKey::of(self.x.cpu);
+        // Links between blocks are by offset and hold for one base of CS: none is followed from here.
+        self.rip_base = self.x.cpu.rip.wrapping_sub(1 << 32);
+        true
     }
 
     /// After something left the fast path: if code changed, a chip was reached or a breakpoint was hit, the block ends
@@ -508,7 +522,7 @@ impl Ops for Direct<'_> {
         self.attention |= match how {
             Call::Inline | Call::InlineFlags => false,
             Call::Step => !self.goes_on(i),
-            Call::Transfer => true,
+            Call::Transfer => !self.arrives(),
             Call::Counted => self.x.cpu.rflags & flag::RF != 0,
         };
         Ok(())

@@ -301,7 +301,7 @@ impl Direct<'_> {
             Left::Link { from, n } => {
                 let same = j.block_of(from).is_some_and(|f| {
                     let f = blocks.block(f);
-                    f.live && f.at / PAGE == at / PAGE && f.key == self.key
+                    f.at / PAGE == at / PAGE && f.key == self.key
                 });
                 if same {
                     j.link(from, n, native, 0, 0);
@@ -315,7 +315,7 @@ impl Direct<'_> {
             Left::FarLink { from, n } => {
                 let same = j.block_of(from).is_some_and(|f| {
                     let f = blocks.block(f);
-                    f.live && f.key == self.key
+                    f.key == self.key
                 });
                 if same && self.key.code_flat() {
                     let rip = self.x.cpu.rip;
@@ -398,7 +398,7 @@ impl Direct<'_> {
         } else {
             return None;
         };
-        (id != NONE && blocks.block(id).live).then_some(id)
+        (id != NONE && blocks.block(id).key == self.key).then_some(id)
     }
 
     #[inline]

@@ -691,7 +691,7 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
         // A chip may have stored to page tables; the mode stays.
         return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
     }
-    let key = ModeKey::of(x.cpu);
+    let key = old.after(x.cpu, i);
     x.cpu.scratch.0.key = key.0;
     let space = space_key(x, key);
     let same = space == x.cpu.scratch.0.space;
