@@ -126,19 +126,19 @@ impl Ne2000 {
         self.function.as_ref()?.mapping(0)
     }
 
-    /// Reads consecutive units from the data port, as far as nothing but memory is concerned; the number of bytes.
-    pub fn read_row(&mut self, to: &mut [u8]) -> usize {
-        self.core.remote_read_row(&self.buffer, to)
+    /// Reads the data port `width` bytes at a time, as far as nothing but memory is concerned; the number of bytes.
+    pub fn read_row(&mut self, to: &mut [u8], width: usize) -> usize {
+        self.core.remote_read_row(&self.buffer, to, width)
     }
 
-    /// Writes consecutive units to the data port, as far as nothing but memory is concerned; the number of bytes.
-    pub fn write_row(&mut self, from: &[u8]) -> usize {
-        self.core.remote_write_row(&mut self.buffer, from)
+    /// Writes the data port `width` bytes at a time, as far as nothing but memory is concerned; the number of bytes.
+    pub fn write_row(&mut self, from: &[u8], width: usize) -> usize {
+        self.core.remote_write_row(&mut self.buffer, from, width)
     }
 
-    /// Whether an access of `width` bytes at `offset` is one unit of the data port.
+    /// Whether an access of `width` bytes at `offset` moves whole units through the data port: a word, or two at once.
     pub fn is_row(&self, offset: u16, width: usize) -> bool {
-        offset == DATA && width == 2 && self.core.words()
+        offset == DATA && matches!(width, 2 | 4) && self.core.words()
     }
 
     fn read_data(&mut self, width: Width) -> u32 {

@@ -401,7 +401,7 @@ impl lucid86_cpu::Board for Board {
 
     fn port_in_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, to: &mut [u8]) -> usize {
         if let Some(card) = self.card_row(port, width) {
-            return card.read_row(to);
+            return card.read_row(to, width.into());
         }
         let Some((channel, left)) = self.data_row(port, width) else { return 0 };
         let n = left.min(to.len() - to.len() % usize::from(width));
@@ -411,7 +411,7 @@ impl lucid86_cpu::Board for Board {
 
     fn port_out_row(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, from: &[u8]) -> usize {
         if let Some(card) = self.card_row(port, width) {
-            return card.write_row(from);
+            return card.write_row(from, width.into());
         }
         let Some((channel, left)) = self.data_row(port, width) else { return 0 };
         let n = left.min(from.len() - from.len() % usize::from(width));

@@ -63,8 +63,11 @@ pub fn card() -> Round {
                 }
                 6 => {
                     let mut row = vec![0; pick(r, 600) as usize];
-                    card.read_row(&mut row);
-                    card.write_row(&row);
+                    let wide = [2, 4][pick(r, 2) as usize];
+                    if card.is_row(16, wide) {
+                        card.read_row(&mut row, wide);
+                        card.write_row(&row, wide);
+                    }
                 }
                 _ => {
                     let len = pick(r, 1600) as usize;

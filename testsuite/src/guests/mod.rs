@@ -25,9 +25,10 @@ struct Options {
     limit: Duration,
     jobs: usize,
     big: usize,
+    peer: bool,
 }
 
-/// `guests [NAME...] [--ci] [--jobs N] [--required] [--engine E] [--minutes N] [--list]`
+/// `guests [NAME...] [--ci] [--jobs N] [--required] [--engine E] [--minutes N] [--mib N] [--peer] [--list]`
 pub fn command(args: &[String]) -> Result<Tally, String> {
     let mut o = Options {
         names: Vec::new(),
@@ -36,11 +37,13 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         limit: Duration::from_secs(3600),
         jobs: 1,
         big: 100 << 20,
+        peer: false,
     };
     let mut args = args.iter();
     while let Some(a) = args.next() {
         match a.as_str() {
             "--required" => o.required = true,
+            "--peer" => o.peer = true,
             "--ci" => o.names.extend(CI.iter().map(|n| n.to_string())),
             "--jobs" => {
                 o.jobs = args.next().and_then(|v| v.parse().ok()).ok_or("--jobs wants a number")?;
@@ -97,7 +100,8 @@ fn all_names() -> impl Iterator<Item = &'static str> {
 /// Runs a case of the network and counts it. One at a time: they measure.
 fn on_the_network(name: &str, case: net::Case, cache: &Mutex<Cache>, o: &Options, tally: &Mutex<Tally>) {
     let started = Instant::now();
-    let options = net::Options { engine: o.engine, limit: o.limit, big: o.big, required: o.required };
+    let options =
+        net::Options { engine: o.engine, limit: o.limit, big: o.big, required: o.required, peer: o.peer };
     let result = case(&cache.lock().unwrap_or_else(PoisonError::into_inner), &options);
     let seconds = started.elapsed().as_secs_f64();
     let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);

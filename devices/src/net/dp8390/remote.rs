@@ -69,30 +69,30 @@ impl Dp8390 {
         self.moved(memory, self.unit());
     }
 
-    /// How many bytes from CRDA on pass in whole units before anything but the address and the count changes.
-    fn row(&self, left: u16, wanted: usize) -> usize {
-        let unit = usize::from(self.unit());
+    /// How many bytes from CRDA on pass in whole accesses of `width` bytes before anything but the address and the count
+    /// changes.
+    fn row(&self, left: u16, wanted: usize, width: usize) -> usize {
         let to_stop = usize::from((u16::from(self.pstop) << 8).wrapping_sub(self.crda));
         let to_stop = if to_stop == 0 { 0x1_0000 } else { to_stop };
-        // The last unit sets ISR and may raise the interrupt: it passes by itself.
-        let left = usize::from(left.saturating_sub(1)) / unit * unit;
+        // The last access sets ISR and may raise the interrupt: it passes by itself.
+        let left = usize::from(left.saturating_sub(1)) / width * width;
         let n = wanted.min(left).min(to_stop).min(0x1_0000 - usize::from(self.crda));
-        if self.words() && self.crda & 1 != 0 { 0 } else { n / unit * unit }
+        if self.words() && self.crda & 1 != 0 { 0 } else { n / width * width }
     }
 
-    /// Many transfers at once, all but the last; the number of bytes.
-    pub fn remote_read_row(&mut self, memory: &impl BufferMemory, to: &mut [u8]) -> usize {
+    /// Many accesses of `width` bytes, a multiple of the unit, at once: all but the last; the number of bytes.
+    pub fn remote_read_row(&mut self, memory: &impl BufferMemory, to: &mut [u8], width: usize) -> usize {
         let Some(left) = self.readable() else { return 0 };
-        let n = self.row(left, to.len());
+        let n = self.row(left, to.len(), width);
         memory.read(self.crda, &mut to[..n]);
         self.moved(memory, n as u16);
         n
     }
 
-    /// Many transfers at once, all but the last; the number of bytes.
-    pub fn remote_write_row(&mut self, memory: &mut impl BufferMemory, from: &[u8]) -> usize {
+    /// Many accesses of `width` bytes, a multiple of the unit, at once: all but the last; the number of bytes.
+    pub fn remote_write_row(&mut self, memory: &mut impl BufferMemory, from: &[u8], width: usize) -> usize {
         let Some(left) = self.writable() else { return 0 };
-        let n = self.row(left, from.len());
+        let n = self.row(left, from.len(), width);
         memory.write(self.crda, &from[..n]);
         self.moved(memory, n as u16);
         n

@@ -149,14 +149,29 @@ fn rows_are_single_transfers_but_for_the_last() {
     let mut r = Rig::started(0x49);
     let bytes: Vec<u8> = (0..100).collect();
     r.remote(0x4100, 100, 0x12);
-    assert_eq!(r.card.write_row(&bytes), 98);
+    assert_eq!(r.card.write_row(&bytes, 2), 98);
     assert_eq!(r.inb(7) & 0x40, 0);
     r.outw(u16::from_le_bytes([98, 99]));
     assert_eq!(r.inb(7) & 0x40, 0x40);
     r.remote(0x4100, 100, 0x0a);
     let mut back = [0; 64];
-    assert_eq!(r.card.read_row(&mut back), 64);
+    assert_eq!(r.card.read_row(&mut back, 2), 64);
     assert_eq!(back[..], bytes[..64]);
+}
+
+#[test]
+fn rows_of_double_words_are_two_transfers_each() {
+    let mut r = Rig::started(0x49);
+    let bytes: Vec<u8> = (0..64).collect();
+    assert!(r.card.is_row(0x10, 4) && !r.card.is_row(0x10, 1) && !r.card.is_row(0x18, 2));
+    r.remote(0x4100, 62, 0x12);
+    assert_eq!(r.card.write_row(&bytes, 4), 60, "the last access completes the transfer");
+    r.outw(u16::from_le_bytes([60, 61]));
+    assert_eq!(r.inb(7) & 0x40, 0x40);
+    r.remote(0x4100, 62, 0x0a);
+    let mut back = [0; 64];
+    assert_eq!(r.card.read_row(&mut back, 4), 60);
+    assert_eq!(back[..60], bytes[..60]);
 }
 
 #[test]
@@ -409,7 +424,7 @@ fn a_driver_gets_every_frame_in_order() {
             }
             r.remote(u16::from(next) << 8, 4, 0x0a);
             let mut header = [0; 4];
-            let n = r.card.read_row(&mut header);
+            let n = r.card.read_row(&mut header, 2);
             assert_eq!(n, 2);
             header[2..].copy_from_slice(&r.inw().to_le_bytes());
             let len = u16::from_le_bytes([header[2], header[3]]) - 4;
@@ -417,7 +432,7 @@ fn a_driver_gets_every_frame_in_order() {
             let mut body = vec![0; usize::from(len & !1)];
             let mut at = 0;
             while at < body.len() {
-                let n = r.card.read_row(&mut body[at..]);
+                let n = r.card.read_row(&mut body[at..], 2);
                 at += n;
                 if n == 0 {
                     body[at..at + 2].copy_from_slice(&r.inw().to_le_bytes());

@@ -1,5 +1,6 @@
 //! The cases: what each is made of, what is typed, what must come out.
 
+use super::peer;
 use super::server::{Server, big_sum};
 use super::session::{self, Options, Run};
 use crate::guests::fetch::{Arch, Cache};
@@ -77,13 +78,41 @@ fn contains(run: &Run, words: &str, what: &str) -> Result<(), String> {
     Err(format!("{what}: no '{words}'; the end of COM1:\n{}", run.tail()))
 }
 
-/// DHCP, ping, a large file both ways, many connections at once, a port forwarded into the guest.
+/// DHCP, ping, a large file both ways, many connections at once, a port forwarded into the guest; beside QEMU if asked.
 fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) -> Result<String, String> {
     let server = Server::start(o.big)?;
     let forward = free_port()?;
     let net = format!("user,host=on,forward=tcp:{forward}:80,model={model}");
     let config = linux(cache, arch, &[net])?;
-    let (port, url) = (server.port, format!("http://10.0.2.2:{}", server.port));
+    let script = transfer_script(server.port, driver);
+    let ours = transfer(o, forward, |stop| session::run(&config, &script, o, stop))?;
+    let said = format!("{} MiB {ours}", o.big >> 20);
+    if !o.peer {
+        return Ok(said);
+    }
+    if !peer::installed() {
+        return if o.required {
+            Err("there is no QEMU".into())
+        } else {
+            Ok(said + "; skipped: there is no QEMU")
+        };
+    }
+    let forward = free_port()?;
+    let (card, jumpers) = model.split_once(',').unwrap_or((model, ""));
+    let jumpers = if jumpers.is_empty() { "" } else { ",iobase=0x300,irq=5" };
+    let words = [
+        "-netdev".into(),
+        format!("user,id=net0,hostfwd=tcp:127.0.0.1:{forward}-:80"),
+        "-device".into(),
+        format!("{card},netdev=net0{jumpers}"),
+    ];
+    let theirs = transfer(o, forward, |stop| peer::run(&config, &words, &script, o, stop))?;
+    let (down, up) = (ours.down / theirs.down, ours.up / theirs.up);
+    Ok(format!("{said}; QEMU {theirs}; ratio {down:.2} down, {up:.2} up"))
+}
+
+fn transfer_script(port: u16, driver: &str) -> String {
+    let url = format!("http://10.0.2.2:{port}");
     let script = Script::ready()
         .step(&format!("net-up {driver}"), " UP")
         .step("ping -c 3 10.0.2.2", "3 packets received")
@@ -98,14 +127,34 @@ fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) 
             "100",
         )
         .step("head -c 300000 /tmp/big > /tmp/part; crc32 /tmp/part", "/tmp/part")
-        .step("httpd -p 80 -h /tmp; echo SERV''ING", "SERVING")
-        .0
-        + "wait serial \"FETCHED\"\nquit\n";
+        .step("httpd -p 80 -h /tmp; echo SERV''ING", "SERVING");
+    script.0 + "wait serial \"FETCHED\"\nquit\n"
+}
+
+/// MiB in a second, both ways.
+struct Rates {
+    down: f64,
+    up: f64,
+}
+
+impl std::fmt::Display for Rates {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "down at {:.1} MiB/s, up at {:.1} MiB/s", self.down, self.up)
+    }
+}
+
+/// Runs the transfers and looks at what came of them.
+fn transfer(
+    o: &Options,
+    forward: u16,
+    run: impl FnOnce(&Arc<AtomicBool>) -> Result<Run, String>,
+) -> Result<Rates, String> {
     // When the guest serves, its file is fetched from outside; then the run ends.
     let stop = Arc::new(AtomicBool::new(false));
     let fetched = fetch_when_serving(forward, Arc::clone(&stop), o.limit);
-    let run = session::run(&config, &script, o, &stop)?;
-    let fetched = fetched.join().map_err(|_| "the fetching thread failed".to_owned())?;
+    let run = run(&stop);
+    stop.store(true, Ordering::Relaxed);
+    let (run, fetched) = (run?, fetched.join().map_err(|_| "the fetching thread failed".to_owned())?);
     let sum = big_sum(o.big);
     contains(&run, &format!("{sum} /tmp/big"), "the download's checksum")?;
     contains(&run, &format!("{sum} {}", o.big), "the upload's checksum")?;
@@ -115,11 +164,7 @@ fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) 
     }
     let mib = o.big as f64 / f64::from(1 << 20);
     let rate = |from, to| run.seconds(from, to).map_or(0.0, |s| mib / s);
-    Ok(format!(
-        "{mib:.0} MiB down at {:.1} MiB/s, up at {:.1} MiB/s",
-        rate("DOWN", "GOT"),
-        rate("UP", "SENT")
-    ))
+    Ok(Rates { down: rate("DOWN", "GOT"), up: rate("UP", "SENT") })
 }
 
 fn part_sum(len: usize) -> (String, usize) {

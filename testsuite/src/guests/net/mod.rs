@@ -2,6 +2,7 @@
 //! one cable, one of them QEMU where it is installed. The network is live, so these run by the host's clock.
 
 mod cases;
+pub mod peer;
 pub mod server;
 mod session;
 

@@ -17,6 +17,8 @@ pub struct Options {
     pub big: usize,
     /// Whether a missing QEMU is a failure.
     pub required: bool,
+    /// Whether throughput is measured beside QEMU.
+    pub peer: bool,
 }
 
 /// What came out of COM1, line by line.
@@ -28,7 +30,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn add(&mut self, bytes: &[u8]) {
+    /// What came now.
+    pub fn add(&mut self, bytes: &[u8]) {
         for c in String::from_utf8_lossy(bytes).chars() {
             self.text.push(c);
             if self.lines.is_empty() || c == '\n' {
