@@ -40,6 +40,8 @@ pub struct Stamp {
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     on: bool,
+    /// A recording is made of it: nothing may be dropped.
+    whole: bool,
     entries: std::collections::VecDeque<(Stamp, Entry)>,
     /// Entries that were dropped from the front.
     dropped: usize,
@@ -49,6 +51,8 @@ pub struct Log {
     frames: usize,
     /// The end of the log, if the run is known beyond its last entry.
     end: Option<Stamp>,
+    /// The end of a recording that is replayed.
+    recorded: Option<Stamp>,
 }
 
 /// Bytes of the frame that an entry holds.
@@ -94,16 +98,22 @@ impl Log {
         all && self.end.is_some_and(|e| now.count >= e.count && now.now_ns >= e.now_ns)
     }
 
-    /// The present has been reached, or what lies ahead is cut off.
+    /// The present has been reached again: what lies ahead comes from a recording, or nobody knows it.
+    pub(crate) fn return_to_present(&mut self) {
+        self.end = self.recorded;
+    }
+
+    /// What lies ahead is cut off.
     pub(crate) fn cut(&mut self) {
         let behind = self.entries.split_off(self.next - self.dropped);
         self.frames = self.frames.saturating_sub(behind.iter().map(|(_, e)| frame_bytes(e)).sum());
-        self.end = None;
+        (self.end, self.recorded) = (None, None);
     }
 
     /// Drops what lies before a position.
     pub(crate) fn forget_before(&mut self, position: usize) {
-        while self.dropped < position.min(self.next)
+        while !self.whole
+            && self.dropped < position.min(self.next)
             && let Some((_, entry)) = self.entries.pop_front()
         {
             self.frames = self.frames.saturating_sub(frame_bytes(&entry));
@@ -159,9 +169,10 @@ impl Log {
 }
 
 impl Machine {
-    /// Keeps a log of everything that comes from outside, from now on.
+    /// Keeps a log of everything that comes from outside, from now on and for a recording.
     pub fn start_log(&mut self) {
         self.log.start();
+        self.log.whole = true;
     }
 
     pub(crate) fn replaying(&self) -> bool {
@@ -229,7 +240,13 @@ impl Machine {
                 "was made by another machine: give the same --memory, --cpus, --cpu and --clock",
             ));
         }
-        self.log = Log { on: true, entries: read.entries.into(), end: Some(read.end), ..Log::default() };
+        self.log = Log {
+            on: true,
+            entries: read.entries.into(),
+            end: Some(read.end),
+            recorded: Some(read.end),
+            ..Log::default()
+        };
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ pub mod inject;
 pub mod instructions;
 pub mod lockstep;
 pub mod oracle;
+pub mod recordings;
 pub mod rig;
 pub mod rng;
 pub mod sessions;

@@ -17,6 +17,8 @@ usage: cargo run --release -p testsuite -- COMMAND ...
                      decode, single, program: random bytes, instructions and programs, against the host
   instructions       the page docs/instructions.md, from the decoder
   sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
+  recordings [--required] [--cycles N] [--seed N]
+                     Linux recorded with live input and network and replayed, saved and loaded under load, in other processes
   lockstep [GUEST...] [--engines A,B] [--vary] [--every N] [--limit N] [--minutes N] [--seed N] [--no-narrow] [MACHINE WORDS]
                      a machine run twice, by two engines or (--vary) with TLB and blocks dropped at random moments
   speed DIR [--suite linux-amd64|linux-i386|bare] [--tests A,B] [--scale N] [--runs N] [--engines A,B] [--peer]
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("inject") => testsuite::inject::command(&rest),
         Some("fuzz") => testsuite::fuzz::command(&rest),
         Some("oracle") => testsuite::oracle::command(&rest),
+        Some("recordings") => testsuite::recordings::command(&rest),
         Some("sessions") => testsuite::sessions::command(&rest),
         Some("speed") => testsuite::speed::command(&rest),
         Some("lockstep") => testsuite::lockstep::command(&rest),

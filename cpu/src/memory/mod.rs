@@ -4,7 +4,9 @@
 //!
 //! "Frame" is a 4 KiB page of the allocation; "page" a 4 KiB page of guest-physical space.
 
+mod keep;
 mod ram;
+pub use keep::Page;
 pub use ram::{Ram, Word};
 
 /// Bytes in a page.
@@ -80,6 +82,7 @@ pub struct Memory {
     map_epoch: u64,
     a20_mask: u64,
     touched: Vec<Touch>,
+    keep: keep::Keep,
 }
 
 impl Memory {
@@ -95,6 +98,7 @@ impl Memory {
             map_epoch: 0,
             a20_mask: !0,
             touched: Vec::new(),
+            keep: keep::Keep::default(),
         })
     }
 
@@ -194,7 +198,9 @@ impl Memory {
     /// the allocation directly until the epoch or the marks change.
     #[inline]
     pub fn fast_write_ok(&mut self, frame: u32) -> bool {
-        self.dirty[frame as usize] = self.epoch;
+        if self.dirty[frame as usize] != self.epoch {
+            self.first_store(frame);
+        }
         self.marks[frame as usize] == 0
     }
 
@@ -225,7 +231,9 @@ impl Memory {
 
     #[inline]
     fn note(&mut self, frame: u32, start: usize, len: usize) {
-        self.dirty[frame as usize] = self.epoch;
+        if self.dirty[frame as usize] != self.epoch {
+            self.first_store(frame);
+        }
         let marks = self.marks[frame as usize];
         if marks != 0 && len != 0 {
             self.touched.push(Touch { frame, start: start as u16, end: (start + len) as u16, marks });

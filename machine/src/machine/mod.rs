@@ -22,6 +22,8 @@ use lucid86_devices::Time;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
+pub(crate) use run::TURN;
+
 /// Where [`Machine::run_until`] pauses (the run can go on afterwards).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Until {

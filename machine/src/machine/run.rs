@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Instructions of the longest slice. Under the virtual clock slices end at its multiples.
 const SLICE: u64 = 1 << 20;
 /// Instructions of a processor's turn when there are several.
-const TURN: u64 = 20_000;
+pub(crate) const TURN: u64 = 20_000;
 /// Idle virtual time after which timers that wake nobody count as nothing.
 const IDLE_LIMIT_NS: u64 = 24 * 3_600_000_000_000;
 

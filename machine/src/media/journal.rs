@@ -9,11 +9,21 @@ use std::io;
 
 const BLOCK: u64 = 4096;
 
-/// A place in the log.
+/// A moment of a medium.
 #[derive(Clone, Debug, Default)]
 pub struct Mark {
+    /// A place in the log.
     position: usize,
     written: Written,
+    /// Blocks written since that place: the moment was marked while the past was gone through again.
+    private: Overlay,
+}
+
+impl Mark {
+    /// The place in the log that it needs.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
 }
 
 /// What a medium looked like, as far as it was written since.
@@ -43,13 +53,16 @@ impl Image {
         self.journal.get_or_insert_default();
     }
 
-    /// The present place in the log.
+    /// The present moment.
     pub(crate) fn mark(&mut self) -> Mark {
         let written = self.written.clone();
         match &mut self.journal {
+            Some(Journal { past: Some(p), .. }) => {
+                Mark { position: p.mark.position, written, private: p.private.clone() }
+            }
             Some(j) => {
                 j.kept.clear();
-                Mark { position: j.dropped + j.entries.len(), written }
+                Mark { position: j.dropped + j.entries.len(), written, private: Overlay::default() }
             }
             None => Mark::default(),
         }
@@ -62,6 +75,11 @@ impl Image {
                 j.dropped += 1;
             }
         }
+    }
+
+    /// Bytes that the log takes.
+    pub(crate) fn journal_bytes(&self) -> usize {
+        self.journal.as_ref().map_or(0, |j| j.entries.len() * BLOCK as usize)
     }
 
     /// Looks as it did at `mark`.
@@ -80,7 +98,7 @@ impl Image {
             })?;
         }
         self.written = mark.written.clone();
-        j.past = Some(Past { mark: mark.clone(), view, private: Overlay::default(), present });
+        j.past = Some(Past { view, private: mark.private.clone(), mark: mark.clone(), present });
         self.journal = Some(j);
         Ok(())
     }

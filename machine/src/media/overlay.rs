@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 const BLOCK: u64 = 4096;
 /// Most bytes that an overlay holds; a guest that writes more gets an error from its disk, as from a full one.
 const LIMIT: u64 = 8 << 30;
 
-/// Blocks by index.
-#[derive(Default)]
+/// Blocks by index. A clone shares those that neither changes.
+#[derive(Clone, Debug, Default)]
 pub struct Overlay {
-    blocks: BTreeMap<u64, Box<[u8; BLOCK as usize]>>,
+    blocks: BTreeMap<u64, Arc<[u8; BLOCK as usize]>>,
 }
 
 /// The pieces of `bytes` bytes from `offset` on that lie in one block each: block, offset in it, offset in the
@@ -82,12 +83,12 @@ impl Overlay {
     ) -> io::Result<&mut [u8; BLOCK as usize]> {
         let full = self.blocks.len() as u64 >= LIMIT / BLOCK;
         match self.blocks.entry(index) {
-            std::collections::btree_map::Entry::Occupied(e) => Ok(e.into_mut()),
+            std::collections::btree_map::Entry::Occupied(e) => Ok(Arc::make_mut(e.into_mut())),
             std::collections::btree_map::Entry::Vacant(_) if full => Err(io::ErrorKind::StorageFull.into()),
             std::collections::btree_map::Entry::Vacant(e) => {
-                let mut bytes = Box::new([0; BLOCK as usize]);
+                let mut bytes = [0; BLOCK as usize];
                 below(index * BLOCK, &mut bytes[..])?;
-                Ok(e.insert(bytes))
+                Ok(Arc::make_mut(e.insert(Arc::new(bytes))))
             }
         }
     }

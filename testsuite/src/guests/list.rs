@@ -23,10 +23,16 @@ pub struct Guest {
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(cache: &Cache, name: &str, bytes: usize) -> Result<Scratch, String> {
+    /// So many zero bytes.
+    pub fn new(cache: &Cache, name: &str, bytes: usize) -> Result<Scratch, String> {
         let path = cache.made()?.join(format!("scratch-{name}-{}.img", std::process::id()));
         std::fs::write(&path, vec![0; bytes]).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Scratch(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
     }
 }
 

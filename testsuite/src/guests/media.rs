@@ -74,14 +74,15 @@ pub fn initramfs(cache: &Cache, kernel: &Kernel) -> Result<Vec<u8>, String> {
     archive(cache, kernel, false)
 }
 
-/// The same with the network: modules of packet sockets and of the NE2000's drivers in `/lib`, not loaded yet, and `net-up`,
+/// The same with the network: modules of packet sockets, of the NE2000's drivers and of ext4 in `/lib`, not loaded yet, and `net-up`,
 /// which takes the words of one card's driver, loads it and asks for an address.
 pub fn network_initramfs(cache: &Cache, kernel: &Kernel) -> Result<Vec<u8>, String> {
     archive(cache, kernel, true)
 }
 
-/// Modules of the network. What is built in is not there.
-const NETWORK: [&str; 5] = ["af_packet", "8390", "8390p", "ne2k-pci", "ne"];
+/// Modules of the network and of ext4. What is built in is not there.
+const NETWORK: [&str; 10] =
+    ["af_packet", "8390", "8390p", "ne2k-pci", "ne", "crc32c_generic", "crc16", "mbcache", "jbd2", "ext4"];
 
 /// `net-up ne2k-pci`, or `net-up ne io=0x300 irq=3`.
 const NET_UP: &str = "#!/bin/sh\ncard=$1\nshift\n\

@@ -45,7 +45,7 @@ pub fn linux(cache: &Cache, arch: Arch, net: &[String]) -> Result<Config, String
 
 pub fn initrd(cache: &Cache, kernel: &Kernel) -> Result<PathBuf, String> {
     let tag = xxhash_rust::xxh3::xxh3_64(kernel.image.display().to_string().as_bytes());
-    made(cache, &format!("network2-{}-{tag:016x}.cpio", kernel.arch.name()), || {
+    made(cache, &format!("network3-{}-{tag:016x}.cpio", kernel.arch.name()), || {
         media::network_initramfs(cache, kernel)
     })
 }

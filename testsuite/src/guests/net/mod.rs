@@ -6,5 +6,5 @@ pub mod peer;
 pub mod server;
 mod session;
 
-pub use cases::{Case, NETWORK};
+pub use cases::{Case, NETWORK, Script, linux};
 pub use session::{Options, Run};

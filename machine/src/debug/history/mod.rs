@@ -1,0 +1,394 @@
+//! Going back in time: a bounded ring of snapshots in memory and the log of what came from outside. Back = restore the
+//! last snapshot before and run forward to just before (DESIGN §5).
+//!
+//! A snapshot holds the state of processors and chips and the frames of memory that were stored to since the snapshot
+//! before it; a frame's bytes only once they have changed since (`lucid86_cpu::memory` keeps them). When a snapshot is
+//! dropped its frames go to the next ([`ring`]). How often one is taken follows from what it costs, so that recording costs
+//! a small share of the run. Going through the past again leaves a few
+//! snapshots too, around where the machine is: the next step back from there is short. In the past output is muted and
+//! media read through their undo log. [`travel`] goes where it is asked to.
+
+mod ring;
+mod travel;
+
+use crate::Machine;
+use crate::board::{Chips, Request, Signal};
+use crate::machine::{Progress, SavedFeed, Until};
+use crate::media::Mark;
+use crate::outcome::{HostIo, Outcome};
+use crate::record::Stamp;
+use crate::script::Position;
+use lucid86_cpu::Cpu;
+use lucid86_cpu::memory::{PAGE, Page};
+use std::time::Duration;
+use travel::Muted;
+
+/// Memory that the ring takes by default.
+pub const DEFAULT_LIMIT: usize = 1 << 30;
+/// Shortest time between two, of this thread's on the host's processor.
+const SHORTEST: Duration = Duration::from_millis(40);
+/// Longest.
+const LONGEST: Duration = Duration::from_millis(1500);
+/// Snapshots may cost one part in so many of the time.
+const SHARE: u32 = 20;
+/// What keeping a frame costs, about.
+const KEEPING: Duration = Duration::from_micros(1);
+
+/// Frames, ascending, with their bytes if these have changed since.
+type Frames = Vec<(u32, Option<Page>)>;
+
+/// The machine at one moment.
+struct Snapshot {
+    at: Stamp,
+    cpus: Vec<Cpu>,
+    chips: Chips,
+    progress: Progress,
+    feed: SavedFeed,
+    script: Option<Position>,
+    recent: [Option<crate::report::Delivery>; 4],
+    request: Option<Request>,
+    signals: Vec<Signal>,
+    ended: Option<Outcome>,
+    log: usize,
+    media: Vec<Option<Mark>>,
+    /// Names it in [`History::owners`].
+    id: u32,
+    /// Frames stored to since the snapshot before; in the first, all that were ever stored to.
+    frames: Frames,
+    name: Option<String>,
+    /// Taken while the past was gone through again.
+    passing: bool,
+}
+
+/// The ring.
+pub struct History {
+    /// Ascending.
+    snapshots: Vec<Snapshot>,
+    /// For each frame the snapshot that is to have its bytes when they change.
+    owners: Vec<u32>,
+    /// Snapshots ever taken.
+    ids: u32,
+    /// Pages held.
+    held: usize,
+    limit: usize,
+    /// The snapshot that memory comes from, and the dirty epoch since then.
+    base: usize,
+    epoch: u32,
+    /// The end of what is known, while in the past.
+    present: Option<Stamp>,
+    /// When the last one was taken, by [`spent`].
+    last: Duration,
+    /// What snapshots have cost that the run has not yet paid for.
+    debt: Duration,
+}
+
+/// What this thread has had of the host's processor: what others do there makes neither snapshots nor runs dearer.
+fn spent() -> Duration {
+    #[cfg(unix)]
+    {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(t.tv_sec.unsigned_abs(), t.tv_nsec as u32)
+    }
+    #[cfg(not(unix))]
+    {
+        static BEGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        BEGIN.get_or_init(std::time::Instant::now).elapsed()
+    }
+}
+
+impl Snapshot {
+    /// Frames whose bytes it has.
+    fn held(&self) -> usize {
+        self.frames.iter().filter(|f| f.1.is_some()).count()
+    }
+}
+
+impl Machine {
+    /// Keeps a history from now on, in at most `limit` bytes.
+    pub fn keep_history(&mut self, limit: usize) {
+        if self.debug.history.is_some() {
+            return;
+        }
+        self.log.start();
+        for image in self.board.outside.media.iter_mut().flatten() {
+            image.start_journal();
+        }
+        self.debug.history = Some(History {
+            snapshots: Vec::new(),
+            owners: vec![0; self.mem.frames()],
+            ids: 0,
+            held: 0,
+            limit,
+            base: 0,
+            epoch: 1,
+            present: None,
+            last: spent(),
+            debt: Duration::ZERO,
+        });
+        self.take_snapshot(None, false);
+    }
+
+    /// Whether a history is kept.
+    pub fn has_history(&self) -> bool {
+        self.debug.history.is_some()
+    }
+
+    /// Whether the machine is in its past.
+    pub fn in_past(&self) -> bool {
+        self.debug.history.as_ref().is_some_and(|h| h.present.is_some())
+    }
+
+    /// The snapshots: count, virtual time, name, bytes.
+    pub fn checkpoints(&self) -> Vec<(Stamp, Option<String>, usize)> {
+        let all = self.debug.history.iter().flat_map(|h| &h.snapshots);
+        all.map(|s| (s.at, s.name.clone(), s.held() * PAGE as usize)).collect()
+    }
+
+    /// Takes a snapshot with a name, which is kept.
+    pub fn checkpoint(&mut self, name: &str) -> Result<(), String> {
+        if !self.has_history() {
+            return Err("no history is kept".into());
+        }
+        self.take_snapshot(Some(name.to_string()), true);
+        Ok(())
+    }
+
+    /// The stamp of a named snapshot.
+    pub fn checkpoint_named(&self, name: &str) -> Option<Stamp> {
+        let h = self.debug.history.as_ref()?;
+        h.snapshots.iter().find(|s| s.name.as_deref() == Some(name)).map(|s| s.at)
+    }
+
+    /// Before a run: what was changed by hand is kept in a snapshot, since nothing before leads to it.
+    pub(super) fn keep_pokes(&mut self) {
+        if std::mem::take(&mut self.debug.poked) {
+            self.take_snapshot(None, true);
+        }
+    }
+
+    /// After a chunk of a run: time for a snapshot?
+    pub(super) fn keep_up(&mut self) {
+        let Some(h) = &self.debug.history else { return };
+        if spent().saturating_sub(h.last) < (h.debt * SHARE).clamp(SHORTEST, LONGEST) {
+            return;
+        }
+        self.take_snapshot(None, false);
+    }
+
+    fn take_snapshot(&mut self, name: Option<String>, always: bool) {
+        let began = spent();
+        let Some(mut h) = self.debug.history.take() else { return };
+        let at = self.stamp();
+        let index = h.snapshots.partition_point(|s| s.at <= at);
+        let kept = self.collect_kept(&mut h);
+        let same = !always && index > 0 && h.snapshots[index - 1].at.count == at.count;
+        if !same {
+            h.ids += 1;
+            let mut s = self.snapshot_of(h.ids);
+            for f in (0..self.mem.frames() as u32).filter(|f| self.mem.dirty_since(*f, h.epoch)) {
+                s.frames.push((f, None));
+                h.owners[f as usize] = s.id;
+            }
+            s.frames.iter().for_each(|f| self.mem.keep_before_store(f.0));
+            s.name = name;
+            s.passing = h.present.is_some();
+            h.snapshots.insert(index, s);
+            self.mem.next_epoch();
+            h.epoch = self.mem.epoch();
+            h.base = index;
+            let media = self.board.outside.media.iter().flatten();
+            let journals: usize = media.map(crate::media::Image::journal_bytes).sum();
+            h.thin(&mut self.mem, self.log.bytes() + journals);
+            self.forget_what_nobody_needs(&h);
+        }
+        let paid = began.saturating_sub(h.last) / SHARE;
+        h.last = spent();
+        let cost = h.last.saturating_sub(began) + KEEPING * kept as u32;
+        h.debt = (h.debt + cost).saturating_sub(paid).min(LONGEST / SHARE);
+        self.debug.history = Some(h);
+    }
+
+    /// Gives the snapshots what was kept for them; how many frames.
+    fn collect_kept(&mut self, h: &mut History) -> usize {
+        let kept = self.mem.take_kept();
+        let n = kept.len();
+        for (f, page) in kept {
+            let owner = h.owners[f as usize];
+            let owner = h.snapshots.iter_mut().rev().find(|s| s.id == owner);
+            let place = owner.and_then(|s| {
+                let i = s.frames.binary_search_by_key(&f, |f| f.0).ok()?;
+                Some(&mut s.frames[i].1)
+            });
+            match place {
+                Some(place @ None) => {
+                    *place = Some(page);
+                    h.held += 1;
+                }
+                _ => self.mem.give_spare(page),
+            }
+        }
+        n
+    }
+
+    /// Log and undo logs from before the first snapshot.
+    fn forget_what_nobody_needs(&mut self, h: &History) {
+        if let Some(log) = h.snapshots.iter().map(|s| s.log).min() {
+            self.log.forget_before(log);
+        }
+        for (slot, image) in self.board.outside.media.iter_mut().enumerate() {
+            let marks = h.snapshots.iter().filter_map(|s| s.media.get(slot)?.as_ref());
+            if let (Some(image), Some(first)) = (image, marks.min_by_key(|m| m.position())) {
+                image.forget_before(first);
+            }
+        }
+    }
+
+    fn snapshot_of(&mut self, id: u32) -> Snapshot {
+        Snapshot {
+            at: self.stamp(),
+            cpus: self.cpus.clone(),
+            chips: self.board.chips.clone(),
+            progress: self.progress,
+            feed: self.feed.clone(),
+            script: self.script.as_ref().map(|s| s.position.clone()),
+            recent: self.board.recent,
+            request: self.board.request,
+            signals: self.board.signals.clone(),
+            ended: self.ended_by.clone(),
+            log: self.log.position(),
+            media: self.board.outside.media.iter_mut().map(|m| m.as_mut().map(|i| i.mark())).collect(),
+            id,
+            frames: Frames::new(),
+            name: None,
+            passing: false,
+        }
+    }
+
+    /// Makes the machine what it was at a snapshot.
+    fn restore(&mut self, index: usize) -> Result<(), String> {
+        let Some(mut h) = self.debug.history.take() else { return Err("no history is kept".into()) };
+        let present = h.present.unwrap_or_else(|| self.stamp());
+        if h.present.is_none() {
+            h.present = Some(present);
+        }
+        self.restore_memory(&mut h, index);
+        self.mem.next_epoch();
+        h.epoch = self.mem.epoch();
+        h.base = index;
+        let s = &h.snapshots[index];
+        self.cpus.clone_from(&s.cpus);
+        self.board.chips = s.chips.clone();
+        self.progress = s.progress;
+        self.feed = s.feed.clone();
+        if let (Some(script), Some(p)) = (&mut self.script, &s.script) {
+            script.position = p.clone();
+        }
+        self.log.go_back(s.log, present);
+        let mut failed = None;
+        for (image, mark) in self.board.outside.media.iter_mut().zip(&s.media) {
+            if let (Some(image), Some(mark)) = (image, mark)
+                && let Err(e) = image.go_back(mark)
+            {
+                failed = Some(format!("a medium can't go back: {e}"));
+            }
+        }
+        let now = self.now();
+        self.board.rebuild(&mut self.mem, now);
+        self.board.recent = s.recent;
+        self.board.request = s.request;
+        self.board.signals.clone_from(&s.signals);
+        self.board.outside.forget_output();
+        self.board.log_lines.clear();
+        self.board.video_epoch += 1;
+        self.ended_by.clone_from(&s.ended);
+        self.debug.stopped = None;
+        self.debug.triple = None;
+        self.derived.settle_quietly(&mut self.mem);
+        self.derived.watch.take_hits();
+        self.debug.history = Some(h);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Makes memory what it was at a snapshot, by storing to what differs.
+    fn restore_memory(&mut self, h: &mut History, index: usize) {
+        self.collect_kept(h);
+        let mut differs: Vec<bool> =
+            (0..self.mem.frames() as u32).map(|f| self.mem.dirty_since(f, h.epoch)).collect();
+        let (low, high) = (h.base.min(index), h.base.max(index));
+        for (f, _) in h.snapshots[low + 1..=high].iter().flat_map(|s| &s.frames) {
+            differs[*f as usize] = true;
+        }
+        let mut now = [0; PAGE as usize];
+        let mut put = |mem: &mut lucid86_cpu::Memory, f: u32, page: &[u8]| {
+            mem.ram.copy_out(f as usize * PAGE as usize, &mut now);
+            // What is the same keeps what was derived from it.
+            if now != page {
+                mem.store(f, 0, page);
+            }
+        };
+        for (f, page) in h.snapshots[..=index].iter().rev().flat_map(|s| &s.frames) {
+            // Without bytes of its own it is what it was then.
+            if std::mem::take(&mut differs[*f as usize])
+                && let Some(page) = page
+            {
+                put(&mut self.mem, *f, &page[..]);
+            }
+        }
+        for (f, _) in differs.iter().enumerate().filter(|d| *d.1) {
+            put(&mut self.mem, f as u32, &[0; PAGE as usize]);
+        }
+        // Restoring stored, too.
+        self.collect_kept(h);
+    }
+
+    /// Runs as a live machine does, or, in the past, muted and from the log up to the present.
+    pub(super) fn run_until_or_past(&mut self, io: &mut dyn HostIo, until: Until) -> Option<Outcome> {
+        let Some(present) = self.debug.history.as_ref().and_then(|h| h.present) else {
+            return self.run_until(io, until);
+        };
+        let mut until = until;
+        let now = self.stamp();
+        if now.count < present.count {
+            until.count = Some(until.count.unwrap_or(u64::MAX).min(present.count));
+        } else if now.now_ns < present.now_ns {
+            until.time_ns = Some(until.time_ns.unwrap_or(u64::MAX).min(present.now_ns));
+        }
+        let mut muted = Muted(io);
+        self.run_until(&mut muted, until)
+    }
+
+    /// In the past, and all that is known has been replayed: this is the present again.
+    pub(super) fn came_to_present(&mut self) -> bool {
+        let now = self.stamp();
+        let Some(h) = &mut self.debug.history else { return false };
+        let Some(present) = h.present else { return false };
+        if now.count < present.count || now.now_ns < present.now_ns {
+            return false;
+        }
+        h.present = None;
+        self.log.return_to_present();
+        for image in self.board.outside.media.iter_mut().flatten() {
+            image.return_to_present();
+        }
+        true
+    }
+
+    /// Goes on from here: what was known of the future is void. Says whether there was any.
+    pub fn cut_future(&mut self) -> Result<bool, String> {
+        if !self.in_past() {
+            return Ok(false);
+        }
+        for image in self.board.outside.media.iter_mut().flatten() {
+            image.cut_future().map_err(|e| format!("a medium can't be rolled back: {e}"))?;
+        }
+        self.log.cut();
+        if let Some(h) = &mut self.debug.history {
+            // Undo logs end where the machine was last restored: no later snapshot can be gone back to.
+            let gone = h.snapshots.split_off(h.base + 1);
+            h.held -= gone.iter().map(Snapshot::held).sum::<usize>();
+            h.snapshots.iter_mut().for_each(|s| s.passing = false);
+            h.present = None;
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,104 @@
+//! Which snapshots are kept. Spacing is exponential: what goes first is what leaves the smallest gap for its distance from
+//! where it matters, the present, or for those of a way through the past, the place that it has come to.
+
+use super::{Frames, History, Snapshot};
+use lucid86_cpu::Memory;
+use lucid86_cpu::memory::PAGE;
+
+/// Most snapshots.
+const MOST: usize = 256;
+/// Most of them left by ways through the past.
+const MOST_PASSING: usize = 48;
+/// Bytes of a snapshot without its frames, about.
+const STATE: usize = 32 << 10;
+
+impl History {
+    fn bytes(&self) -> usize {
+        self.held * PAGE as usize + self.snapshots.len() * STATE
+    }
+
+    /// Drops snapshots while there are too many or they and what `logs` needs are too much.
+    pub(super) fn thin(&mut self, mem: &mut Memory, logs: usize) {
+        loop {
+            let passing = self.snapshots.iter().filter(|s| s.passing).count();
+            let full = self.snapshots.len() > MOST || self.bytes().saturating_add(logs) > self.limit;
+            if passing > MOST_PASSING || full && passing > 2 {
+                let here = self.snapshots[self.base].at.count;
+                let Some(i) = self.smallest_gap(here, |s| s.passing) else { return };
+                self.drop_one(mem, i);
+            } else if full && self.snapshots.len() > 3 {
+                let now = self.snapshots.last().map_or(0, |s| s.at.count);
+                match self.smallest_gap(now, |s| s.name.is_none()) {
+                    // Logs go only with the beginning.
+                    Some(i) if logs <= self.limit / 2 => self.drop_one(mem, i),
+                    _ if self.base > 0 => {
+                        self.drop_one(mem, 0);
+                        if logs > self.limit / 2 {
+                            return;
+                        }
+                    }
+                    _ => return,
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The snapshot between the first and the last, not the base, that leaves the smallest gap for its distance from `to`.
+    fn smallest_gap(&self, to: u64, may_go: impl Fn(&Snapshot) -> bool) -> Option<usize> {
+        let all = &self.snapshots;
+        (1..all.len().saturating_sub(1)).filter(|&i| i != self.base && may_go(&all[i])).min_by_key(|&i| {
+            let gap = all[i + 1].at.count - all[i - 1].at.count;
+            (u128::from(gap) << 32) / u128::from(to.abs_diff(all[i].at.count).max(1))
+        })
+    }
+
+    /// Drops a snapshot that another one follows: what it alone holds goes to that one.
+    fn drop_one(&mut self, mem: &mut Memory, index: usize) {
+        let gone = self.snapshots.remove(index);
+        let next = &mut self.snapshots[index];
+        for (f, page) in &gone.frames {
+            // Its bytes haven't changed up to the next snapshot, nor since.
+            if page.is_none() && self.owners[*f as usize] == gone.id {
+                self.owners[*f as usize] = next.id;
+            }
+        }
+        let newer = std::mem::take(&mut next.frames);
+        let (frames, spare) = merged(gone.frames, newer);
+        next.frames = frames;
+        self.held -= spare.len();
+        spare.into_iter().for_each(|p| mem.give_spare(p));
+        self.base -= usize::from(self.base > index);
+    }
+}
+
+/// `older` and `newer` as one: where both have a frame the newer one counts. And the pages that nobody needs then.
+fn merged(older: Frames, newer: Frames) -> (Frames, Vec<lucid86_cpu::memory::Page>) {
+    let mut out = Vec::with_capacity(older.len() + newer.len());
+    let mut spare = Vec::new();
+    let mut old = older.into_iter().peekable();
+    for (frame, page) in newer {
+        while let Some(o) = old.next_if(|o| o.0 < frame) {
+            out.push(o);
+        }
+        spare.extend(old.next_if(|o| o.0 == frame).and_then(|o| o.1));
+        out.push((frame, page));
+    }
+    out.extend(old);
+    (out, spare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newer_bytes_count() {
+        let page = |v: u8| Some(Box::new([v; PAGE as usize]));
+        let (all, spare) = merged(vec![(5, page(1)), (7, page(2)), (9, None)], vec![(6, None), (7, page(4))]);
+        let all: Vec<_> = all.iter().map(|(f, p)| (*f, p.as_ref().map(|p| p[0]))).collect();
+        assert_eq!(all, [(5, Some(1)), (6, None), (7, Some(4)), (9, None)]);
+        assert_eq!((spare.len(), spare[0][0]), (1, 2));
+    }
+}
