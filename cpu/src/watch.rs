@@ -1,8 +1,9 @@
 //! What a debugger watches: code addresses, bytes of memory, and events of the processor. DESIGN §6: it changes what is
 //! cached, not what is executed. Part of [`Derived`], never saved.
 //!
-//! - A page with a code breakpoint is entered only by way of the engine's look-up, never by a link or the jump cache, so
-//!   that [`Watch::code`] is asked; its blocks run on the interpreter, up to the next breakpoint in them.
+//! - A block with an instruction at a breakpoint's offset in its page, whatever page that is, isn't translated and nothing
+//!   links to it, so that it is entered only by way of the engine's look-up; [`Watch::code`] says whether it is the
+//!   breakpoint's page, and then it runs up to the breakpoint. All other blocks run as ever.
 //! - A page with watched bytes never hits in the TLB, so that [`Watch::note`] sees every access. Frames are marked too:
 //!   stores by bus masters are seen, and named as such.
 //! - Events are noted by the helpers that cause them.
@@ -189,6 +190,8 @@ pub enum Hit {
 #[derive(Default)]
 pub struct Watch {
     code: HashMap<u64, Vec<u16>>,
+    /// Offsets of all code breakpoints in their pages, a bit each.
+    offsets: Vec<u64>,
     physical: Vec<u64>,
     frames: HashMap<u32, Vec<u16>>,
     seen_map: Option<u64>,
@@ -220,9 +223,24 @@ impl Derived {
         for at in linear {
             code.entry(at / PAGE).or_default().push((at % PAGE) as u16);
         }
-        let new = code.keys().any(|p| !w.code.contains_key(p));
-        let changed = new || w.data != data || w.physical != physical;
+        let changed = w.data != data;
         w.code = code;
+        let mut offsets = vec![0; PAGE as usize / 64];
+        for at in linear.iter().chain(physical).map(|at| (at % PAGE) as usize) {
+            offsets[at / 64] |= 1 << (at % 64);
+        }
+        let old = std::mem::replace(&mut w.offsets, offsets);
+        let known = |at: usize| old.get(at / 64).is_some_and(|o| o >> (at % 64) & 1 != 0);
+        let new: Vec<u16> = (0..PAGE as u16).filter(|at| w.stops_in(*at) && !known(usize::from(*at))).collect();
+        for at in new {
+            // Blocks there are found and linked anew.
+            self.code_touched.extend(self.blocks.frames_with_code().map(|frame| Touch {
+                frame,
+                start: at,
+                end: at + 1,
+                marks: mark::CODE,
+            }));
+        }
         w.events = *wanted != Wanted::default();
         w.wanted = wanted.clone();
         if w.physical != physical {
@@ -277,6 +295,12 @@ impl Watch {
     #[inline]
     pub(crate) fn has_code(&self) -> bool {
         !self.code.is_empty() || !self.physical.is_empty()
+    }
+
+    /// Whether some page has a breakpoint at this offset.
+    #[inline]
+    pub(crate) fn stops_in(&self, off: u16) -> bool {
+        self.offsets.get(usize::from(off / 64)).is_some_and(|o| o >> (off % 64) & 1 != 0)
     }
 
     /// Whether any bytes are.

@@ -306,6 +306,8 @@ fn saved_and_loaded(cache: &Cache, cycles: u64, seed: u64) -> Result<String, Str
             return Err(format!("ended with {o:?} before {count}"));
         }
         let state = m.save().map_err(|e| e.to_string())?;
+        // Its disk is its own until it is gone.
+        drop(m);
         m = machine(with_disk(cache, scratch.path())?)?;
         m.load(&state).map_err(|e| e.to_string())?;
     }

@@ -186,6 +186,11 @@ impl Blocks {
         next[n] = (off, to);
     }
 
+    /// Frames that have decoded code.
+    pub fn frames_with_code(&self) -> impl Iterator<Item = u32> {
+        self.frames.keys().copied()
+    }
+
     /// Counts a run of a block on the interpreter; gives the count.
     #[inline]
     pub fn warm(&mut self, id: u32) -> u16 {

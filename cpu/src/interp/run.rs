@@ -213,8 +213,8 @@ impl Direct<'_> {
         })
     }
 
-    /// What was found lies in a page with a debugger's breakpoints: stops at one, else runs up to the next. `None` if the
-    /// page has none.
+    /// What was found has an instruction at a debugger's breakpoint, or at its offset in another page: stops at one, else runs
+    /// up to the next. `None` if it has none.
     #[cold]
     fn under_watch(
         &mut self,
@@ -232,8 +232,11 @@ impl Direct<'_> {
             Found::Single(i, end) => (std::slice::from_ref(i), *end, None),
         };
         let watch = &mut self.x.derived.watch;
+        if !insns.iter().any(|i| watch.stops_in(i.off)) {
+            return Ok(None);
+        }
         let pass = watch.pass == Some(self.x.count);
-        let Some((a, b)) = watch.code(self.x.mem, linear, frame) else { return Ok(None) };
+        let (a, b) = watch.code(self.x.mem, linear, frame).unwrap_or((&[], &[]));
         let at = |off: u16| a.contains(&off) || b.contains(&off);
         // The rest of a repeated instruction is not a new arrival.
         let again = self.x.cpu.rflags & flag::RF != 0 && end == End::Counted && insns.len() == 1;
