@@ -231,7 +231,8 @@ impl Derived {
         }
         let old = std::mem::replace(&mut w.offsets, offsets);
         let known = |at: usize| old.get(at / 64).is_some_and(|o| o >> (at % 64) & 1 != 0);
-        let new: Vec<u16> = (0..PAGE as u16).filter(|at| w.stops_in(*at) && !known(usize::from(*at))).collect();
+        let new: Vec<u16> =
+            (0..PAGE as u16).filter(|at| w.stops_in(*at) && !known(usize::from(*at))).collect();
         for at in new {
             // Blocks there are found and linked anew.
             self.code_touched.extend(self.blocks.frames_with_code().map(|frame| Touch {

@@ -14,7 +14,8 @@ usage: cargo run --release -p testsuite -- COMMAND ...
                      every encoding on the host's own processor
   inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
   fuzz NAME [--minutes N] [--seed N] [--rounds N] [--engine E] [--without PREFIX,...]
-                     decode, single, program: random bytes, instructions and programs, against the host
+                     decode, single, program: random bytes, instructions and programs, against the host; card, router;
+                     commands, expressions, recordings, snapshots, scripts, packets: what a debugger is given
   instructions       the page docs/instructions.md, from the decoder
   sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
   recordings [--required] [--cycles N] [--seed N]

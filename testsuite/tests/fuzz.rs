@@ -25,6 +25,24 @@ fn router() {
 }
 
 #[test]
+fn debugger() {
+    for (name, rounds) in [
+        ("commands", 3000),
+        ("expressions", 20_000),
+        ("recordings", 100),
+        ("snapshots", 100),
+        ("scripts", 60),
+    ] {
+        briefly(name, rounds);
+    }
+}
+
+#[test]
+fn packets() {
+    briefly("packets", 40);
+}
+
+#[test]
 fn decode() {
     briefly("decode", 20_000);
 }

@@ -2,10 +2,13 @@
 //! tests. A finding is printed so that it can be made again from its seed.
 //!
 //! - [`decode`]: any bytes, in any mode, on any model: no panic, lengths as they should be;
+//! - [`debug`]: what a debugger is given (`commands`, `expressions`, `recordings`, `snapshots`, `scripts`), and `packets` to
+//!   gdb's port of the program;
 //! - [`network`]: network cards by their ports (`card`), frames and the world at the built-in router (`router`);
 //! - [`single`]: instructions from random bytes, natively and on an engine;
 //! - [`program`]: random programs with loops and jumps, natively and on both engines, cut down to what matters.
 
+pub mod debug;
 pub mod decode;
 pub mod network;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -25,13 +28,31 @@ pub type Finding = Option<String>;
 pub type Round = Box<dyn FnMut(&mut Rng) -> Finding>;
 
 /// The fuzzers by name.
-pub const NAMES: &[&str] = &["card", "router", "decode", "single", "program"];
+pub const NAMES: &[&str] = &[
+    "card",
+    "router",
+    "decode",
+    "single",
+    "program",
+    "commands",
+    "expressions",
+    "recordings",
+    "snapshots",
+    "scripts",
+    "packets",
+];
 
 /// Makes a fuzzer ready. Programs are made without the encodings whose names start as `without` says.
 pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, String> {
     match name {
         "card" => Ok(network::card()),
         "router" => Ok(network::router()),
+        "commands" => Ok(debug::commands()),
+        "expressions" => Ok(debug::expressions()),
+        "recordings" => Ok(debug::recordings()),
+        "snapshots" => Ok(debug::snapshots()),
+        "scripts" => Ok(debug::scripts()),
+        "packets" => debug::packets(),
         "decode" => Ok(decode::fuzzer(engine)),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         "single" => single::fuzzer(engine),
@@ -45,7 +66,7 @@ pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, S
 pub fn run(name: &str, mut round: Round, seed: u64, rounds: u64, until: Instant) -> Tally {
     let mut tally = Tally::default();
     for n in 0..rounds {
-        if n % 64 == 0 && Instant::now() > until || tally.failed >= 10 {
+        if n % 8 == 0 && Instant::now() > until || tally.failed >= 10 {
             break;
         }
         match round(&mut Rng::new(seed.wrapping_add(n))) {
