@@ -43,6 +43,21 @@ fn packets() {
 }
 
 #[test]
+fn dhcp() {
+    briefly("dhcp", 200);
+}
+
+#[test]
+fn dns() {
+    briefly("dns", 200);
+}
+
+#[test]
+fn tftp() {
+    briefly("tftp", 200);
+}
+
+#[test]
 fn decode() {
     briefly("decode", 20_000);
 }

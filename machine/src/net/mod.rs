@@ -97,7 +97,7 @@ impl Plug {
 
     /// So many frames wait for the card now.
     pub fn waiting(&self, frames: usize) {
-        self.shared.waiting.store(frames, Ordering::Relaxed);
+        self.shared.waiting.store(frames, Ordering::SeqCst);
         if self.shared.held.load(Ordering::Relaxed) && self.shared.load() < INBOUND / 2 {
             self.shared.held.store(false, Ordering::Relaxed);
             self.shared.wake();
@@ -123,11 +123,13 @@ pub struct Cable {
 impl Cable {
     /// Frames that can be sent now without piling up.
     pub fn room(&self) -> usize {
-        let room = INBOUND.saturating_sub(self.shared.load());
-        if room == 0 {
-            self.shared.held.store(true, Ordering::Relaxed);
+        let room = || INBOUND.saturating_sub(self.shared.load());
+        if room() > 0 {
+            return room();
         }
-        room
+        self.shared.held.store(true, Ordering::SeqCst);
+        // What was taken before the machine could see that we wait for it would wake nobody.
+        room()
     }
 
     /// Sends a frame to the guest. Answers go out even where there is no room: the machine drops what is too much.

@@ -4,7 +4,8 @@
 //! - [`decode`]: any bytes, in any mode, on any model: no panic, lengths as they should be;
 //! - [`debug`]: what a debugger is given (`commands`, `expressions`, `recordings`, `snapshots`, `scripts`), and `packets` to
 //!   gdb's port of the program;
-//! - [`network`]: network cards by their ports (`card`), frames and the world at the built-in router (`router`);
+//! - [`network`]: network cards by their ports (`card`), frames and the world at the built-in
+//!   router (`router`), those of one of its servers (`dhcp`, `dns`, `tftp`);
 //! - [`single`]: instructions from random bytes, natively and on an engine;
 //! - [`program`]: random programs with loops and jumps, natively and on both engines, cut down to what matters.
 
@@ -31,6 +32,9 @@ pub type Round = Box<dyn FnMut(&mut Rng) -> Finding>;
 pub const NAMES: &[&str] = &[
     "card",
     "router",
+    "dhcp",
+    "dns",
+    "tftp",
     "decode",
     "single",
     "program",
@@ -46,7 +50,7 @@ pub const NAMES: &[&str] = &[
 pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, String> {
     match name {
         "card" => Ok(network::card()),
-        "router" => Ok(network::router()),
+        "router" | "dhcp" | "dns" | "tftp" => network::router(name),
         "commands" => Ok(debug::commands()),
         "expressions" => Ok(debug::expressions()),
         "recordings" => Ok(debug::recordings()),

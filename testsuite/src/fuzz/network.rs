@@ -2,6 +2,7 @@
 //! with a world behind it that does anything. Nothing may panic, and what is kept stays bounded.
 
 use super::{Finding, Round};
+use crate::packets::{self, DNS, GATEWAY, MAC, Segment, udp};
 use crate::rng::Rng;
 use lucid86_devices::net::NetworkCard;
 use lucid86_devices::net::ne2000::{Ne2000, RAM};
@@ -15,11 +16,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const MAC: [u8; 6] = [0x52, 0x54, 0, 1, 2, 3];
 /// More than any limit of the router's on flows together.
 const FLOWS: usize = 20_000;
-/// What flows may keep together: plenty, and one connection's worth.
-const BUFFERED: usize = (64 << 20) + (1 << 20);
+/// What flows may keep together, and one connection's worth.
+const BUFFERED: usize = (192 << 20) + (1 << 20);
 
 struct Nothing;
 
@@ -159,7 +159,7 @@ impl Host for World {
         Ok(data.len())
     }
     fn resolver(&self) -> Option<SocketAddr> {
-        None
+        Some(SocketAddr::from(([127, 0, 0, 53], 53)))
     }
 }
 
@@ -178,90 +178,93 @@ impl Outlet for Wire {
     }
 }
 
-fn sum(parts: &[&[u8]]) -> u16 {
-    let all: Vec<u8> = parts.concat();
-    let mut s: u32 =
-        all.chunks(2).map(|w| u32::from(w[0]) << 8 | w.get(1).map_or(0, |b| u32::from(*b))).sum();
-    while s > 0xffff {
-        s = (s & 0xffff) + (s >> 16);
-    }
-    !(s as u16)
-}
-
-/// A frame with right checksums around a body of protocol `kind`, whose checksum stands at `at`.
-fn packet(to: [u8; 4], kind: u8, mut body: Vec<u8>, at: usize) -> Vec<u8> {
-    let from = [10, 0, 2, 15];
-    let len = (body.len() as u16).to_be_bytes();
-    if body.len() >= at + 2 {
-        body[at..at + 2].fill(0);
-        let pseudo = [&from[..], &to, &[0, kind], &len].concat();
-        let s = if kind == 1 { sum(&[&body]) } else { sum(&[&pseudo, &body]) };
-        body[at..at + 2].copy_from_slice(&s.to_be_bytes());
-    }
-    let total = (20 + body.len() as u16).to_be_bytes();
-    let mut ip = [&[0x45, 0][..], &total, &[0, 0, 0x40, 0, 64, kind, 0, 0], &from, &to].concat();
-    let s = sum(&[&ip]).to_be_bytes();
-    ip[10..12].copy_from_slice(&s);
-    [&[0x52, 0x55, 10, 0, 2, 2][..], &MAC, &[8, 0], &ip, &body].concat()
-}
-
-fn udp(to: [u8; 4], ports: (u16, u16), data: &[u8]) -> Vec<u8> {
-    let len = (8 + data.len() as u16).to_be_bytes();
-    let body = [&ports.0.to_be_bytes()[..], &ports.1.to_be_bytes(), &len, &[0, 0], data].concat();
-    packet(to, 17, body, 6)
-}
-
+/// One datagram in the middle of a DHCP exchange.
 fn dhcp(r: &mut Rng) -> Vec<u8> {
-    let mut m = vec![0; 240];
-    m[..3].copy_from_slice(&[1, 1, 6]);
-    m[28..34].copy_from_slice(&MAC);
+    let more = pick(r, 60) as usize;
+    let mut m = packets::dhcp(pick(r, 10) as u8, &noise(r, more));
     if r.bits() & 7 == 0 {
         m[30] = r.bits() as u8;
     }
-    m[236..].copy_from_slice(&[99, 130, 83, 99]);
-    m.extend([53, 1, pick(r, 10) as u8]);
-    let more = pick(r, 60) as usize;
-    m.extend(noise(r, more));
+    for _ in 0..pick(r, 4) {
+        let at = pick(r, m.len() as u64) as usize;
+        m[at] = r.bits() as u8;
+    }
     udp([255; 4], (68, 67), &m)
 }
 
-fn tcp(r: &mut Rng) -> Vec<u8> {
-    let to = [[10, 0, 2, 2], [1, 2, 3, 4], [127, 0, 0, 1], [10, 0, 2, 3]][pick(r, 4) as usize];
-    let seq = if r.bits() & 1 == 0 { pick(r, 5000) as u32 } else { r.bits() as u32 };
-    let length = 4 * pick(r, 4) as usize;
-    let options = noise(r, length);
-    let data = pick(r, 200) as usize;
-    let flags = [2, 16, 24, 17, 4, 18, r.bits() as u8][pick(r, 7) as usize];
-    let mut body = [1000 + pick(r, 40) as u16, 80 + pick(r, 3) as u16].map(u16::to_be_bytes).concat();
-    body.extend(seq.to_be_bytes());
-    body.extend((r.bits() as u32).to_be_bytes());
-    body.extend([((5 + options.len() / 4) << 4) as u8, flags]);
-    body.extend((r.bits() as u16).to_be_bytes());
-    body.extend([0; 4]);
-    body.extend(options);
-    body.extend(noise(r, data));
-    packet(to, 6, body, 16)
+/// A query: a header, names with lengths and pointers that may be wrong.
+fn dns(r: &mut Rng) -> Vec<u8> {
+    let mut m = vec![r.bits() as u8, 1, pick(r, 2) as u8 * 128, 0, 0, pick(r, 3) as u8, 0, 0, 0, 0, 0, 0];
+    for _ in 0..pick(r, 6) {
+        let n = pick(r, 70) as usize;
+        m.push(if r.bits() & 7 == 0 { r.bits() as u8 } else { n as u8 });
+        m.extend(noise(r, n));
+    }
+    m.extend([0, 0, 1, 0, 1]);
+    m.truncate(if r.bits() & 3 == 0 { pick(r, m.len() as u64 + 1) as usize } else { m.len() });
+    udp(DNS, (1024 + pick(r, 2000) as u16, if r.bits() & 15 == 0 { 54 } else { 53 }), &m)
 }
 
-fn frame(r: &mut Rng) -> Vec<u8> {
+/// A request for a file that is there, or something at a transfer's port.
+fn tftp(r: &mut Rng) -> Vec<u8> {
+    let n = pick(r, 80) as usize;
+    let guest = 69 + pick(r, 50) as u16;
+    if r.bits() & 3 == 0 {
+        let sizes = ["8", "512", "1468", "65464", "0", "-1", "99999999999999999999"];
+        let mut words = [&[0, 1 + pick(r, 2) as u8][..], b"file\0octet\0"].concat();
+        for name in ["blksize", "windowsize", "tsize", "timeout"] {
+            if r.bits() & 1 == 0 {
+                let value = sizes[pick(r, sizes.len() as u64) as usize];
+                words.extend(format!("{name}\0{value}\0").bytes());
+            }
+        }
+        let cut = if r.bits() & 3 == 0 { pick(r, words.len() as u64 + 1) as usize } else { words.len() };
+        words.truncate(cut);
+        return udp(GATEWAY, (guest, 69), &words);
+    }
+    let operation = [3, 4, 4, 4, 5, r.bits() as u8][pick(r, 6) as usize];
+    let block = if r.bits() & 3 == 0 { r.bits() as u16 } else { pick(r, 40) as u16 };
+    let data = [&[0, operation][..], &block.to_be_bytes(), &noise(r, n)].concat();
+    udp(GATEWAY, (guest, 50_000 + pick(r, 60) as u16), &data)
+}
+
+fn tcp(r: &mut Rng) -> Vec<u8> {
+    let to = [GATEWAY, [1, 2, 3, 4], [127, 0, 0, 1], DNS][pick(r, 4) as usize];
+    let (options, data) = (4 * pick(r, 4) as usize, pick(r, 200) as usize);
+    let segment = Segment {
+        ports: (1000 + pick(r, 40) as u16, 80 + pick(r, 3) as u16),
+        seq: if r.bits() & 1 == 0 { pick(r, 5000) as u32 } else { r.bits() as u32 },
+        ack: r.bits() as u32,
+        flags: [2, 16, 24, 17, 4, 18, r.bits() as u8][pick(r, 7) as usize],
+        window: r.bits() as u16,
+        options: noise(r, options),
+        data: noise(r, data),
+    };
+    segment.frame(to)
+}
+
+fn any(r: &mut Rng) -> Vec<u8> {
     let n = pick(r, 80) as usize;
     let data = noise(r, n);
-    let mut f = match pick(r, 10) {
+    match pick(r, 10) {
         0 => dhcp(r),
-        1 => udp([10, 0, 2, 3], (5353, 53), &[&[1, 2, pick(r, 2) as u8 * 128, 0, 0, 1][..], &data].concat()),
-        2 => udp([10, 0, 2, 2], (69, 69), &[&[0, 1][..], b"f\0octet\0blksize\0", &data, b"\0"].concat()),
+        1 => dns(r),
+        2 => tftp(r),
         3 => {
-            let port = 50_000 + pick(r, 40) as u16;
-            udp([10, 0, 2, 2], (69, port), &[&[0, 4, 0, pick(r, 4) as u8][..], &data].concat())
+            let kind = [1, 6, 17, r.bits() as u8][pick(r, 4) as usize];
+            let fragment = [r.bits() as u8, r.bits() as u8];
+            packets::piece([9, 9, 9, 9], kind, fragment, &data)
         }
-        4 => {
-            let (port, host) = (r.bits() as u16, pick(r, 3) as u8);
-            udp([9, 9, 9, host], (port, 7), &data)
-        }
-        5 => packet([9, 9, 9, 9], 1, [&[8, 0, 0, 0, 0, pick(r, 200) as u8, 0, 1][..], &data].concat(), 2),
+        4 => udp([9, 9, 9, pick(r, 3) as u8], (r.bits() as u16, 7), &data),
+        5 => packets::ping([9, 9, 9, 9], pick(r, 200) as u16, &data),
         6 => data,
         _ => tcp(r),
-    };
+    }
+}
+
+/// A frame, now and then damaged.
+fn frame(r: &mut Rng, make: fn(&mut Rng) -> Vec<u8>) -> Vec<u8> {
+    let mut f = make(r);
     match pick(r, 6) {
         0 => f.truncate(pick(r, f.len() as u64 + 1) as usize),
         1 if !f.is_empty() => {
@@ -273,11 +276,22 @@ fn frame(r: &mut Rng) -> Vec<u8> {
     f
 }
 
-/// The router, frames and all that the world may do.
-pub fn router() -> Round {
-    let folder = std::env::temp_dir();
-    Box::new(move |r| {
+/// The router, frames and all that the world may do; of one protocol only if `name` is one.
+pub fn router(name: &str) -> Result<Round, String> {
+    let make = match name {
+        "dhcp" => dhcp,
+        "dns" => dns,
+        "tftp" => tftp,
+        _ => any,
+    };
+    let folder = std::env::temp_dir().join(format!("lucid86-fuzz-{}", std::process::id()));
+    let file = folder.join("file");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(file, [7; 40_000]))
+        .map_err(|e| e.to_string())?;
+    Ok(Box::new(move |r| {
         let mut config = UserNet { host: true, tftp: Some(folder.clone()), ..UserNet::default() };
+        config.bootfile = (r.bits() & 1 == 0).then(|| "boot".repeat(1 + pick(r, 31) as usize));
         for udp in [false, true] {
             let host = SocketAddr::from(([127, 0, 0, 1], 1));
             config.forwards.push(lucid86_machine::config::Forward { udp, host, guest_port: 80 });
@@ -286,6 +300,8 @@ pub fn router() -> Round {
         let mut router = Router::new(&config, world, Arc::new(|_: &str| {}));
         let wire = Wire { room: Cell::new(64), longest: Cell::new(0) };
         let mut now = Instant::now();
+        // Whoever sends IPv4 has been heard of.
+        router.frame(&packets::arp(GATEWAY), &wire, now);
         for _ in 0..400 {
             match pick(r, 8) {
                 0 => {
@@ -297,11 +313,11 @@ pub fn router() -> Round {
                     let token = pick(r, 400) as usize;
                     router.socket_ready(token, r.bits() & 1 == 0, r.bits() & 1 == 0);
                 }
-                _ => router.frame(&frame(r), &wire, now),
+                _ => router.frame(&frame(r, make), &wire, now),
             }
         }
         check(&router, &wire)
-    })
+    }))
 }
 
 fn check(router: &Router, wire: &Wire) -> Finding {

@@ -85,7 +85,7 @@ impl Server {
                 self.leases.push(mac);
                 self.leases.len() - 1
             }
-            // More clients than anyone has: the oldest lease goes.
+            // More clients than anyone has.
             None => return None,
         };
         let [a, b, c, d] = GUEST.octets();

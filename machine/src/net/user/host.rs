@@ -1,5 +1,6 @@
 //! The host's network as the router uses it: a trait, so that tests and fuzzers can be the world, and the system's own sockets.
 
+use super::slots::{Slot, Slots};
 use crate::config::UserNet;
 use mio::event::Source;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
@@ -79,6 +80,7 @@ pub struct System {
     registry: Option<Registry>,
     forwards: Vec<Forward>,
     resolver: Option<SocketAddr>,
+    slots: Slots,
 }
 
 impl System {
@@ -93,7 +95,7 @@ impl System {
             };
             forwards.push(opened.map_err(|e| format!("forward: {}: {e}", f.host))?);
         }
-        Ok(System { registry: None, forwards, resolver: resolver() })
+        Ok(System { registry: None, forwards, resolver: resolver(), slots: Slots::new() })
     }
 
     fn watch(&self, source: &mut dyn SourceDyn, token: usize, interest: Interest) -> io::Result<()> {
@@ -137,9 +139,10 @@ impl Host for System {
     }
 
     fn connect(&mut self, token: usize, to: SocketAddr) -> io::Result<Box<dyn Stream>> {
+        let slot = self.slots.take()?;
         let mut stream = TcpStream::connect(to)?;
         self.watch(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Box::new(Connection { stream, stands: false }))
+        Ok(Box::new(Connection { stream, stands: false, _slot: slot }))
     }
 
     fn datagram(&mut self, token: usize, to: SocketAddr) -> io::Result<Box<dyn Datagram>> {
@@ -147,15 +150,17 @@ impl Host for System {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
+        let slot = self.slots.take()?;
         let mut socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
         socket.connect(to)?;
         self.watch(&mut socket, token, Interest::READABLE)?;
-        Ok(Box::new(socket))
+        Ok(Box::new(Connected { socket, _slot: slot }))
     }
 
     #[cfg(target_os = "linux")]
     fn echo(&mut self, token: usize, to: Ipv4Addr) -> io::Result<Box<dyn Datagram>> {
         use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
+        let slot = self.slots.take()?;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let fd =
             rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(ipproto::ICMP))?;
@@ -163,7 +168,7 @@ impl Host for System {
         // Not UDP, but the same calls.
         let mut socket = UdpSocket::from_std(std::net::UdpSocket::from(fd));
         self.watch(&mut socket, token, Interest::READABLE)?;
-        Ok(Box::new(socket))
+        Ok(Box::new(Connected { socket, _slot: slot }))
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -175,10 +180,11 @@ impl Host for System {
         let Some(Forward::Tcp(listener)) = self.forwards.get(n) else {
             return Err(io::ErrorKind::WouldBlock.into());
         };
+        let slot = self.slots.take()?;
         let (mut stream, peer) = listener.accept()?;
         let _ = stream.set_nodelay(true);
         self.watch(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok((Box::new(Connection { stream, stands: true }), peer))
+        Ok((Box::new(Connection { stream, stands: true, _slot: slot }), peer))
     }
 
     fn forward_recv(&mut self, n: usize, to: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -203,6 +209,7 @@ impl Host for System {
 struct Connection {
     stream: TcpStream,
     stands: bool,
+    _slot: Slot,
 }
 
 impl Stream for Connection {
@@ -242,12 +249,17 @@ impl Stream for Connection {
     }
 }
 
-impl Datagram for UdpSocket {
+struct Connected {
+    socket: UdpSocket,
+    _slot: Slot,
+}
+
+impl Datagram for Connected {
     fn send(&mut self, data: &[u8]) -> io::Result<usize> {
-        UdpSocket::send(self, data)
+        self.socket.send(data)
     }
 
     fn recv(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        UdpSocket::recv(self, to)
+        self.socket.recv(to)
     }
 }

@@ -14,6 +14,7 @@ mod dns;
 mod echo;
 mod frames;
 pub mod host;
+mod slots;
 mod tcp;
 mod tftp;
 mod udp;

@@ -15,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A name server answers or doesn't.
 const DNS_PATIENCE: Duration = Duration::from_secs(15);
 const LONGEST: usize = 0x1_0000;
+/// How often it is looked whether a flow is over.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// A datagram of the guest's.
 pub struct Datagram<'a> {
@@ -45,6 +47,7 @@ pub struct Flows {
     tokens: usize,
     knocked: bool,
     ready: Vec<usize>,
+    looked: Option<Instant>,
 }
 
 impl Flows {
@@ -146,14 +149,18 @@ impl Flows {
         if self.knocked {
             self.knocked = !self.forwarded(&mut buffer, side, outside, now);
         }
-        let over: Vec<_> = self
-            .flows
-            .iter()
-            .filter(|(_, f)| now.saturating_duration_since(f.active) > f.patience)
-            .map(|f| *f.0)
-            .collect();
-        over.iter().for_each(|key| self.remove(key));
+        if self.looked.is_none_or(|t| now.saturating_duration_since(t) >= LOOK) {
+            self.looked = Some(now);
+            self.end(now);
+        }
         (!self.flows.is_empty()).then_some(DNS_PATIENCE)
+    }
+
+    /// Ends flows that were silent for long.
+    fn end(&mut self, now: Instant) {
+        let over = |f: &Flow| now.saturating_duration_since(f.active) > f.patience;
+        let over: Vec<_> = self.flows.iter().filter(|(_, f)| over(f)).map(|f| *f.0).collect();
+        over.iter().for_each(|key| self.remove(key));
     }
 
     /// Reads one flow's socket; whether it is empty.

@@ -17,6 +17,9 @@ const OUT: usize = 256 << 10;
 const OUT_SCARCE: usize = 4 << 10;
 /// Bytes for the world that are kept: the window.
 const IN: usize = 256 << 10;
+const IN_SCARCE: usize = 4 << 10;
+/// Memory that a buffer keeps however little is in it.
+const SPARE: usize = 4 << 10;
 /// Our window's scale (RFC 7323).
 const SCALE: u8 = 3;
 /// Segment size without a word of the guest's (RFC 9293, 3.7.1), and at most.
@@ -109,6 +112,7 @@ pub struct Endpoint {
     stream: Box<dyn Stream>,
     readable: bool,
     writable: bool,
+    scarce: bool, // memory is
     // From the guest to the world.
     rcv_nxt: u32,
     advertised: u32, // right edge of the window that the guest knows
@@ -140,6 +144,7 @@ impl Endpoint {
             stream,
             readable: true,
             writable: true,
+            scarce: false,
             rcv_nxt: 0,
             advertised: 0,
             incoming: VecDeque::new(),
@@ -188,6 +193,26 @@ impl Endpoint {
     /// Bytes that wait here.
     pub fn buffered(&self) -> usize {
         self.incoming.len() + self.outgoing.len()
+    }
+
+    /// Whether there is plenty of memory for all connections or not.
+    pub fn set_scarce(&mut self, scarce: bool) {
+        self.scarce = scarce;
+    }
+
+    /// Gives memory back that its buffers no longer need.
+    pub fn shrink(&mut self) {
+        for buffer in [&mut self.incoming, &mut self.outgoing] {
+            if buffer.capacity() > SPARE.max(4 * buffer.len()) {
+                buffer.shrink_to(2 * buffer.len());
+            }
+        }
+    }
+
+    /// Bytes for the world that may still come.
+    fn free(&self) -> usize {
+        let limit = if self.scarce { IN_SCARCE } else { IN };
+        limit.saturating_sub(self.incoming.len())
     }
 
     /// When it wants to hear of time.
@@ -333,6 +358,10 @@ impl Endpoint {
         }
         if !before(ack, self.snd_una) {
             self.window = window;
+            if window == 0 {
+                // Who answers probes is there, however long its window stays closed (RFC 9293, 3.8.6.1).
+                self.tries = 0;
+            }
         }
     }
 
@@ -350,7 +379,7 @@ impl Endpoint {
         if self.guest_fin {
             return true;
         }
-        let n = data.len().min(IN - self.incoming.len().min(IN));
+        let n = data.len().min(self.free());
         self.incoming.extend(&data[..n]);
         self.rcv_nxt = self.rcv_nxt.wrapping_add(n as u32);
         if s.fin && n == data.len() {
@@ -372,7 +401,7 @@ impl Endpoint {
 
     /// The window for the guest, as the header has it.
     fn offer(&mut self) -> u16 {
-        let free = IN.saturating_sub(self.incoming.len()) as u32;
+        let free = self.free() as u32;
         let scale = if self.scale.is_some() { SCALE } else { 0 };
         let window = (free >> scale).min(0xffff);
         self.advertised = self.rcv_nxt.wrapping_add(window << scale);
@@ -436,11 +465,11 @@ impl Endpoint {
     // --- moving bytes -----------------------------------------------------------------------------------------------
 
     /// Moves what can be moved.
-    pub fn pump(&mut self, out: &Out, scarce: bool, now: Instant) -> Verdict {
+    pub fn pump(&mut self, out: &Out, now: Instant) -> Verdict {
         match self.state {
             State::Connecting => self.connecting(out, now),
             State::Open => {
-                if self.write_out().is_err() || self.read_in(scarce).is_err() {
+                if self.write_out().is_err() || self.read_in().is_err() {
                     self.send_reset(out);
                     return Verdict::Gone;
                 }
@@ -483,18 +512,19 @@ impl Endpoint {
         }
         // A window that had shrunk to little has opened again: the guest must hear of it.
         let known = self.advertised.wrapping_sub(self.rcv_nxt) as usize;
-        let free = IN - self.incoming.len().min(IN);
-        self.ack_due |= known < IN / 8 && free >= IN / 2;
+        let limit = if self.scarce { IN_SCARCE } else { IN };
+        self.ack_due |= known < limit / 8 && self.free() >= limit / 2;
         Ok(())
     }
 
-    fn read_in(&mut self, scarce: bool) -> std::io::Result<()> {
-        let limit = if scarce { OUT_SCARCE } else { OUT };
+    fn read_in(&mut self) -> std::io::Result<()> {
+        let limit = if self.scarce { OUT_SCARCE } else { OUT };
         let mut buffer = [0; 16 << 10];
         while self.readable && !self.host_fin && self.outgoing.len() < limit {
-            match self.stream.read(&mut buffer) {
+            let most = buffer.len().min(limit - self.outgoing.len());
+            match self.stream.read(&mut buffer[..most]) {
                 Ok(0) => self.host_fin = true,
-                Ok(n) => self.outgoing.extend(&buffer[..n.min(buffer.len())]),
+                Ok(n) => self.outgoing.extend(&buffer[..n.min(most)]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.readable = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),

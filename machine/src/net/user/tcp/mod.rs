@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// Connections at once. Beyond, new ones are refused.
 const FLOWS: usize = 16_384;
-/// Bytes that wait in all connections together before each gets little.
+/// Bytes that wait in all connections together before each gets little: at most 8 KiB then, and so at most 192 MiB in all.
 const PLENTY: usize = 64 << 20;
 /// How often timers are looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -83,6 +83,10 @@ pub struct Flows {
     work: VecDeque<Key>,
     tokens: usize,
     knocked: bool,
+    /// The host could not hand over who is at a forwarded port: too many files are open, most likely.
+    later: bool,
+    /// Whether any connection waits for its timer.
+    timed: bool,
     buffered: usize,
     last_tick: Option<Instant>,
 }
@@ -160,6 +164,7 @@ impl Flows {
         let out = Out { key, side };
         if let Some(flow) = self.flows.get_mut(&key) {
             let before = flow.end.buffered();
+            flow.end.set_scarce(self.buffered > PLENTY);
             let verdict = flow.end.segment(&segment, &out, now);
             self.buffered = (self.buffered + flow.end.buffered()).saturating_sub(before);
             match verdict {
@@ -194,13 +199,17 @@ impl Flows {
         if !std::mem::take(&mut self.knocked) {
             return;
         }
+        self.later = false;
         for n in 0..outside.config.forwards.len() {
             let forward = outside.config.forwards[n];
             for _ in 0..ACCEPTS {
                 let token = self.token();
                 let (stream, peer) = match outside.host.accept(n, token) {
                     Ok(accepted) => accepted,
-                    Err(_) => break,
+                    Err(e) => {
+                        self.later |= e.kind() != std::io::ErrorKind::WouldBlock;
+                        break;
+                    }
                 };
                 let guest = SocketAddrV4::new(guest, forward.guest_port);
                 let key = Key { guest, remote: SocketAddrV4::new(shown(peer), peer.port()) };
@@ -225,17 +234,18 @@ impl Flows {
             return Some(Duration::ZERO);
         }
         // What waits for room is woken when there is some.
-        self.flows.values().any(|f| f.end.timer().is_some()).then_some(TICK)
+        (self.timed || self.later).then_some(TICK)
     }
 
     fn pump(&mut self, key: Key, side: &Side, now: Instant) {
-        let scarce = self.buffered > PLENTY;
         let Some(flow) = self.flows.get_mut(&key) else { return };
         flow.queued = false;
         let before = flow.end.buffered();
         let out = Out { key, side };
-        let verdict = flow.end.pump(&out, scarce, now);
+        flow.end.set_scarce(self.buffered > PLENTY);
+        let verdict = flow.end.pump(&out, now);
         let more = flow.end.wants_more();
+        self.timed |= flow.end.timer().is_some();
         self.buffered = (self.buffered + flow.end.buffered()).saturating_sub(before);
         match verdict {
             Verdict::Keep if more => self.queue(key),
@@ -249,6 +259,7 @@ impl Flows {
             return;
         }
         self.last_tick = Some(now);
+        self.knocked |= self.later;
         let due: Vec<Key> = self
             .flows
             .iter()
@@ -262,6 +273,8 @@ impl Flows {
                 _ => self.remove(&key),
             }
         }
+        self.flows.values_mut().for_each(|f| f.end.shrink());
+        self.timed = self.flows.values().any(|f| f.end.timer().is_some());
     }
 }
 

@@ -1,0 +1,7 @@
+//! The built-in router (`--net user`) as the guest sees it, with a world that does what the test says. Expectations are the
+//! RFCs' and the documents' ("the guest can't reach the host's loopback unless asked", "every table has a limit").
+
+mod flows;
+mod reach;
+mod servers;
+mod world;
