@@ -30,7 +30,11 @@ static TABLE: [[u32; 256]; 4] = table();
 
 /// The CRC register after `bytes`, before it is complemented: least significant bit first.
 fn register(bytes: &[u8]) -> u32 {
-    let mut crc = !0u32;
+    advance(!0, bytes)
+}
+
+/// The CRC register `crc` after some more `bytes`. It starts with all ones.
+pub fn advance(mut crc: u32, bytes: &[u8]) -> u32 {
     let mut words = bytes.chunks_exact(4);
     for w in &mut words {
         let v = crc ^ u32::from_le_bytes([w[0], w[1], w[2], w[3]]);

@@ -1,8 +1,8 @@
 //! The cases: what each is made of, what is typed, what must come out.
 
-use super::peer;
 use super::server::{Server, big_sum};
 use super::session::{self, Options, Run};
+use super::{boot, pairs, peer};
 use crate::guests::fetch::{Arch, Cache};
 use crate::guests::list::made;
 use crate::guests::media::{self, Kernel};
@@ -22,6 +22,11 @@ pub const NETWORK: &[(&str, Case)] = &[
     ("net-i386-ne", |c, o| transfers(c, o, Arch::I386, "ne2k_isa,irq=5", "ne io=0x300 irq=5")),
     ("net-i386-pci", |c, o| transfers(c, o, Arch::I386, "ne2k_pci", "ne2k-pci")),
     ("net-amd64-pci", |c, o| transfers(c, o, Arch::Amd64, "ne2k_pci", "ne2k-pci")),
+    ("net-ipxe", boot::ipxe),
+    ("net-socket", pairs::ours),
+    ("net-socket-udp", pairs::datagrams),
+    ("net-socket-unix", pairs::unix),
+    ("net-socket-qemu", pairs::qemu),
 ];
 
 /// Connections that must stand at once.
@@ -66,12 +71,14 @@ impl Script {
     }
 }
 
-fn free_port() -> Result<u16, String> {
+/// A port that nobody listens at.
+pub fn free_port() -> Result<u16, String> {
     let l = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     Ok(l.local_addr().map_err(|e| e.to_string())?.port())
 }
 
-fn contains(run: &Run, words: &str, what: &str) -> Result<(), String> {
+/// Whether COM1 said `words`.
+pub fn contains(run: &Run, words: &str, what: &str) -> Result<(), String> {
     if run.text.contains(words) {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 //! `GET /big` answers with so many bytes of a sequence that any program can make; `GET /gate/N` waits until `N` are there at
 //! once and answers all of them; anything else that comes is an upload, which is answered with its length and checksum.
 
+use lucid86_devices::net::dp8390::crc::advance;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -108,9 +109,7 @@ impl Default for Crc {
 impl Crc {
     /// Takes bytes in.
     pub fn add(&mut self, bytes: &[u8]) {
-        for b in bytes {
-            self.0 = self.0 >> 8 ^ TABLE[usize::from(self.0 as u8 ^ *b)];
-        }
+        self.0 = advance(self.0, bytes);
     }
 
     /// As it is printed.
@@ -118,22 +117,6 @@ impl Crc {
         format!("{:08x}", !self.0)
     }
 }
-
-static TABLE: [u32; 256] = {
-    let mut table = [0; 256];
-    let mut i = 0;
-    while i < 256 {
-        let mut v = i as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            v = if v & 1 != 0 { v >> 1 ^ 0xedb8_8320 } else { v >> 1 };
-            bit += 1;
-        }
-        table[i] = v;
-        i += 1;
-    }
-    table
-};
 
 /// What `crc32` prints of `/big`.
 pub fn big_sum(len: usize) -> String {
