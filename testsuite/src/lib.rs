@@ -8,9 +8,9 @@
 //! - [`instructions`]: the table of what is supported;
 //! - [`lockstep`]: a whole machine run twice in different ways, compared by state hash;
 //! - [`oracle`]: single instructions on the host's own processor;
-//! - [`packets`]: frames of the network, made and read by hand;
 //! - [`sessions`]: a session at Linux's shell whose end must not depend on how it is run;
-//! - [`rig`]: a processor with memory and nothing else, for instruction tests.
+//! - [`rig`]: a processor with memory and nothing else, for instruction tests;
+//! - [`wire`]: frames of the network, made and read by hand.
 
 pub mod captures;
 pub mod flat;
@@ -21,9 +21,9 @@ pub mod instructions;
 pub mod lockstep;
 pub mod oracle;
 pub mod recordings;
-pub mod packets;
 pub mod rig;
 pub mod rng;
 pub mod sessions;
 pub mod speed;
 pub mod tally;
+pub mod wire;

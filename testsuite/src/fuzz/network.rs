@@ -2,8 +2,8 @@
 //! with a world behind it that does anything. Nothing may panic, and what is kept stays bounded.
 
 use super::{Finding, Round};
-use crate::packets::{self, DNS, GATEWAY, MAC, Segment, udp};
 use crate::rng::Rng;
+use crate::wire::{self, DNS, GATEWAY, MAC, Segment, udp};
 use lucid86_devices::net::NetworkCard;
 use lucid86_devices::net::ne2000::{Ne2000, RAM};
 use lucid86_devices::{Ctx, Dma, Host as ChipHost, Medium, Ports, Time, Width};
@@ -181,7 +181,7 @@ impl Outlet for Wire {
 /// One datagram in the middle of a DHCP exchange.
 fn dhcp(r: &mut Rng) -> Vec<u8> {
     let more = pick(r, 60) as usize;
-    let mut m = packets::dhcp(pick(r, 10) as u8, &noise(r, more));
+    let mut m = wire::dhcp(pick(r, 10) as u8, &noise(r, more));
     if r.bits() & 7 == 0 {
         m[30] = r.bits() as u8;
     }
@@ -253,10 +253,10 @@ fn any(r: &mut Rng) -> Vec<u8> {
         3 => {
             let kind = [1, 6, 17, r.bits() as u8][pick(r, 4) as usize];
             let fragment = [r.bits() as u8, r.bits() as u8];
-            packets::piece([9, 9, 9, 9], kind, fragment, &data)
+            wire::piece([9, 9, 9, 9], kind, fragment, &data)
         }
         4 => udp([9, 9, 9, pick(r, 3) as u8], (r.bits() as u16, 7), &data),
-        5 => packets::ping([9, 9, 9, 9], pick(r, 200) as u16, &data),
+        5 => wire::ping([9, 9, 9, 9], pick(r, 200) as u16, &data),
         6 => data,
         _ => tcp(r),
     }
@@ -301,7 +301,7 @@ pub fn router(name: &str) -> Result<Round, String> {
         let wire = Wire { room: Cell::new(64), longest: Cell::new(0) };
         let mut now = Instant::now();
         // Whoever sends IPv4 has been heard of.
-        router.frame(&packets::arp(GATEWAY), &wire, now);
+        router.frame(&wire::arp(GATEWAY), &wire, now);
         for _ in 0..400 {
             match pick(r, 8) {
                 0 => {

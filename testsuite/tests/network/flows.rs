@@ -4,7 +4,7 @@ use crate::world::{Manner, Net};
 use lucid86_machine::config::UserNet;
 use lucid86_machine::net::user::host::{Class, token};
 use std::time::Duration;
-use testsuite::packets::{GATEWAY, Segment, flag, udp};
+use testsuite::wire::{GATEWAY, Segment, flag, udp};
 
 const FAR: [u8; 4] = [93, 184, 216, 34];
 /// What flows may keep together: plenty for some, 8 KiB for each then, and one flow's worth more.
@@ -205,7 +205,7 @@ fn ten_thousand_datagram_flows_replace_the_oldest() {
 #[test]
 fn floods_are_answered_without_growing() {
     let mut net = Net::new(&UserNet { host: true, ..UserNet::default() });
-    let ping = testsuite::packets::ping(GATEWAY, 1, &[7; 1000]);
+    let ping = testsuite::wire::ping(GATEWAY, 1, &[7; 1000]);
     for _ in 0..100_000 {
         net.wire.room.set(0);
         net.wire.frames.borrow_mut().clear();

@@ -5,7 +5,7 @@ use lucid86_machine::config::{Forward, UserNet};
 use lucid86_machine::net::user::host::{Class, token};
 use std::net::SocketAddr;
 use std::time::Duration;
-use testsuite::packets::{DNS, GATEWAY, MAC, Segment, checked, flag, kind, piece, ping, udp};
+use testsuite::wire::{DNS, GATEWAY, MAC, Segment, checked, flag, kind, piece, ping, udp};
 
 const FAR: [u8; 4] = [93, 184, 216, 34];
 
@@ -112,7 +112,7 @@ fn pieces_of_packets_are_not_kept() {
         let mut f = piece(GATEWAY, kind::ICMP, fragment, part);
         f[18..20].copy_from_slice(&(n as u16).to_be_bytes());
         f[24..26].fill(0);
-        let s = testsuite::packets::sum(&[&f[14..34]]).to_be_bytes();
+        let s = testsuite::wire::sum(&[&f[14..34]]).to_be_bytes();
         f[24..26].copy_from_slice(&s);
         assert!(net.send(&f).is_empty());
     }

@@ -5,7 +5,7 @@ use lucid86_machine::config::UserNet;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-use testsuite::packets::{DNS, GATEWAY, Seen, dhcp, udp};
+use testsuite::wire::{DNS, GATEWAY, Seen, dhcp, udp};
 
 /// A folder that goes when the test ends.
 struct Folder(PathBuf);

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use testsuite::packets::{self, GATEWAY, Seen};
+use testsuite::wire::{self, GATEWAY, Seen};
 
 /// What the world's sockets do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -191,7 +191,7 @@ impl Net {
         let say = move |line: &str| heard.lock().unwrap().push(line.to_owned());
         let router = Router::new(config, Box::new(world.clone()), Arc::new(say));
         let mut net = Net { world, router, wire: Wire::default(), now: Instant::now(), said };
-        let answer = net.send(&packets::arp(GATEWAY));
+        let answer = net.send(&wire::arp(GATEWAY));
         assert_eq!(answer[0][12..22], [8, 6, 0, 1, 8, 0, 6, 4, 0, 2], "an ARP reply");
         net
     }
