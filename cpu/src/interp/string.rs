@@ -319,7 +319,11 @@ fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
         let access = if matches!(op, Op::Movs | Op::Stos) { Access::Write } else { Access::Read };
         let (linear, m) = run_of(x, i, Seg::Es, di, n, access)?;
         n = m;
-        to = ram_at(x, linear, n * w, access)?;
+        to = match ram_at(x, linear, n * w, access) {
+            Some(to) => to,
+            None if access == Access::Write => return table_row(x, i, op, from, linear, n),
+            None => return None,
+        };
     }
     let bytes = (n * w) as usize;
     match op {
@@ -350,6 +354,30 @@ fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
     if op != Op::Lods {
         advance(x, i, RDI, by);
     }
+    Some(n)
+}
+
+/// STOS, or MOVS from plain memory at `from`, to a page that serves or served as a page table.
+fn table_row(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, linear: u64, n: u64) -> Option<u64> {
+    let frame = x.table_for_row(linear)?;
+    let start = (linear % PAGE) as usize;
+    let bytes = (n * u64::from(i.size)) as usize;
+    let mut row = [0; PAGE as usize];
+    let row = &mut row[..bytes];
+    if op == Op::Movs {
+        let to = frame as usize * PAGE as usize + start;
+        if to.wrapping_sub(from) < bytes {
+            return None;
+        }
+        x.mem.ram.copy_out(from, row);
+    } else {
+        pattern(row, x.reg(RAX, i.size), i.size);
+    }
+    x.store_row(frame, start, row);
+    if op == Op::Movs {
+        advance(x, i, RSI, bytes as u64);
+    }
+    advance(x, i, RDI, bytes as u64);
     Some(n)
 }
 
@@ -393,13 +421,17 @@ fn write(x: &Exec<'_>, at: usize, w: u8, v: u64) {
     }
 }
 
+/// Fills `buffer` with elements of `w` bytes.
+fn pattern(buffer: &mut [u8], v: u64, w: u8) {
+    for e in buffer.chunks_exact_mut(usize::from(w)) {
+        e.copy_from_slice(&v.to_le_bytes()[..usize::from(w)]);
+    }
+}
+
 /// STOS over plain memory.
 fn fill(x: &Exec<'_>, to: usize, w: u8, bytes: usize) {
-    let v = x.reg(RAX, w).to_le_bytes();
     let mut buffer = [0; 256];
-    for (k, b) in buffer.iter_mut().enumerate() {
-        *b = v[k & (w as usize - 1)];
-    }
+    pattern(&mut buffer, x.reg(RAX, w), w);
     let mut done = 0;
     while done < bytes {
         let n = (bytes - done).min(buffer.len());

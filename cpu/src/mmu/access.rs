@@ -321,6 +321,31 @@ impl Exec<'_> {
         Ok(())
     }
 
+    /// The frame that stores to the page of `linear` go to, if they may go there in a row: memory that has no mark but
+    /// that of a page table, nobody's breakpoint, and no table of its own translation (whose change the next store
+    /// of the row would have to notice).
+    pub(crate) fn table_for_row(&mut self, linear: u64) -> Option<u32> {
+        if self.cpu.dr7 & 0xff != 0 || self.derived.watch.has_data() {
+            return None;
+        }
+        let view = own_view(self.cpu);
+        let phys = self.translate(linear, Access::Write, view).ok()?;
+        let Place::Frame(frame) = self.mem.write_place(self.mem.mask(phys) / PAGE) else { return None };
+        if self.mem.marks(frame) != mark::WALKED {
+            return None;
+        }
+        let space = self.derived.tlb.space(self.cpu);
+        // All accessed and dirty bits are set by now.
+        let w = space::walk(self.mem, &space, linear, Access::Write, view).ok()?;
+        (!w.steps[..w.count].iter().any(|s| s.frame == frame)).then_some(frame)
+    }
+
+    /// Stores a row of bytes in a frame that [`Exec::table_for_row`] gave.
+    pub(crate) fn store_row(&mut self, frame: u32, start: usize, row: &[u8]) {
+        self.mem.store(frame, start, row);
+        self.settle();
+    }
+
     /// Translates `linear` with the rights of `view`, filling the TLB. The physical address is not yet masked by A20.
     pub fn translate(&mut self, linear: u64, access: Access, view: View) -> Result<u64, Fault> {
         if let Some(found) = self.derived.tlb.find(self.cpu, linear, access, view) {
