@@ -65,6 +65,8 @@ pub struct Derived {
     pub(crate) jit_fault: Option<Fault>,
     /// Numbers for code segment bases.
     pub(crate) bases: crate::jit::Bases,
+    /// [`Tlb::code_changes`] when translated code's idea of the space was last found right.
+    pub(crate) space_seen: u32,
     /// TLB misses of translated code.
     pub(crate) fills: u64,
     /// Instructions that the interpreter ran in the middle of translated code.

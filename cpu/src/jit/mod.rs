@@ -388,6 +388,7 @@ impl Jit {
         let enter = self.memory.address(set.enter);
         self.statistics.entered += 1;
         let space = space_key(x, key);
+        x.derived.space_seen = x.derived.tlb.code_changes();
         let view = own_view(x.cpu);
         let table = x.derived.tlb.table_in_use(x.cpu, view);
         prepare(x.cpu, key);
@@ -520,19 +521,25 @@ fn prepare(cpu: &mut Cpu, key: ModeKey) {
     if key.code64() || key.flat() == 0x3f && key.code_flat() {
         return;
     }
-    let s = &mut cpu.scratch.0;
-    for (n, seg) in cpu.seg.iter().enumerate() {
-        let real = key.real() || key.v86();
-        let data = seg.attr & (attr::S | attr::P) == attr::S | attr::P && seg.attr & attr::UNUSABLE == 0;
-        let down = seg.attr & (attr::CODE | attr::DC) == attr::DC;
-        let readable = seg.attr & attr::CODE == 0 || seg.attr & attr::RW != 0;
-        let writable = seg.attr & attr::CODE == 0 && seg.attr & attr::RW != 0;
-        let end = if real || data && !down { u64::from(seg.limit) + 1 } else { 0 };
-        s.read_limit[n] = if real || readable { end } else { 0 };
-        s.write_limit[n] = if real || writable { end } else { 0 };
+    for n in 0..cpu.seg.len() {
+        prepare_segment(cpu, key, n);
     }
     let limit = u64::from(cpu.seg[Seg::Cs as usize].limit);
-    s.code_limit = if key.bits() == 16 { limit.min(0xffff) } else { limit };
+    cpu.scratch.0.code_limit = if key.bits() == 16 { limit.min(0xffff) } else { limit };
+}
+
+/// The same for one segment.
+fn prepare_segment(cpu: &mut Cpu, key: ModeKey, n: usize) {
+    let seg = &cpu.seg[n];
+    let real = key.real() || key.v86();
+    let data = seg.attr & (attr::S | attr::P) == attr::S | attr::P && seg.attr & attr::UNUSABLE == 0;
+    let down = seg.attr & (attr::CODE | attr::DC) == attr::DC;
+    let readable = seg.attr & attr::CODE == 0 || seg.attr & attr::RW != 0;
+    let writable = seg.attr & attr::CODE == 0 && seg.attr & attr::RW != 0;
+    let end = if real || data && !down { u64::from(seg.limit) + 1 } else { 0 };
+    let s = &mut cpu.scratch.0;
+    s.read_limit[n] = if real || readable { end } else { 0 };
+    s.write_limit[n] = if real || writable { end } else { 0 };
 }
 
 /// The `Exec` of the run that the calling code belongs to.
@@ -610,9 +617,17 @@ fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
 
 /// Whether the mapping of code may be another one since translated code was entered: its jumps rest on it.
 fn remapped(x: &mut Exec<'_>) -> bool {
+    let changes = x.derived.tlb.code_changes();
+    if changes == x.derived.space_seen {
+        return false;
+    }
     let s = &x.cpu.scratch.0;
     let (key, space) = (ModeKey(s.key), s.space);
-    space_key(x, key) != space
+    let same = space_key(x, key) == space;
+    if same {
+        x.derived.space_seen = changes;
+    }
+    !same
 }
 
 /// Runs a [`Helper`].
@@ -683,18 +698,18 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     }
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
-    if old.cpl() == 0 && !old.v86() && i.changes_only_flags() {
-        // Neither the mode nor the space can have changed.
-        return if x.smooth(budget_left(x)) { 0 } else { 2 };
+    let key = old.after(x.cpu, i);
+    if i.loads_data_segment() && !key.code64() {
+        prepare_segment(x.cpu, key, usize::from(i.dst));
     }
-    if i.is_port_access() {
-        // A chip may have stored to page tables; the mode stays.
+    if key == old && i.needs_no_look() {
+        // A chip may have stored to page tables, or a segment's load marked its descriptor in one.
         return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
     }
-    let key = old.after(x.cpu, i);
     x.cpu.scratch.0.key = key.0;
     let space = space_key(x, key);
     let same = space == x.cpu.scratch.0.space;
+    x.derived.space_seen = x.derived.tlb.code_changes();
     if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
         return 2;
     }
@@ -727,6 +742,7 @@ extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const 
         return 2;
     }
     x.cpu.scratch.0.space = space_key(x, key);
+    x.derived.space_seen = x.derived.tlb.code_changes();
     prepare(x.cpu, key);
     0
 }

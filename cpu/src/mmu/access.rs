@@ -4,6 +4,7 @@
 //! data breakpoints) is out of line. Every page of an access is checked before any byte moves.
 
 use super::space;
+use super::tlb::Array;
 use super::{Access, View, breakpoint};
 use crate::fault::Fault;
 use crate::memory::{Memory, PAGE, Place, Touch, Word, mark};
@@ -165,9 +166,7 @@ impl Exec<'_> {
 
     /// Loads a word with the rights of a given view (a stack of the privilege level that an interrupt enters).
     pub fn load_view<T: Word>(&mut self, linear: u64, view: View) -> Result<T, Fault> {
-        if self.derived.tlb.hot_is(view)
-            && let Some(at) = self.derived.tlb.hit_read(linear, size_of::<T>() as u64 - 1)
-        {
+        if let Some(at) = self.derived.tlb.hit_in(view, Array::Read, linear, size_of::<T>() as u64 - 1) {
             return Ok(self.mem.ram.read(at));
         }
         let s = self.split(linear, size_of::<T>(), Access::Read, view)?;
@@ -176,9 +175,7 @@ impl Exec<'_> {
 
     /// Stores a word with the rights of a given view.
     pub fn store_view<T: Word>(&mut self, linear: u64, v: T, view: View) -> Result<(), Fault> {
-        if self.derived.tlb.hot_is(view)
-            && let Some(at) = self.derived.tlb.hit_write(linear, size_of::<T>() as u64 - 1)
-        {
+        if let Some(at) = self.derived.tlb.hit_in(view, Array::Write, linear, size_of::<T>() as u64 - 1) {
             self.mem.ram.write(at, v);
             return Ok(());
         }
@@ -189,8 +186,8 @@ impl Exec<'_> {
 
     /// Stores bytes with the rights of a given view; all are checked first.
     pub(crate) fn store_bytes_view(&mut self, linear: u64, from: &[u8], view: View) -> Result<(), Fault> {
-        if self.derived.tlb.hot_is(view)
-            && let Some(at) = self.derived.tlb.hit_write(linear, from.len() as u64 - 1)
+        if !from.is_empty()
+            && let Some(at) = self.derived.tlb.hit_in(view, Array::Write, linear, from.len() as u64 - 1)
         {
             self.mem.ram.copy_in(at, from);
             return Ok(());
@@ -476,6 +473,12 @@ impl Exec<'_> {
     }
 
     fn load_bytes_view(&mut self, linear: u64, to: &mut [u8], view: View) -> Result<(), Fault> {
+        if !to.is_empty()
+            && let Some(at) = self.derived.tlb.hit_in(view, Array::Read, linear, to.len() as u64 - 1)
+        {
+            self.mem.ram.copy_out(at, to);
+            return Ok(());
+        }
         let s = self.split(linear, to.len(), Access::Read, view)?;
         let n = s.first.min(to.len());
         let (head, tail) = to.split_at_mut(n);

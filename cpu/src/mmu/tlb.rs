@@ -67,6 +67,9 @@ const fn control(size: usize) -> u64 {
     (size.trailing_zeros() as u64) << 8 | 12
 }
 
+/// While no more places of a table than this were filled, emptying it looks at those only.
+const FEW: usize = 256;
+
 /// A direct-mapped table of one view of one group.
 #[derive(Debug, Default)]
 struct Table {
@@ -76,6 +79,8 @@ struct Table {
     at: [usize; 4],
     /// Physical page address of each entry (A20 not applied).
     phys: Vec<u64>,
+    /// Places that were filled since all were empty, each once or more; no longer kept beyond [`FEW`].
+    filled: Vec<u32>,
     /// [`Tlb::write_generation`] when last looked at.
     write_generation: u32,
     /// [`Tlb::generation`] when last looked at.
@@ -88,7 +93,7 @@ impl Table {
         let first = (words.as_ptr() as usize).next_multiple_of(ALIGN) - words.as_ptr() as usize;
         let at = [0, 1, 2, 3].map(|k| (first + k * stride(size)) / 8);
         let mut t = Table { words, at, phys: vec![0; size], ..Table::default() };
-        t.clear();
+        t.empty_all();
         t
     }
 
@@ -137,7 +142,31 @@ impl Table {
         }
     }
 
+    /// The places that may be filled, if they are known to be few.
+    fn few(&self) -> Option<&[u32]> {
+        (self.filled.len() <= FEW).then_some(&self.filled)
+    }
+
+    fn note_filled(&mut self, index: usize) {
+        if self.filled.len() <= FEW {
+            self.filled.push(index as u32);
+        }
+    }
+
     fn clear(&mut self) {
+        let filled = std::mem::take(&mut self.filled);
+        if filled.len() <= FEW {
+            for &i in &filled {
+                self.empty(i as usize);
+            }
+        } else {
+            self.empty_all();
+        }
+        self.filled = filled;
+        self.filled.clear();
+    }
+
+    fn empty_all(&mut self) {
         for a in [Array::Read, Array::Write, Array::Execute] {
             let at = self.at[a as usize];
             for (i, tag) in self.words[at..at + self.phys.len()].iter_mut().enumerate() {
@@ -149,6 +178,35 @@ impl Table {
     fn void_writes(&mut self) {
         for i in 0..self.phys.len() {
             self.slow_down(Array::Write, i);
+        }
+    }
+
+    /// Drops `pages` pages from `base` on.
+    fn drop_range(&mut self, base: u64, pages: u64) {
+        if pages == 1 {
+            self.drop_page(base);
+            return;
+        }
+        if self.is_empty() {
+            return;
+        }
+        if let Some(few) = self.few()
+            && (few.len() as u64) < pages
+        {
+            let filled = std::mem::take(&mut self.filled);
+            for &i in &filled {
+                let known = |a| (self.get(a, i as usize) & !SLOW).wrapping_sub(base & !SLOW);
+                if [Array::Read, Array::Write, Array::Execute].into_iter().any(|a| known(a) <= pages * PAGE) {
+                    self.empty(i as usize);
+                }
+            }
+            self.filled = filled;
+        } else if pages >= self.phys.len() as u64 {
+            self.clear();
+        } else {
+            for i in 0..pages {
+                self.drop_page(base.wrapping_add(i * PAGE));
+            }
         }
     }
 
@@ -326,10 +384,22 @@ impl Tlb {
         self.hot.hit(Array::Write, linear, last).map(|at| at.wrapping_sub(self.base) as usize)
     }
 
-    /// Whether the hit paths probe the table of `view`.
-    #[inline(always)]
-    pub(super) fn hot_is(&self, view: View) -> bool {
-        self.hot_at.is_some_and(|(_, v)| v == view)
+    /// RAM offset for an access of the kind of `a` with the rights of `view`, as [`Tlb::hit_read`]; the view need not be
+    /// the one in use.
+    #[inline]
+    pub(super) fn hit_in(&self, view: View, a: Array, linear: u64, last: u64) -> Option<usize> {
+        let (g, hot) = self.hot_at?;
+        let at = if hot == view {
+            self.hot.hit(a, linear, last)
+        } else {
+            let t = &self.groups[g].tables[view as usize];
+            let fresh = t.generation == self.generation && t.write_generation == self.write_generation;
+            if t.is_empty() || !fresh {
+                return None;
+            }
+            t.hit(a, linear, last)
+        };
+        at.map(|at| at.wrapping_sub(self.base) as usize)
     }
 
     /// RAM offset of an instruction byte, if its page is plain memory.
@@ -432,10 +502,16 @@ impl Tlb {
     }
 
     /// Finds or makes the group of the processor's state.
+    #[inline(always)]
     fn group(&mut self, cpu: &Cpu) -> usize {
-        if let Some(g) = self.current {
-            return g;
+        match self.current {
+            Some(g) => g,
+            None => self.find_group(cpu),
         }
+    }
+
+    #[inline(never)]
+    fn find_group(&mut self, cpu: &Cpu) -> usize {
         let key = Key { cpu: cpu.index, smm: cpu.smm, space: Space::of(cpu) };
         self.clock += 1;
         let same = |g: &Group| g.key.space.root == key.space.root && g.key == key;
@@ -550,11 +626,20 @@ impl Tlb {
     }
 
     /// Makes the table of `view` the one that hit paths probe.
+    #[inline]
     pub(super) fn activate(&mut self, cpu: &Cpu, view: View) {
-        let g = self.group(cpu);
-        if self.hot_at == Some((g, view)) {
+        if let (Some(g), Some((hot, v))) = (self.current, self.hot_at)
+            && g == hot
+            && v == view
+        {
             return;
         }
+        self.activate_other(cpu, view);
+    }
+
+    #[inline(never)]
+    fn activate_other(&mut self, cpu: &Cpu, view: View) {
+        let g = self.group(cpu);
         self.park();
         self.table(g, view);
         std::mem::swap(&mut self.hot, &mut self.groups[g].tables[view as usize]);
@@ -615,6 +700,7 @@ impl Tlb {
         }
         t.put(Array::Delta, index, delta);
         t.phys[index] = phys;
+        t.note_filled(index);
     }
 
     /// Makes a store tag direct after all, if the frame now allows it.
@@ -747,6 +833,12 @@ impl Tlb {
         self.groups[g].code_serial
     }
 
+    /// A number that is another one once [`Tlb::code_serial`] may be for any space.
+    #[inline(always)]
+    pub fn code_changes(&self) -> u32 {
+        self.code_serial
+    }
+
     /// Translated code will go to the page at `linear` as long as [`Tlb::code_serial`] stays.
     pub fn note_code(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, shared: bool) {
         let page = linear & PAGE_MASK;
@@ -798,13 +890,7 @@ impl Tlb {
             } else {
                 &mut self.groups[group].tables[view as usize]
             };
-            if pages >= t.phys.len() as u64 {
-                t.clear();
-            } else {
-                for i in 0..pages {
-                    t.drop_page(base.wrapping_add(i * PAGE));
-                }
-            }
+            t.drop_range(base, pages);
         }
     }
 }
