@@ -265,6 +265,7 @@ fn blank(off: u16, key: ModeKey) -> Insn {
         addr: 0,
         flat: key.flat(),
         prefix: 0,
+        kind: 0,
         mode: key.insn_mode(),
     }
 }
@@ -324,6 +325,7 @@ fn fill(i: &mut Insn, ins: &Instruction, key: ModeKey) {
             _ => i.imm = ins.immediate(n),
         }
     }
+    i.kind = Insn::kind_of(ins.code(), i.dst);
 }
 
 fn memory(i: &mut Insn, ins: &Instruction, key: ModeKey) {

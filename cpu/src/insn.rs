@@ -8,6 +8,7 @@ use crate::{
     interp::Handler,
     state::{Seg, attr, cr0, cr4, efer, flag},
 };
+use iced_x86::Code;
 
 /// Register number for "none" in [`Insn::base`] and [`Insn::index`].
 pub const NO_REG: u8 = 0xff;
@@ -24,6 +25,19 @@ pub mod prefix {
     pub const REPNE: u8 = 4;
     /// The memory operand's segment comes from a prefix (not the default).
     pub const SEGMENT: u8 = 8;
+}
+
+/// Bits of [`Insn::kind`]: frequent system instructions of which it is known how little they change.
+pub mod kind {
+    /// Changes only RFLAGS, of which no bit is in [`super::ModeKey`] at privilege level 0.
+    pub const FLAGS: u8 = 1;
+    /// Loads the data segment register that `dst` names and changes nothing else of the hidden state (not SS, whose size
+    /// is in the key).
+    pub const SEGMENT: u8 = 2;
+    /// A single IN or OUT: of the processor it changes a general register at most.
+    pub const PORT: u8 = 4;
+    /// SWAPGS.
+    pub const SWAPGS: u8 = 8;
 }
 
 /// A decoded instruction.
@@ -70,6 +84,8 @@ pub struct Insn {
     /// Code size (bits 1:0: 0 = 16, 1 = 32, 2 = 64 bits), stack size (3:2, likewise), memory operand present (bit 4),
     /// modes (5: real, 6: V86), code segment flat (7).
     pub mode: u8,
+    /// Bits of [`kind`]. After any of them control may go straight on if [`crate::Exec`] is smooth.
+    pub kind: u8,
 }
 
 impl Insn {
@@ -117,33 +133,22 @@ impl Insn {
     pub fn operand_flat(&self) -> bool {
         self.flat & 128 != 0
     }
-    /// Whether it changes only RFLAGS, of which no bit is in [`ModeKey`] at privilege level 0.
-    pub fn changes_only_flags(&self) -> bool {
-        use iced_x86::Code::*;
-        matches!(self.code(), Cli | Sti | Clac | Stac | Popfw | Popfd | Popfq)
-    }
-    /// Whether of the hidden state it can only load the data segment that `dst` names (not SS, whose size is in the key).
-    pub fn loads_data_segment(&self) -> bool {
-        use iced_x86::Code::*;
-        let load = matches!(self.code(), Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16)
-            || matches!(self.code(), Popw_ES | Popd_ES | Popw_DS | Popd_DS)
-            || matches!(self.code(), Popw_FS | Popd_FS | Popq_FS | Popw_GS | Popd_GS | Popq_GS);
-        load && self.dst != Seg::Ss as u8 && self.dst != Seg::Cs as u8
-    }
-    /// Whether what it can have changed is flags, a data segment, or where code runs and in which mode: nothing that
-    /// would have to be looked at before the next instruction, if [`crate::Exec::smooth`] says so.
-    pub fn needs_no_look(&self) -> bool {
-        self.is_port_access()
-            || self.changes_only_flags()
-            || self.loads_data_segment()
-            || self.code() == iced_x86::Code::Swapgs
-    }
-    /// Whether it is a single IN or OUT: of the processor it changes a general register at most.
-    pub fn is_port_access(&self) -> bool {
-        use iced_x86::Code::*;
-        matches!(self.code(), Out_DX_AL | Out_DX_AX | Out_DX_EAX | In_AL_DX | In_AX_DX | In_EAX_DX)
-            || matches!(self.code(), Out_imm8_AL | Out_imm8_AX | Out_imm8_EAX)
-            || matches!(self.code(), In_AL_imm8 | In_AX_imm8 | In_EAX_imm8)
+    /// What [`Insn::kind`] says of `code` with first register operand `dst`.
+    pub fn kind_of(code: Code, dst: u8) -> u8 {
+        use Code::*;
+        match code {
+            Cli | Sti | Clac | Stac | Popfw | Popfd | Popfq => kind::FLAGS,
+            Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Mov_Sreg_r64m16 | Popw_ES | Popd_ES | Popw_DS | Popd_DS
+            | Popw_FS | Popd_FS | Popq_FS | Popw_GS | Popd_GS | Popq_GS
+                if dst != Seg::Ss as u8 && dst != Seg::Cs as u8 =>
+            {
+                kind::SEGMENT
+            }
+            Out_DX_AL | Out_DX_AX | Out_DX_EAX | In_AL_DX | In_AX_DX | In_EAX_DX | Out_imm8_AL
+            | Out_imm8_AX | Out_imm8_EAX | In_AL_imm8 | In_AX_imm8 | In_EAX_imm8 => kind::PORT,
+            Swapgs => kind::SWAPGS,
+            _ => 0,
+        }
     }
     /// All ones as wide as a width in bytes.
     #[inline(always)]
@@ -272,13 +277,12 @@ impl ModeKey {
     /// The key after `i` has run on a processor of this key, without a look at what `i` can't have changed.
     #[inline]
     pub fn after(self, cpu: &Cpu, i: &Insn) -> ModeKey {
-        if i.is_port_access()
-            || i.code() == iced_x86::Code::Swapgs
-            || i.changes_only_flags() && self.cpl() == 0 && !self.v86()
+        if i.kind & (kind::PORT | kind::SWAPGS) != 0
+            || i.kind & kind::FLAGS != 0 && self.cpl() == 0 && !self.v86()
         {
             return self;
         }
-        if i.loads_data_segment() {
+        if i.kind & kind::SEGMENT != 0 {
             // In 64-bit code no bit hangs on them; where alignment is checked they say nothing.
             if self.code64() || self.0 >> 23 & 1 != 0 {
                 return self;

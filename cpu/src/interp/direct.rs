@@ -39,7 +39,7 @@ impl Direct<'_> {
     /// The mode may be another one then.
     fn goes_on(&mut self, i: &Insn) -> bool {
         let left = self.x.limit.saturating_sub(self.x.count + 1);
-        if !i.needs_no_look() || !self.x.smooth(left) {
+        if i.kind == 0 || !self.x.smooth(left) {
             return false;
         }
         self.key = self.key.after(self.x.cpu, i);

@@ -28,7 +28,7 @@ pub mod stubs;
 pub mod vectors;
 
 use crate::fpu::image::Form;
-use crate::insn::{Insn, ModeKey};
+use crate::insn::{Insn, ModeKey, kind};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
@@ -699,10 +699,10 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
     let key = old.after(x.cpu, i);
-    if i.loads_data_segment() && !key.code64() {
+    if i.kind & kind::SEGMENT != 0 && !key.code64() {
         prepare_segment(x.cpu, key, usize::from(i.dst));
     }
-    if key == old && i.needs_no_look() {
+    if key == old && i.kind != 0 {
         // A chip may have stored to page tables, or a segment's load marked its descriptor in one.
         return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
     }
