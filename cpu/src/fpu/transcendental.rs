@@ -50,6 +50,25 @@ const fn alternating_factorials<const N: usize>(first: u32) -> [u128; N] {
 const SINE: [u128; 12] = alternating_factorials(3);
 const COSINE: [u128; 12] = alternating_factorials(2);
 
+/// Terms of a series that are computed in 128 bits; what follows them is so small that 64 bits do.
+const SINE_WIDE: usize = 6;
+/// How far the first of the small terms of sine and cosine are scaled up, in bits: 1/15! and 1/14! stay below 1.
+const SINE_SHIFT: u32 = 40;
+const COSINE_SHIFT: u32 = 36;
+const SINE_SMALL: [u64; 6] = small(&SINE, SINE_WIDE, SINE_SHIFT);
+const COSINE_SMALL: [u64; 6] = small(&COSINE, SINE_WIDE, COSINE_SHIFT);
+
+/// The terms from `from` on as fractions of 2^64, scaled up by `shift` bits.
+const fn small<const N: usize>(c: &[u128], from: usize, shift: u32) -> [u64; N] {
+    let mut t = [0; N];
+    let mut n = 0;
+    while n < N {
+        t[n] = (c[from + n] << shift >> 64) as u64;
+        n += 1;
+    }
+    t
+}
+
 /// `1/3, 1/5, 1/7, ...` as fractions.
 const fn odd_inverses<const N: usize>() -> [u128; N] {
     let mut c = [0; N];
@@ -62,14 +81,28 @@ const fn odd_inverses<const N: usize>() -> [u128; N] {
 }
 
 const ODD: [u128; 24] = odd_inverses();
+/// Where z is below 2^-11, four terms are enough in 128 bits, and nine in all.
+const ODD_WIDE: usize = 4;
+const ODD_SMALL: [u64; 5] = small(&ODD, ODD_WIDE, 0);
 
-/// `c[0] -+ z c[1] +- ...` times z.
-fn series(z: u128, c: &[u128], alternating: bool) -> u128 {
-    let t = c.iter().rev().fold(0u128, |t, &c| {
+/// `c[0] -+ z (c[1] +- z (... -+ z rest))` times z.
+#[inline]
+fn series(z: u128, c: &[u128], rest: u128, alternating: bool) -> u128 {
+    let t = c.iter().rev().fold(rest, |t, &c| {
         let p = mulhi(z, t);
         if alternating { c - p } else { c + p }
     });
     mulhi(z, t)
+}
+
+/// `c[0] -+ z c[1] +- ...` in 64 bits.
+#[inline]
+fn rest(z: u128, c: &[u64], alternating: bool) -> u64 {
+    let z = z >> 64;
+    c.iter().rev().fold(0, |t, &c| {
+        let p = ((z * u128::from(t)) >> 64) as u64;
+        if alternating { c - p } else { c + p }
+    })
 }
 
 /// 1.127 fixed point `1 -+ p`, never exactly 1.
@@ -105,19 +138,36 @@ fn reduce(n: &Num) -> (Wide, u32) {
     }
 }
 
-/// Sine and cosine of |x|.
-fn sin_cos(n: &Num) -> (Wide, Wide) {
-    let (r, quadrant) = reduce(n);
-    let f = wide::fraction(&r);
-    let z = mulhi(f, f);
-    let s = times(&r, one_minus(series(z, &SINE, true)));
-    let c = Wide::new(false, 0, one_minus(series(z, &COSINE, true)));
-    let flip = |w: Wide| Wide { sign: !w.sign, ..w };
-    match quadrant & 3 {
-        0 => (s, c),
-        1 => (c, flip(s)),
-        2 => (flip(s), flip(c)),
-        _ => (flip(c), s),
+/// An angle without its sign, reduced: |r| <= pi/4 and the quarter turns before it.
+struct Angle {
+    r: Wide,
+    /// The square of r.
+    z: u128,
+    quadrant: u32,
+}
+
+impl Angle {
+    fn new(n: &Num) -> Angle {
+        let (r, quadrant) = reduce(n);
+        let f = wide::fraction(&r);
+        Angle { r, z: mulhi(f, f), quadrant }
+    }
+
+    /// Sine of the angle that lies `turns` quarter turns ahead.
+    fn sine(&self, turns: u32) -> Wide {
+        let quadrant = self.quadrant.wrapping_add(turns);
+        let w = if quadrant & 1 == 0 {
+            let small = u128::from(rest(self.z, &SINE_SMALL, true)) << (64 - SINE_SHIFT);
+            times(&self.r, one_minus(series(self.z, &SINE[..SINE_WIDE], small, true)))
+        } else {
+            let small = u128::from(rest(self.z, &COSINE_SMALL, true)) << (64 - COSINE_SHIFT);
+            Wide::new(false, 0, one_minus(series(self.z, &COSINE[..SINE_WIDE], small, true)))
+        };
+        Wide { sign: w.sign != (quadrant & 2 != 0), ..w }
+    }
+
+    fn cosine(&self) -> Wide {
+        self.sine(1)
     }
 }
 
@@ -129,26 +179,65 @@ fn with(o: Out, flags: u16) -> Out {
     Out { flags: o.flags | flags, ..o }
 }
 
-/// FSIN and FCOS; `None` if the operand is out of range (2^63 or more).
-pub fn sincos(a: F80, cw: u16) -> Option<(Out, Out)> {
+/// What sine, cosine or both are to be taken of.
+enum Operand {
+    /// Sine and cosine are known without.
+    Known(Out, Out),
+    /// 2^63 or more.
+    OutOfRange,
+    Angle(Num, Angle),
+}
+
+fn operand(a: F80, cw: u16) -> Operand {
     let n = Num::from_f80(a);
     if let Some(nan) = nan_result1(&n) {
-        return Some((nan, nan));
+        return Operand::Known(nan, nan);
     }
     match n.class {
-        Class::Inf => return Some((Out::invalid(), Out::invalid())),
-        Class::Zero => return Some((Out::exact(a), Out::exact(super::unit::ONE))),
-        _ if n.exp >= 63 => return None,
+        Class::Inf => return Operand::Known(Out::invalid(), Out::invalid()),
+        Class::Zero => return Operand::Known(Out::exact(a), Out::exact(super::unit::ONE)),
+        _ if n.exp >= 63 => return Operand::OutOfRange,
         _ => {}
     }
-    let de = denormal(&n);
-    let early = Out { val: a, flags: de };
-    if early.blocked(cw) {
-        return Some((early, early));
+    let early = Out { val: a, flags: denormal(&n) };
+    if early.blocked(cw) { Operand::Known(early, early) } else { Operand::Angle(n, Angle::new(&n)) }
+}
+
+fn sine_of(n: &Num, angle: &Angle, cw: u16) -> Out {
+    let s = angle.sine(0);
+    let s = Wide { sign: s.sign != n.sign, ..s };
+    with(finish(&inexact(s), EXT, cw), denormal(n))
+}
+
+fn cosine_of(n: &Num, angle: &Angle, cw: u16) -> Out {
+    with(finish(&inexact(angle.cosine()), EXT, cw), denormal(n))
+}
+
+/// FSIN; `None` if the operand is out of range (2^63 or more).
+pub fn sin(a: F80, cw: u16) -> Option<Out> {
+    match operand(a, cw) {
+        Operand::Known(s, _) => Some(s),
+        Operand::OutOfRange => None,
+        Operand::Angle(n, angle) => Some(sine_of(&n, &angle, cw)),
     }
-    let (mut s, c) = sin_cos(&n);
-    s.sign ^= n.sign;
-    Some((with(finish(&inexact(s), EXT, cw), de), with(finish(&inexact(c), EXT, cw), de)))
+}
+
+/// FCOS, likewise.
+pub fn cos(a: F80, cw: u16) -> Option<Out> {
+    match operand(a, cw) {
+        Operand::Known(_, c) => Some(c),
+        Operand::OutOfRange => None,
+        Operand::Angle(n, angle) => Some(cosine_of(&n, &angle, cw)),
+    }
+}
+
+/// FSINCOS, likewise: sine and cosine.
+pub fn sincos(a: F80, cw: u16) -> Option<(Out, Out)> {
+    match operand(a, cw) {
+        Operand::Known(s, c) => Some((s, c)),
+        Operand::OutOfRange => None,
+        Operand::Angle(n, angle) => Some((sine_of(&n, &angle, cw), cosine_of(&n, &angle, cw))),
+    }
 }
 
 /// FPTAN; `None` if the operand is out of range.
@@ -168,13 +257,13 @@ pub fn tan(a: F80, cw: u16) -> Option<Out> {
     if early.blocked(cw) {
         return Some(early);
     }
-    let (s, c) = sin_cos(&n);
     // Far below 1 the quotient would round to x itself: tan x = x (1 + x^2/3).
     let mut t = if n.exp < -40 {
         let f = wide::fraction(&Wide::from_num(&n));
         times(&Wide { sign: false, ..Wide::from_num(&n) }, one_plus(mulhi(mulhi(f, f), inverse(3))))
     } else {
-        wide::div(&s, &c)
+        let angle = Angle::new(&n);
+        wide::div(&angle.sine(0), &angle.cosine())
     };
     t.sign ^= n.sign;
     Some(with(finish(&inexact(t), EXT, cw), de))
@@ -221,7 +310,9 @@ fn atan(t: &Wide) -> Wide {
 
 fn atan_series(u: &Wide) -> Wide {
     let f = wide::fraction(u);
-    times(u, one_minus(series(mulhi(f, f), &ODD[..9], true)))
+    let z = mulhi(f, f);
+    let small = u128::from(rest(z, &ODD_SMALL, true)) << 64;
+    times(u, one_minus(series(z, &ODD[..ODD_WIDE], small, true)))
 }
 
 /// FPATAN: the angle of the point (x, y).
@@ -308,7 +399,7 @@ const EXPONENTIAL: [u128; 14] = {
 
 /// `e^g - 1` for small non-zero g.
 fn expm1(g: &Wide) -> Wide {
-    let p = series(wide::fraction(g), &EXPONENTIAL, g.sign);
+    let p = series(wide::fraction(g), &EXPONENTIAL, 0, g.sign);
     times(g, if g.sign { one_minus(p) } else { one_plus(p) })
 }
 
@@ -389,10 +480,17 @@ const LOG2: [i128; 25] = {
 
 const TWO_LOG2E: Wide = Wide { sign: false, exp: 1, m: TWO_LOG2E_126 };
 
-/// `2 atanh(s) / ln 2` for small non-zero s.
-fn log_series(s: &Wide, terms: usize) -> Wide {
+/// `2 atanh(s) / ln 2` for small non-zero s. `tiny`: s is below 2^-6.
+fn log_series(s: &Wide, tiny: bool) -> Wide {
     let f = wide::fraction(s);
-    wide::mul(&times(s, one_plus(series(mulhi(f, f), &ODD[..terms], false))), &TWO_LOG2E)
+    let z = mulhi(f, f);
+    let p = if tiny {
+        let small = u128::from(rest(z, &ODD_SMALL, false)) << 64;
+        series(z, &ODD[..ODD_WIDE], small, false)
+    } else {
+        series(z, &ODD, 0, false)
+    };
+    wide::mul(&times(s, one_plus(p)), &TWO_LOG2E)
 }
 
 /// log2 of a positive number that is not 1: the value, and whether it is exact.
@@ -425,7 +523,7 @@ fn log2(x: &Wide) -> (Wide, bool) {
             (num << 1) + lost
         },
     );
-    let l = log_series(&wide::div(&num, &den), 9);
+    let l = log_series(&wide::div(&num, &den), true);
     if e == 0 && j == 32 {
         return (l, false);
     }
@@ -513,7 +611,7 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
         let f = wide::fixed(&w, 126).max(1);
         let two = ONE_127;
         let den = Wide::new(false, 1, if b.sign { two - f } else { two + f });
-        let log = log_series(&wide::div(&w, &den), ODD.len());
+        let log = log_series(&wide::div(&w, &den), false);
         return times_log(&a, log, false, cw, de);
     }
     let sum = match b.exp {

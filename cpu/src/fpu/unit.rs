@@ -527,10 +527,10 @@ impl Fpu {
     }
 
     fn trigonometric(&mut self, a: F80, sine: bool) {
-        match tr::sincos(a, self.cw) {
+        match if sine { tr::sin(a, self.cw) } else { tr::cos(a, self.cw) } {
             None => self.out_of_range(),
-            Some((s, c)) => {
-                self.deliver(0, if sine { s } else { c });
+            Some(r) => {
+                self.deliver(0, r);
             }
         }
     }

@@ -24,7 +24,8 @@ pub fn div_fraction(n: u128, d: u128) -> u128 {
 fn divide_step(rem: u128, d: u128) -> (u64, u128) {
     let (d1, d0) = (d >> 64, d & u128::from(u64::MAX));
     let mut q = rem / d1;
-    let mut r = rem % d1;
+    // Not `%`: that would divide once more.
+    let mut r = rem - q * d1;
     while q >> 64 != 0 || q * d0 > r << 64 {
         q -= 1;
         r += d1;
