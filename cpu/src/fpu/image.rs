@@ -27,6 +27,9 @@ impl Form {
     }
 }
 
+/// Bytes of the image that FNSAVE and FRSTOR use in 32- and 64-bit code.
+pub const HOST_IMAGE: usize = 108;
+
 /// MXCSR bits that exist.
 pub const MXCSR_MASK: u32 = 0xffff;
 
@@ -144,6 +147,40 @@ impl Fpu {
         for (i, from) in b.chunks_exact(10).enumerate() {
             self.regs[(top + i) & 7] = f80_from(from);
         }
+    }
+
+    /// The image that FRSTOR takes in 64-bit code, without the pointers to the last instruction and operand. Of the tags it
+    /// tells only which registers are empty, which is all that the processor looks at (SDM volume 1, section 8.1.7).
+    pub fn put_host_image(&self, b: &mut [u8; HOST_IMAGE]) {
+        b[..28].fill(0);
+        b[..2].copy_from_slice(&self.cw.to_le_bytes());
+        b[4..6].copy_from_slice(&self.sw.to_le_bytes());
+        let e = u16::from(!self.tag);
+        let e = (e | e << 4) & 0x0f0f;
+        let e = (e | e << 2) & 0x3333;
+        let e = (e | e << 1) & 0x5555;
+        b[8..10].copy_from_slice(&(3 * e).to_le_bytes());
+        let top = self.top();
+        for (i, to) in b[28..].chunks_exact_mut(10).enumerate() {
+            let r = self.regs[(top + i) & 7];
+            to[..8].copy_from_slice(&r.mant.to_le_bytes());
+            to[8..].copy_from_slice(&r.se.to_le_bytes());
+        }
+    }
+
+    /// Takes back what FNSAVE stored in 64-bit code, without the pointers.
+    pub fn take_host_image(&mut self, b: &[u8; HOST_IMAGE]) {
+        self.sw = u16::from_le_bytes(get(b, 4));
+        let t = u16::from_le_bytes(get(b, 8));
+        let e = t & t >> 1 & 0x5555;
+        let e = (e | e >> 1) & 0x3333;
+        let e = (e | e >> 2) & 0x0f0f;
+        self.tag = !((e | e >> 4) as u8);
+        let top = self.top();
+        for (i, from) in b[28..].chunks_exact(10).enumerate() {
+            self.regs[(top + i) & 7] = f80_from(from);
+        }
+        self.load_control(u16::from_le_bytes(get(b, 0)));
     }
 
     /// Whether the unit is as after FNINIT, pointers included (the initial configuration of XSAVE's component 0).

@@ -423,15 +423,32 @@ fn write(x: &Exec<'_>, at: usize, w: u8, v: u64) {
 
 /// Fills `buffer` with elements of `w` bytes.
 fn pattern(buffer: &mut [u8], v: u64, w: u8) {
-    for e in buffer.chunks_exact_mut(usize::from(w)) {
-        e.copy_from_slice(&v.to_le_bytes()[..usize::from(w)]);
+    let v = match w {
+        1 => (v & 0xff).wrapping_mul(0x0101_0101_0101_0101),
+        2 => (v & 0xffff).wrapping_mul(0x0001_0001_0001_0001),
+        4 => v & 0xffff_ffff | v << 32,
+        _ => v,
+    };
+    let mut chunks = buffer.chunks_exact_mut(8);
+    for c in &mut chunks {
+        c.copy_from_slice(&v.to_le_bytes());
     }
+    let rest = chunks.into_remainder();
+    let n = rest.len();
+    rest.copy_from_slice(&v.to_le_bytes()[..n]);
 }
 
 /// STOS over plain memory.
 fn fill(x: &Exec<'_>, to: usize, w: u8, bytes: usize) {
+    let v = x.reg(RAX, w);
+    let mut one = [0; 8];
+    pattern(&mut one, v, w);
+    if one == [one[0]; 8] {
+        x.mem.ram.fill(to, bytes, one[0]);
+        return;
+    }
     let mut buffer = [0; 256];
-    pattern(&mut buffer, x.reg(RAX, w), w);
+    pattern(&mut buffer, v, w);
     let mut done = 0;
     while done < bytes {
         let n = (bytes - done).min(buffer.len());

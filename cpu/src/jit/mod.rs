@@ -27,7 +27,6 @@ pub mod regs;
 pub mod stubs;
 pub mod vectors;
 
-use crate::fpu::image::Form;
 use crate::insn::{Insn, ModeKey, kind};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
@@ -776,9 +775,6 @@ extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const I
     if spent || !x.smooth(budget_left(x)) || remapped(x) { 2 } else { 0 }
 }
 
-/// The form of the image that FRSTOR and FNSAVE use in 64-bit code.
-const IMAGE: Form = Form { wide: true, real: false };
-
 /// Makes the image of the guest's x87 state for the host's unit. 0 if that can't serve: an exception is unmasked or waits.
 extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
     // SAFETY: called by the stub of that name only, as `fill` is.
@@ -786,11 +782,7 @@ extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
     if x.cpu.fpu.cw & 0x3f != 0x3f || x.cpu.fpu.pending() || x.cpu.ferr {
         return 0;
     }
-    let environment = x.cpu.fpu.environment(IMAGE);
-    let registers = x.cpu.fpu.registers();
-    let image = &mut x.cpu.scratch.0.fpu_image;
-    image[..28].copy_from_slice(&environment);
-    image[28..].copy_from_slice(&registers);
+    x.cpu.fpu.put_host_image(&mut x.cpu.scratch.0.fpu_image);
     1
 }
 
@@ -798,15 +790,7 @@ extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
 extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
     // SAFETY: as for `fpu_load`.
     let x = unsafe { exec_of(cpu) };
-    let image = x.cpu.scratch.0.fpu_image;
-    let fpu = &mut x.cpu.fpu;
-    let kept = (fpu.fip, fpu.fcs, fpu.fop, fpu.fdp, fpu.fds);
-    let (mut environment, mut registers) = ([0; 28], [0; 80]);
-    environment.copy_from_slice(&image[..28]);
-    registers.copy_from_slice(&image[28..]);
-    fpu.load_environment(IMAGE, &environment);
-    fpu.load_registers(&registers);
-    (fpu.fip, fpu.fcs, fpu.fop, fpu.fdp, fpu.fds) = kept;
+    x.cpu.fpu.take_host_image(&x.cpu.scratch.0.fpu_image);
 }
 
 /// Runs a vector operation's shared code; operands and result in the scratch area.

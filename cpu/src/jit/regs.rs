@@ -117,7 +117,7 @@ pub struct Scratch {
     /// Offset of the x87 operand at hand.
     pub operand: u64,
     /// Image for FRSTOR and of FNSAVE.
-    pub fpu_image: [u8; 108],
+    pub fpu_image: [u8; crate::fpu::image::HOST_IMAGE],
     /// Whether the host's x87 unit holds the guest's state.
     pub fpu_on: u32,
     /// Whether the host's vector registers and MXCSR are the guest's.
@@ -148,7 +148,7 @@ impl Default for Scratch {
             host_mxcsr: 0x1f80,
             vec_temps: [0; 32],
             operand: 0,
-            fpu_image: [0; 108],
+            fpu_image: [0; crate::fpu::image::HOST_IMAGE],
             fpu_on: 0,
             vec_on: 0,
         }

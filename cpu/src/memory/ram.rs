@@ -111,6 +111,13 @@ impl Ram {
 }
 
 impl Ram {
+    /// Sets `len` bytes to `v`. Marks nothing.
+    pub fn fill(&self, off: usize, len: usize, v: u8) {
+        self.check(off, len);
+        // SAFETY: the range is valid.
+        unsafe { std::ptr::write_bytes(self.base.add(off), v, len) }
+    }
+
     /// Copies `len` bytes inside, as if through a buffer. Marks nothing.
     pub fn copy_within(&self, from: usize, to: usize, len: usize) {
         self.check(from, len);
