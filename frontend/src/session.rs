@@ -190,6 +190,7 @@ fn finish(config: &Config, machine: &mut Machine, outcome: &Outcome, ending: &En
         Outcome::TripleFault(report) => eprintln!("{}", report.trim_end()),
         Outcome::HostError(line) => ending.say(line),
         Outcome::NothingPending if config.post_mortem.is_some() && machine.hangs(0) => {
+            machine.find_trail(0);
             let report = machine.post_mortem(0, "a hang");
             machine.write_post_mortem(&report);
         }

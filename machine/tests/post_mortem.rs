@@ -5,7 +5,8 @@ mod common;
 
 use common::{config, machine};
 use iced_x86::code_asm::*;
-use lucid86_machine::{Config, Machine, NoIo, Outcome};
+use lucid86_machine::debug::{Goal, Why};
+use lucid86_machine::{Config, Machine, NoIo, Outcome, View};
 
 /// Tables of the guests.
 const GDT: u64 = 0x30_0000;
@@ -198,4 +199,59 @@ fn an_exception_whose_handler_raises_it_again() {
     assert!(report.findings[0].contains("again and again"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&report.json()).expect("JSON");
     assert_eq!(json["chain"][0]["vector"], 6);
+}
+
+#[test]
+fn what_led_to_a_death_is_found_by_going_back() {
+    let mut m = machine("trail", config(), |a| {
+        let mut on = a.create_label();
+        a.mov(al, 5).unwrap();
+        a.out(0x80, al).unwrap();
+        a.mov(eax, dword_ptr(0xfee0_0020u64)).unwrap();
+        a.jmp(on).unwrap();
+        a.nop().unwrap();
+        a.set_label(&mut on).unwrap();
+        load_table(a, IDT, 0, true);
+        a.ud2().unwrap();
+    });
+    m.keep_history(64 << 20);
+    m.debugger().attached = true;
+    let s = m.debug_run(&mut NoIo, Goal::Continue);
+    assert_eq!(s.why, Why::TripleFault);
+    let before = (m.count(), m.state_hash());
+    m.find_trail(0);
+    let r = m.post_mortem(0, "triple fault");
+    println!("{}", r.text());
+    assert_eq!((m.count(), m.state_hash(), m.in_past()), (before.0, before.1, false));
+    // By the guest's own code: OUT, a load from the local APIC's ID register, one jump, UD2 last.
+    let two = |lines: &[String], what: &str| lines.iter().any(|l| l.contains(what));
+    assert!(
+        two(&r.last_accesses, "port 0x80") && two(&r.last_accesses, "0xfee00020"),
+        "{:?}",
+        r.last_accesses
+    );
+    assert!(r.last_branches.last().is_some_and(|l| l.contains("jmp")), "{:?}", r.last_branches);
+    assert!(two(&r.last_instructions, "lidt"), "{:?}", r.last_instructions);
+}
+
+#[test]
+fn a_loop_with_interrupts_off_is_noticed() {
+    let mut m = machine("loop", config(), |a| {
+        let mut on = a.create_label();
+        a.cli().unwrap();
+        a.set_label(&mut on).unwrap();
+        a.inc(eax).unwrap();
+        a.jmp(on).unwrap();
+    });
+    m.look_out(true);
+    let s = m.debug_run(&mut NoIo, Goal::Continue);
+    assert!(matches!(&s.why, Why::Trouble(t) if t.contains("interrupts are off")), "{:?}", s.why);
+    let mut m = machine("halt", config(), |a| {
+        a.cli().unwrap();
+        a.hlt().unwrap();
+    });
+    m.look_out(true);
+    let s = m.debug_run(&mut NoIo, Goal::Continue);
+    let halted = matches!(&s.why, Why::Trouble(t) if t.contains("HLT"));
+    assert!(halted || s.why == Why::Ended(Outcome::NothingPending), "{:?}", s.why);
 }

@@ -84,3 +84,21 @@ fn linux_tells_its_names_and_its_callers() {
     m.go_to(&mut NoIo, present.0);
     assert_eq!((m.count(), m.state_hash()), present);
 }
+
+#[test]
+fn a_panic_is_noticed() {
+    let mut config = match Cache::open().and_then(|c| shell(&c)) {
+        Ok(c) => Config { clock: ClockKind::Virtual, ..c },
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            return;
+        }
+    };
+    // init/main.c: "Requested init %s failed (error %d)."
+    config.append = Some("console=ttyS0,115200 rdinit=/nothing init=/nothing panic=-1".into());
+    let mut m = Machine::new(config).expect("a machine");
+    m.look_out(true);
+    let s = m.debug_run(&mut NoIo, Goal::Time(20_000_000_000));
+    assert!(matches!(&s.why, Why::Trouble(t) if t.contains("panics: ")), "{:?}", s.why);
+    println!("{:?}\n{}", s.why, m.backtrace_text(0, 20));
+}

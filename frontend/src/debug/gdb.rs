@@ -150,6 +150,7 @@ impl Session {
             (Why::Points(_), None) => (signal(Signal::SIGTRAP), true),
             (Why::Done, _) => (signal(Signal::SIGTRAP), false),
             (Why::Paused, _) => (signal(Signal::SIGINT), false),
+            (Why::Trouble(_), _) => (signal(Signal::SIGABRT), true),
             (Why::TripleFault, _) => (signal(Signal::SIGSEGV), true),
             (Why::Ended(o), _) if !stub.machine.has_history() => {
                 (MultiThreadStopReason::Exited(o.exit_status()), true)

@@ -45,7 +45,9 @@ pub struct Debuggers {
 impl Debuggers {
     /// Listens where the configuration says. `None` if nobody can come.
     pub fn open(config: &Config, ending: &Arc<Ending>) -> Result<Option<Debuggers>, String> {
-        if config.gdb.is_none() && config.monitor.is_none() {
+        // A report on what led to a death needs a history: the machine goes back a little.
+        let reports = config.post_mortem.is_some() && config.history != Some(0);
+        if config.gdb.is_none() && config.monitor.is_none() && !reports {
             return Ok(None);
         }
         let (sender, events) = unbounded();
@@ -106,6 +108,7 @@ impl Control {
         if limit > 0 {
             self.stub.machine.keep_history(limit);
         }
+        self.stub.machine.look_out(config.post_mortem.is_some());
         self.running = (!config.paused).then_some(Motion::Continue);
         loop {
             while let Ok(e) = self.events.try_recv() {
@@ -159,13 +162,28 @@ impl Control {
             }
             self.ended = Some(outcome.clone());
         }
-        if stopped.why == Why::TripleFault && self.gdb.is_none() && self.monitors.is_empty() {
-            // Nobody is here to see it: the machine resets, as machines do.
-            return None;
+        if let Why::TripleFault | Why::Trouble(_) = &stopped.why {
+            self.report(&stopped);
+            if self.gdb.is_none() && self.monitors.is_empty() {
+                // Nobody is here to see it: the machine resets, as machines do, or goes on.
+                return None;
+            }
         }
         self.running = None;
         self.tell(&stopped);
         None
+    }
+
+    /// Writes down why the guest died or is in trouble, with what led there.
+    fn report(&mut self, stopped: &Stopped) {
+        let machine = &mut self.stub.machine;
+        machine.find_trail(stopped.cpu);
+        let what = match &stopped.why {
+            Why::Trouble(text) => text,
+            _ => "triple fault",
+        };
+        let report = machine.post_mortem(stopped.cpu, what);
+        machine.write_post_mortem(&report);
     }
 
     /// Tells everyone of a stop.

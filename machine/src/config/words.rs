@@ -99,7 +99,12 @@ pub const WORDS: &[Word] = {
         w("history", Value, "SIZE|off", "memory for going back in time (default 1G under gdb and monitor)"),
         w("record", Value, "FILE", "write what comes from outside there, to replay the run"),
         w("replay", Value, "FILE", "take what comes from outside from a recording"),
-        w("post-mortem", Value, "FILE", "why the guest died or hangs, as JSON if it ends in .json"),
+        w(
+            "post-mortem",
+            Value,
+            "FILE",
+            "why the guest died, panics or hangs, as JSON if it ends in .json (keeps a history)",
+        ),
         w("log", Value, "exceptions,interrupts,resets,unmapped,chips[:FILE]", "what to log"),
         w("statistics", Flag, "", "print figures of the run at its end"),
         w("list-blocks", Value, "N", "list the N hottest translated blocks with the statistics"),

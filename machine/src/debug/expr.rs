@@ -100,6 +100,9 @@ impl Expr {
         if text.len() > LENGTH {
             return Err(format!("an expression has at most {LENGTH} characters"));
         }
+        if text.contains(|c: char| c.is_control() && c != '\t') {
+            return Err("an expression is one line of text".into());
+        }
         let mut p = Parser { text, at: 0, depth: 0 };
         let e = p.binary(0)?;
         p.blank();
@@ -372,9 +375,21 @@ mod tests {
 
     #[test]
     fn nonsense_gets_a_line() {
-        for text in
-            ["", "1 +", "(1", "[1", "foo", "1 2", "0xzz", "byte 3", "1/0", "qword[5000]", "\u{e4}", "?"]
-        {
+        for text in [
+            "",
+            "1 +",
+            "(1",
+            "[1",
+            "foo",
+            "1 2",
+            "0xzz",
+            "byte 3",
+            "1/0",
+            "qword[5000]",
+            "\u{e4}",
+            "?",
+            "1 x\ny",
+        ] {
             let e = value(text).unwrap_err();
             assert!(!e.is_empty() && !e.contains('\n'), "{text}");
         }

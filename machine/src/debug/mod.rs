@@ -9,12 +9,14 @@ pub mod command;
 pub mod disasm;
 pub mod expr;
 mod history;
+mod lookout;
 mod motion;
 mod points;
 pub mod post_mortem;
 pub mod registers;
 mod run;
 pub mod symbols;
+mod trail;
 pub mod walk;
 
 pub use history::DEFAULT_LIMIT;
@@ -38,7 +40,6 @@ const MOST_POINTS: usize = 1 << 16;
 pub struct Debugger {
     points: Vec<Point>,
     next_id: u32,
-    changed: bool,
     /// Someone debugs: a triple fault stops instead of resetting.
     pub attached: bool,
     /// A processor that stopped, and its hits.
@@ -52,6 +53,10 @@ pub struct Debugger {
     /// Memory or registers were changed by hand: what lies before can't lead here by itself.
     poked: bool,
     history: Option<history::History>,
+    /// Looks out for trouble.
+    lookout: Option<lookout::Lookout>,
+    /// What led to a place that a report was made of.
+    trail: Option<trail::Trail>,
     /// Names of addresses.
     pub symbols: symbols::Symbols,
 }

@@ -154,13 +154,11 @@ impl Debugger {
             foreign: false,
             old: Vec::new(),
         });
-        self.changed = true;
         Ok(self.next_id)
     }
 
     /// A point by its number, to be changed.
     pub fn point(&mut self, id: u32) -> Option<&mut Point> {
-        self.changed = true;
         self.points.iter_mut().find(|p| p.id == id)
     }
 
@@ -171,7 +169,6 @@ impl Debugger {
 
     /// Removes a point; false if there is none of this number.
     pub fn remove(&mut self, id: u32) -> bool {
-        self.changed = true;
         let n = self.points.len();
         self.points.retain(|p| p.id != id);
         n != self.points.len()
@@ -179,7 +176,6 @@ impl Debugger {
 
     /// Removes all points that meet a condition.
     pub fn remove_where(&mut self, f: impl Fn(&Point) -> bool) {
-        self.changed = true;
         self.points.retain(|p| !f(p));
     }
 }

@@ -58,6 +58,10 @@ pub struct PostMortem {
     pub backtrace: Vec<String>,
     /// The last instructions, where a history is kept.
     pub last_instructions: Vec<String>,
+    /// The last branches taken, there too.
+    pub last_branches: Vec<String>,
+    /// The last accesses to ports and to chips in memory, there too: count of instructions, and what.
+    pub last_accesses: Vec<String>,
 }
 
 /// Words of the stack that are shown.
@@ -92,6 +96,8 @@ impl PostMortem {
             ("stack", &self.stack),
             ("called by", &self.backtrace),
             ("last instructions", &self.last_instructions),
+            ("last branches", &self.last_branches),
+            ("last accesses to ports and chips", &self.last_accesses),
         ] {
             if !lines.is_empty() {
                 let _ = writeln!(out, "{title}:");
@@ -167,7 +173,9 @@ impl Machine {
             registers: general(&self.cpus[cpu]) + &super::command::system_text(&self.cpus[cpu]),
             stack: self.stack_words(cpu),
             backtrace: self.backtrace_text(cpu, 30).lines().map(str::to_string).collect(),
-            last_instructions: Vec::new(),
+            last_instructions: self.trail().map(|t| t.instructions.clone()).unwrap_or_default(),
+            last_branches: self.trail().map(|t| t.branches.clone()).unwrap_or_default(),
+            last_accesses: self.trail().map(|t| t.accesses.clone()).unwrap_or_default(),
         }
     }
 

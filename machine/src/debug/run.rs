@@ -37,6 +37,8 @@ pub enum Why {
     Beginning,
     /// The present was reached again.
     Present,
+    /// The guest is in trouble: in words.
+    Trouble(String),
 }
 
 /// Where and why a run stopped.
@@ -52,6 +54,8 @@ pub struct Stopped {
 
 /// Longest run between two looks at the history.
 const CHUNK: u64 = 8_000_000;
+/// Longest virtual time between two looks for trouble.
+const LOOK_NS: u64 = 1_000_000_000;
 /// A step of a processor that others keep from running ends after so many instructions.
 const STEP_LIMIT: u64 = 10_000_000;
 
@@ -91,6 +95,9 @@ impl Machine {
             }
             if let Some((cpu, hits)) = self.debug.stopped.take() {
                 let met = self.met(cpu, &hits, &ids);
+                if let Some(why) = self.panicked(cpu, &met) {
+                    return Stopped { why, cpu, hits };
+                }
                 if !met.is_empty() {
                     return Stopped { why: Why::Points(met), cpu, hits };
                 }
@@ -123,6 +130,9 @@ impl Machine {
             if self.came_to_present() {
                 return self.stopped(Why::Present, Vec::new());
             }
+            if let Some(why) = self.trouble() {
+                return self.stopped(why, Vec::new());
+            }
             self.keep_up();
         }
     }
@@ -153,8 +163,11 @@ impl Machine {
                 _ => {}
             }
         }
-        if self.has_history() {
+        if self.has_history() || self.debug.lookout.is_some() {
             least(&mut until.count, count + CHUNK);
+        }
+        if self.debug.lookout.is_some() && !self.in_past() {
+            least(&mut until.time_ns, self.time_ns() + LOOK_NS);
         }
         until
     }

@@ -78,6 +78,11 @@ const COMMANDS: &[(&str, &[Entry])] = &[
             (&["rcontinue", "rc"], "", "back to the last point met"),
             (&["rfinish"], "", "back to the call of the procedure"),
             (&["goto"], "N | time T | NAME", "to a count of instructions, a time (3s), a checkpoint"),
+            (
+                &["trouble"],
+                "on|off",
+                "stop when the guest's kernel panics (Linux) or hangs with interrupts off",
+            ),
             (&["checkpoint"], "NAME", "name this moment"),
             (&["checkpoints"], "", "the snapshots kept"),
             (&["cut"], "", "in the past: make this the present; the future is void"),
@@ -121,8 +126,8 @@ fn find(word: &str) -> Result<&'static str, String> {
 
 /// Words that a line could go on with.
 pub fn complete(machine: &Machine, line: &str) -> Vec<String> {
-    let start = line.rfind(char::is_whitespace).map_or(0, |i| i + 1);
-    let word = &line[start..];
+    let word = line.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let start = line.len() - word.len();
     if start == 0 {
         let names = COMMANDS.iter().flat_map(|c| c.1).flat_map(|e| e.0);
         return names.filter(|n| n.len() > 2 && n.starts_with(word)).map(|n| n.to_string()).collect();
@@ -206,6 +211,10 @@ impl Machine {
             }
             "phys" => {
                 s.physical = one_of(rest, &["off", "on"])? == 1;
+                say(String::new())
+            }
+            "trouble" => {
+                self.look_out(one_of(rest, &["off", "on"])? == 1);
                 say(String::new())
             }
             "checkpoint" => {
@@ -347,10 +356,11 @@ impl Machine {
             Why::Ended(o) => format!("the run has ended: {o:?}\n"),
             Why::Beginning => "this is the beginning of what is known\n".into(),
             Why::Present => "this is the present\n".into(),
+            Why::Trouble(text) => format!("{text}\n"),
         }
     }
 
-    fn hit_text(&self, h: &Hit) -> String {
+    pub(super) fn hit_text(&self, h: &Hit) -> String {
         let place = |at: u64| self.symbol_text(at).map_or_else(String::new, |s| format!(" ({s})"));
         match *h {
             Hit::Code { linear } => format!("at {linear:#x}{}", place(linear)),

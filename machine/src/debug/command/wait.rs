@@ -67,6 +67,7 @@ impl Machine {
             }
             "postmortem" => {
                 let what = if self.hangs(s.cpu) { "a hang" } else { "a report on request" };
+                self.find_trail(s.cpu);
                 let report = self.post_mortem(s.cpu, what);
                 if rest.is_empty() {
                     return Ok(report.text());
