@@ -144,11 +144,23 @@ fn emit(refs: &mut Refs) -> Result<CodeAssembler, IcedError> {
     refs.set(&mut a, leave)?;
     a.db(&back_to_32()?)?;
     place_texts!(a, refs, texts);
+    let names = [
+        ("timer", refs.label(timer)),
+        ("keyboard", refs.label(keyboard)),
+        ("other", refs.label(other)),
+        ("leave", refs.label(leave)),
+        ("puts", puts),
+        ("hex", hex),
+        ("clear", clear),
+        ("gate", gate),
+        ("wait", wait),
+    ];
+    refs.name(&names);
     Ok(a)
 }
 
 /// Position-independent 32-bit code: paging off, LME off, PAE off, then the 16-bit segment on the way to real mode.
-fn back_to_32() -> Code {
+fn back_to_32() -> Result<Vec<u8>, IcedError> {
     let mut b = CodeAssembler::new(32)?;
     b.mov(eax, cr0)?;
     b.and(eax, 0x7fff_ffff)?;

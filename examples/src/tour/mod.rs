@@ -61,17 +61,43 @@ pub(crate) mod sel {
 /// Bytes of a 1.44 MB floppy.
 const FLOPPY: usize = 1_474_560;
 
+/// The parts: name, address, what lies there.
+fn parts() -> [(&'static str, u64, Part); 4] {
+    let assembled = |part: Code| part.expect("the tour's own code assembles");
+    [
+        ("boot", at::BOOT, assembled(real::boot())),
+        ("real", at::REAL, assembled(real::program())),
+        ("protected", at::PROTECTED, assembled(protected::program())),
+        ("long", at::LONG, assembled(long::program())),
+    ]
+}
+
+/// Names of places in the tour's code and of its data, with their linear addresses, for a debugger.
+pub fn symbols() -> Vec<(String, u64)> {
+    let data = [
+        ("ticks", var::TICKS),
+        ("key", var::KEY),
+        ("drive", var::DRIVE),
+        ("stack", var::STACK),
+        ("idt32", at::IDT32),
+        ("idt64", at::IDT64),
+        ("pml4", at::PML4),
+        ("pdpt", at::PDPT),
+        ("pd", at::PD),
+    ];
+    let mut list: Vec<(String, u64)> = data.map(|(n, at)| (format!("tour.{n}"), at)).into();
+    for (part, place, code) in parts() {
+        list.push((format!("tour.{part}"), place));
+        list.extend(code.names.into_iter().map(|(n, at)| (format!("tour.{part}.{n}"), at)));
+    }
+    list
+}
+
 /// The tour as a bootable 1.44 MB floppy image.
 pub fn floppy_image() -> Vec<u8> {
     let mut image = vec![0; FLOPPY];
-    let parts = [
-        (at::BOOT, real::boot()),
-        (at::REAL, real::program()),
-        (at::PROTECTED, protected::program()),
-        (at::LONG, long::program()),
-    ];
-    for (place, code) in parts {
-        let code = code.expect("the tour's own code assembles");
+    for (_, place, part) in parts() {
+        let code = part.bytes;
         let offset = if place == at::BOOT { 0 } else { 512 + (place - at::REAL) as usize };
         image[offset..offset + code.len()].copy_from_slice(&code);
     }
@@ -79,7 +105,13 @@ pub fn floppy_image() -> Vec<u8> {
     image
 }
 
-type Code = Result<Vec<u8>, IcedError>;
+/// One part, assembled: its bytes, and the places in it that have names.
+struct Part {
+    bytes: Vec<u8>,
+    names: Vec<(&'static str, u64)>,
+}
+
+type Code = Result<Part, IcedError>;
 
 #[cfg(test)]
 mod tests {
@@ -87,10 +119,20 @@ mod tests {
 
     #[test]
     fn parts_fit() {
-        assert!(real::boot().unwrap().len() <= 510);
-        assert!(real::program().unwrap().len() as u64 <= at::PROTECTED - at::REAL);
-        assert!(protected::program().unwrap().len() as u64 <= at::LONG - at::PROTECTED);
-        assert!(long::program().unwrap().len() as u64 <= at::END - at::LONG);
+        assert!(real::boot().unwrap().bytes.len() <= 510);
+        assert!(real::program().unwrap().bytes.len() as u64 <= at::PROTECTED - at::REAL);
+        assert!(protected::program().unwrap().bytes.len() as u64 <= at::LONG - at::PROTECTED);
+        assert!(long::program().unwrap().bytes.len() as u64 <= at::END - at::LONG);
+    }
+
+    #[test]
+    fn names_lie_in_their_parts() {
+        let all = symbols();
+        let at = |name: &str| all.iter().find(|s| s.0 == name).unwrap_or_else(|| panic!("{name}")).1;
+        assert_eq!((at("tour.boot"), at("tour.long")), (at::BOOT, at::LONG));
+        assert!((at::LONG..at::END).contains(&at("tour.long.timer")));
+        assert!((at::PROTECTED..at::LONG).contains(&at("tour.protected.keyboard")));
+        assert!((at::REAL..at::PROTECTED).contains(&at("tour.real.menu")));
     }
 
     #[test]

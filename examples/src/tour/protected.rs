@@ -167,6 +167,18 @@ fn emit(refs: &mut Refs) -> Result<CodeAssembler, IcedError> {
     a.dw(&[256 * 8 - 1])?;
     a.dd(&[at::IDT32 as u32])?;
     place_texts!(a, refs, texts);
+    let names = [
+        ("timer", refs.label(timer)),
+        ("keyboard", refs.label(keyboard)),
+        ("other", refs.label(other)),
+        ("puts", puts),
+        ("hex", hex),
+        ("clear", clear),
+        ("gate", gate),
+        ("wait", wait),
+        ("to_long", to_long),
+    ];
+    refs.name(&names);
     Ok(a)
 }
 

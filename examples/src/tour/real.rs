@@ -3,7 +3,7 @@
 //! In real mode the BIOS does the work: INT 10h writes, INT 16h waits for keys, INT 13h reads the disk.
 
 use super::refs::{self, Refs, Spot};
-use super::{Code, at, sel, var};
+use super::{Code, Part, at, sel, var};
 use iced_x86::code_asm::*;
 
 /// Sectors after the boot sector.
@@ -63,6 +63,8 @@ fn emit_boot(refs: &mut Refs) -> Result<CodeAssembler, IcedError> {
     a.jmp(bx)?;
     refs.set(&mut a, failed_text)?;
     a.db(b"Lucid86 tour: the disk can't be read.\0")?;
+    let names = [("start", start), ("next", next), ("fine", fine)];
+    refs.name(&names);
     Ok(a)
 }
 
@@ -121,12 +123,12 @@ fn lines(text: &[&str]) -> Vec<u8> {
 /// The program behind the boot sector.
 pub fn program() -> Code {
     let mut entries = [0; 2];
-    let code = refs::assemble(at::REAL + HEAD, |refs| {
+    let part = refs::assemble(at::REAL + HEAD, |refs| {
         let (a, back) = emit(refs)?;
         entries = back.map(|l| refs.address(l));
         Ok(a)
     })?;
-    Ok(finish(code, entries))
+    Ok(Part { bytes: finish(part.bytes, entries), names: part.names })
 }
 
 fn emit(refs: &mut Refs) -> Result<(CodeAssembler, [Spot; 2]), iced_x86::IcedError> {
@@ -292,6 +294,22 @@ fn emit(refs: &mut Refs) -> Result<(CodeAssembler, [Spot; 2]), iced_x86::IcedErr
         a.db(&bytes)?;
     }
     // The first bytes are two fixed entries: the program's start, and the way back from protected mode.
+    let names = [
+        ("back", refs.label(back)),
+        ("back_real", refs.label(back_real)),
+        ("gdtr", refs.label(gdtr)),
+        ("puts", puts),
+        ("hex", hex),
+        ("mode3", mode3),
+        ("key", key),
+        ("menu", menu),
+        ("real_page", real_page),
+        ("walk32", walk32),
+        ("walk64", walk64),
+        ("picture", picture),
+        ("off", off),
+    ];
+    refs.name(&names);
     Ok((a, [back_real, back]))
 }
 

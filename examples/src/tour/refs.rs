@@ -2,7 +2,7 @@
 //! a part is assembled twice: the second time with the addresses that the first one found. Both have the same length,
 //! because an address is always a full-size immediate.
 
-use super::Code;
+use super::{Code, Part};
 use iced_x86::code_asm::{CodeAssembler, CodeLabel};
 use iced_x86::{BlockEncoderOptions, IcedError};
 
@@ -15,6 +15,7 @@ pub struct Spot(usize);
 pub struct Refs {
     known: Vec<u64>,
     labels: Vec<CodeLabel>,
+    names: Vec<(&'static str, CodeLabel)>,
 }
 
 impl Refs {
@@ -34,6 +35,11 @@ impl Refs {
         self.known.get(s.0).map_or(0, |&a| a as u32)
     }
 
+    /// Names a label that has been set, for debuggers.
+    pub fn name(&mut self, list: &[(&'static str, CodeLabel)]) {
+        self.names.extend_from_slice(list);
+    }
+
     /// The spot as the target of a jump.
     pub fn label(&self, s: Spot) -> CodeLabel {
         self.labels[s.0]
@@ -44,11 +50,13 @@ impl Refs {
 pub fn assemble(base: u64, mut part: impl FnMut(&mut Refs) -> Result<CodeAssembler, IcedError>) -> Code {
     let mut known = Vec::new();
     for pass in 0.. {
-        let mut refs = Refs { known, labels: Vec::new() };
+        let mut refs = Refs { known, ..Refs::default() };
         let mut a = part(&mut refs)?;
         let block = a.assemble_options(base, BlockEncoderOptions::RETURN_NEW_INSTRUCTION_OFFSETS)?;
         if pass == 1 {
-            return Ok(block.inner.code_buffer);
+            let names = refs.names.iter().map(|(n, l)| Ok((*n, block.label_ip(l)?)));
+            let names = names.collect::<Result<_, IcedError>>()?;
+            return Ok(Part { bytes: block.inner.code_buffer, names });
         }
         known = refs.labels.iter().map(|l| block.label_ip(l)).collect::<Result<_, _>>()?;
     }

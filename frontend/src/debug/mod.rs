@@ -104,6 +104,10 @@ impl Control {
         let config = self.stub.machine.config().clone();
         self.stub.machine.debugger().attached = true;
         self.stub.machine.load_bios_symbols();
+        if config.built_in_floppy.is_some() {
+            let list = lucid86_examples::tour::symbols().into_iter().map(|(name, at)| (name, at, 0));
+            self.stub.machine.debugger().symbols.add("the tour", list);
+        }
         let limit = config.history.map_or(DEFAULT_LIMIT, |h| usize::try_from(h).unwrap_or(usize::MAX));
         if limit > 0 {
             self.stub.machine.keep_history(limit);
