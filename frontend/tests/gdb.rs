@@ -204,3 +204,43 @@ fn nonsense_on_the_socket_ends_a_session_and_nothing_else() {
     let Some(t) = gdb("after", &guest, "printf \"rip=%lx\\n\", $rip\ndetach") else { return };
     value(&t, "rip");
 }
+
+#[test]
+fn a_boot_sector_that_jumps_to_07c0_0000() {
+    // JMP 07C0:0005; 5: NOP; MOV AX,1234h; JMP $. Flat addresses stay what gdb sees, offsets are `ip`.
+    let mut sector = vec![0; 512];
+    let code = [0xea, 5, 0, 0xc0, 7, 0x90, 0xb8, 0x34, 0x12, 0xeb, 0xfe];
+    sector[..code.len()].copy_from_slice(&code);
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-sector", std::process::id()));
+    std::fs::write(&image, sector).expect("a temporary file");
+    let guest = start(&["--fda", image.to_str().expect("a name")]);
+    let script = r#"
+break *0x7c06
+continue
+printf "pc=%lx\n", $rip
+printf "ip=%lx\n", $ip
+printf "base=%lx\n", $cs_base
+printf "cs=%x\n", $cs
+stepi
+printf "ax=%lx\n", $rax & 0xffff
+set $rip = 0x7c05
+printf "set_ip=%lx\n", $ip
+monitor pc offset
+maintenance flush register-cache
+printf "offset=%lx\n", $rip
+set $rip = 6
+monitor pc linear
+maintenance flush register-cache
+printf "linear=%lx\n", $rip
+detach
+"#;
+    let Some(t) = gdb("sector", &guest, script) else { return };
+    let _ = std::fs::remove_file(image);
+    assert_eq!(
+        (value(&t, "pc"), value(&t, "ip"), value(&t, "base"), value(&t, "cs")),
+        (0x7c06, 6, 0x7c00, 0x07c0)
+    );
+    assert_eq!((value(&t, "ax"), value(&t, "set_ip")), (0x1234, 5));
+    assert_eq!((value(&t, "offset"), value(&t, "linear")), (5, 0x7c06));
+}

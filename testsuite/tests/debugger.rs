@@ -98,7 +98,7 @@ fn a_panic_is_noticed() {
     config.append = Some("console=ttyS0,115200 rdinit=/nothing init=/nothing panic=-1".into());
     let mut m = Machine::new(config).expect("a machine");
     m.look_out(true);
-    let s = m.debug_run(&mut NoIo, Goal::Time(20_000_000_000));
+    let s = m.debug_run(&mut NoIo, Goal::Time(5_000_000_000));
     assert!(matches!(&s.why, Why::Trouble(t) if t.contains("panics: ")), "{:?}", s.why);
     println!("{:?}\n{}", s.why, m.backtrace_text(0, 20));
 }

@@ -53,7 +53,8 @@ fn lines(id: u32, from: impl Read, to: &Sender<Event>) -> bool {
             Ok(0) | Err(_) => return to.send(Event::MonitorGone(id)).is_ok(),
             Ok(_) => {}
         }
-        let text = String::from_utf8_lossy(&line).trim().to_string();
+        // A tab at the end asks for completions.
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_string();
         if to.send(Event::Line(id, text)).is_err() {
             return false;
         }

@@ -220,18 +220,24 @@ impl Board {
 
     /// The earliest moment at which a chip changes something by itself.
     pub fn deadline(&self) -> Option<Time> {
+        self.timers().map(|t| t.1).min()
+    }
+
+    /// The chips that will change something by themselves, and when.
+    pub fn timers(&self) -> impl Iterator<Item = (&'static str, Time)> {
         let c = &self.chips;
         let one = [
-            c.pit.deadline(),
-            c.rtc.deadline(),
-            c.i8042.deadline(),
-            c.ide.deadline(),
-            c.pm.deadline(),
-            c.floppy.deadline(),
-            c.hpet.deadline(),
+            ("pit", c.pit.deadline()),
+            ("rtc", c.rtc.deadline()),
+            ("i8042", c.i8042.deadline()),
+            ("ide", c.ide.deadline()),
+            ("pm", c.pm.deadline()),
+            ("floppy", c.floppy.deadline()),
+            ("hpet", c.hpet.deadline()),
         ];
-        let several = c.uarts.iter().map(Timed::deadline).chain(c.lapics.iter().map(Timed::deadline));
-        one.into_iter().chain(several).flatten().min()
+        let uarts = c.uarts.iter().map(|u| ("uart", u.deadline()));
+        let lapics = c.lapics.iter().map(|l| ("lapic", l.deadline()));
+        one.into_iter().chain(uarts).chain(lapics).filter_map(|(n, t)| Some((n, t?)))
     }
 
     /// Catches every chip up to `now` and carries lines on.

@@ -69,12 +69,18 @@ impl Machine {
         formatter.options_mut().set_hex_prefix("0x");
         formatter.options_mut().set_hex_suffix("");
         let here = self.pc(cpu);
+        let mut line = None;
         for _ in 0..count.min(4096) {
             let mut bytes = [0; 15];
             let n = self.peek(cpu, at, &mut bytes);
             if let Some(name) = self.debug.symbols.starts(at) {
                 let _ = writeln!(out, "{name}:");
             }
+            let now = self.debug.symbols.line(at);
+            if now.is_some() && now != line {
+                let _ = writeln!(out, "   ; {}", now.as_deref().unwrap_or_default());
+            }
+            line = now;
             let mark = if at == here { "=>" } else { "  " };
             if n == 0 {
                 let _ = writeln!(out, "{mark} {at:#018x}  (no memory)");

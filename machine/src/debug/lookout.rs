@@ -111,6 +111,8 @@ impl Machine {
             && let Some(l) = &mut self.debug.lookout
         {
             l.panic = Some(id);
+            // The run goes on with it.
+            self.arm();
         }
     }
 }

@@ -89,26 +89,39 @@ pub fn set_pc(cpu: &mut Cpu, linear: u64) {
         if cpu.is_64() { linear } else { linear.wrapping_sub(cpu.seg[Seg::Cs as usize].base) & 0xffff_ffff };
 }
 
-/// A register of the MSRs with a name of its own.
-fn msr<'a>(cpu: &'a mut Cpu, name: &str) -> Option<&'a mut u64> {
-    let m = &mut cpu.msr;
-    Some(match name {
-        "efer" => &mut m.efer,
-        "star" => &mut m.star,
-        "lstar" => &mut m.lstar,
-        "cstar" => &mut m.cstar,
-        "fmask" => &mut m.fmask,
-        "k_gs_base" | "kernel_gs_base" => &mut m.kernel_gs_base,
-        "sysenter_cs" => &mut m.sysenter_cs,
-        "sysenter_esp" => &mut m.sysenter_esp,
-        "sysenter_eip" => &mut m.sysenter_eip,
-        "pat" => &mut m.pat,
-        "tsc_aux" => &mut m.tsc_aux,
-        "misc_enable" => &mut m.misc_enable,
-        "debugctl" => &mut m.debugctl,
-        "mtrr_def_type" => &mut m.mtrr_def_type,
-        _ => return None,
-    })
+/// The registers of the MSRs with names of their own, once for reading and once for writing.
+macro_rules! msrs {
+    ($($name:literal => $field:ident),* $(,)?) => {
+        fn msr(cpu: &Cpu, name: &str) -> Option<u64> {
+            match name {
+                $($name => Some(cpu.msr.$field),)*
+                _ => None,
+            }
+        }
+        fn msr_mut<'a>(cpu: &'a mut Cpu, name: &str) -> Option<&'a mut u64> {
+            match name {
+                $($name => Some(&mut cpu.msr.$field),)*
+                _ => None,
+            }
+        }
+    };
+}
+msrs! {
+    "efer" => efer,
+    "star" => star,
+    "lstar" => lstar,
+    "cstar" => cstar,
+    "fmask" => fmask,
+    "k_gs_base" => kernel_gs_base,
+    "kernel_gs_base" => kernel_gs_base,
+    "sysenter_cs" => sysenter_cs,
+    "sysenter_esp" => sysenter_esp,
+    "sysenter_eip" => sysenter_eip,
+    "pat" => pat,
+    "tsc_aux" => tsc_aux,
+    "misc_enable" => misc_enable,
+    "debugctl" => debugctl,
+    "mtrr_def_type" => mtrr_def_type,
 }
 
 /// The value of a register; the name without `$`, in small letters.
@@ -163,7 +176,7 @@ pub fn get(cpu: &Cpu, name: &str) -> Option<u64> {
         "tr_base" => cpu.tr.base,
         "ldtr" => cpu.ldtr.selector.into(),
         "ldtr_base" => cpu.ldtr.base,
-        other => return msr(&mut cpu.clone(), other).copied(),
+        other => return msr(cpu, other),
     })
 }
 
@@ -218,10 +231,39 @@ fn set_system(cpu: &mut Cpu, name: &str, v: u64) -> bool {
         "gdt" | "gdtr" => cpu.gdtr.base = v,
         "idt" | "idtr" => cpu.idtr.base = v,
         "efer" => cpu.msr.efer = v & 0xd01 & !efer::LMA | cpu.msr.efer & efer::LMA,
-        other => match msr(cpu, other) {
+        other => match msr_mut(cpu, other) {
             Some(m) => *m = v,
             None => return false,
         },
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lucid86_cpu::state::attr;
+
+    #[test]
+    fn pc_is_linear_wherever_cs_has_a_base() {
+        // SDM volume 1, section 3.3.4: EIP is an offset in CS outside 64-bit code; there bases don't count.
+        let mut c = Cpu::new(0, lucid86_cpu::model::CpuModel::default());
+        assert_eq!(
+            (pc(&c), get(&c, "ip"), get(&c, "cs_base")),
+            (0xffff_fff0, Some(0xfff0), Some(0xffff_0000))
+        );
+        assert!(set(&mut c, "cs", 0x07c0) && set(&mut c, "ip", 5));
+        assert_eq!(get(&c, "pc"), Some(0x7c05));
+        assert!(set(&mut c, "pc", 0x7c10));
+        assert_eq!(get(&c, "ip"), Some(0x10));
+        // Compatibility mode: EFER.LMA with CS.L clear.
+        (c.cr0, c.msr.efer) = (c.cr0 | cr0::PE | cr0::PG, efer::LME | efer::LMA);
+        let cs = &mut c.seg[Seg::Cs as usize];
+        (cs.base, cs.attr) = (0x1_0000, cs.attr & !attr::L | attr::DB);
+        assert!(set(&mut c, "pc", 0x1_0123));
+        assert_eq!((get(&c, "ip"), get(&c, "pc")), (Some(0x123), Some(0x1_0123)));
+        c.seg[Seg::Cs as usize].attr = attr::L | attr::CODE | attr::S | attr::P;
+        assert!(set(&mut c, "pc", 0xffff_ffff_8100_0000));
+        assert_eq!(get(&c, "rip"), Some(0xffff_ffff_8100_0000));
+    }
 }

@@ -364,7 +364,7 @@ impl Served {
         let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             if let Ok(s) = TcpStream::connect(("127.0.0.1", self.port)) {
-                s.set_read_timeout(Some(Duration::from_millis(200))).ok()?;
+                s.set_read_timeout(Some(Duration::from_millis(10))).ok()?;
                 return Some(s);
             }
             std::thread::sleep(Duration::from_millis(5));

@@ -81,9 +81,10 @@ impl Machine {
                 Some(at) => Ok(format!("{rest} is at {at:#x}\n")),
                 None => {
                     let at = self.evaluate(s.cpu, rest)?;
+                    let line = self.debug.symbols.line(at).map_or_else(String::new, |l| format!(" at {l}"));
                     Ok(self
                         .symbol_text(at)
-                        .map_or_else(|| format!("no name is near {at:#x}\n"), |t| t + "\n"))
+                        .map_or_else(|| format!("no name is near {at:#x}{line}\n"), |t| t + &line + "\n"))
                 }
             },
             _ => self.symbols_command(s, rest),
@@ -100,7 +101,8 @@ impl Machine {
                 Some((name, offset)) => format!("{name}+{:#x}", offset + (f.pc - at)),
                 None => "?".into(),
             };
-            let _ = writeln!(out, "#{n:<3} {:#018x} {name} (sp {:#x}, by {:?})", f.pc, f.sp, f.how);
+            let line = self.debug.symbols.line(at).map_or_else(String::new, |l| format!(" at {l}"));
+            let _ = writeln!(out, "#{n:<3} {:#018x} {name}{line} (sp {:#x}, by {:?})", f.pc, f.sp, f.how);
         }
         out
     }

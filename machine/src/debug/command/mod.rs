@@ -151,6 +151,7 @@ fn help(word: &str) -> Result<String, String> {
         let _ = writeln!(out, "{chapter}:");
         list.iter().for_each(|e| out += &line(e));
     }
+    out += "\nA line that ends with a tab lists what its last word could be. Commands may be cut short.";
     out += "\nAddresses and values are expressions: registers, symbols, F000:FFF0, byte[rsp+4], 0x10, 10h.\n";
     Ok(out)
 }
@@ -158,6 +159,10 @@ fn help(word: &str) -> Result<String, String> {
 impl Machine {
     /// Carries out a command. Gives what it says, and what is to be done then. Errors are a line.
     pub fn command(&mut self, s: &mut Session, line: &str) -> Result<(String, Act), String> {
+        if let Some(begun) = line.trim_end_matches(['\r', '\n']).strip_suffix('\t') {
+            let words = complete(self, begun.trim_start());
+            return Ok((words.join(" ") + "\n", Act::None));
+        }
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             return Ok((String::new(), Act::None));

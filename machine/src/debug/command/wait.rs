@@ -6,7 +6,6 @@ use crate::board::wires::region;
 use crate::outcome::View;
 use lucid86_cpu::memory::{PAGE, Place};
 use lucid86_cpu::state::{Activity, flag};
-use lucid86_devices::Timed;
 use std::fmt::Write;
 
 pub(super) const COMMANDS: &[Entry] = &[
@@ -226,20 +225,8 @@ impl Machine {
     }
 
     fn timers_text(&self) -> String {
-        let c = &self.board.chips;
         let now = self.time_ns();
-        let mut list = vec![
-            ("pit", c.pit.deadline()),
-            ("rtc", c.rtc.deadline()),
-            ("i8042", c.i8042.deadline()),
-            ("ide", c.ide.deadline()),
-            ("pm", c.pm.deadline()),
-            ("floppy", c.floppy.deadline()),
-            ("hpet", c.hpet.deadline()),
-        ];
-        list.extend(c.uarts.iter().map(|u| ("uart", u.deadline())));
-        list.extend(c.lapics.iter().map(|l| ("lapic", l.deadline())));
-        let mut due: Vec<(u64, &str)> = list.into_iter().filter_map(|(n, t)| Some((t?.0, n))).collect();
+        let mut due: Vec<(u64, &str)> = self.board.timers().map(|(n, t)| (t.0, n)).collect();
         due.sort_unstable();
         let mut out = String::new();
         for (t, name) in due {

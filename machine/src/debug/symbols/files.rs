@@ -1,4 +1,4 @@
-//! Names from files: the symbol table of an ELF, a `System.map` (`nm`'s three columns), and our own firmware's labels.
+//! Names (and source lines) from files: the symbol table of an ELF, a `System.map` (`nm`'s three columns), and our own firmware's labels.
 
 use crate::Machine;
 use goblin::elf::Elf;
@@ -52,6 +52,9 @@ impl Machine {
         }
         let bytes = std::fs::read(path).map_err(|e| say(e.to_string()))?;
         let list = if bytes.starts_with(b"\x7fELF") {
+            if let Some(lines) = super::lines::Lines::of(&bytes, base).map_err(say)? {
+                self.debug.symbols.lines.push(lines);
+            }
             elf(&bytes, base)
         } else {
             system_map(&String::from_utf8_lossy(&bytes), base)

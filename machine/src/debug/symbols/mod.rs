@@ -3,6 +3,7 @@
 pub mod export;
 pub mod files;
 mod kallsyms;
+mod lines;
 mod orc;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,8 @@ pub struct Symbols {
     by_name: HashMap<String, u64>,
     /// Where they came from, and how many.
     sources: Vec<(String, usize)>,
+    /// Source lines, of files that have them.
+    lines: Vec<lines::Lines>,
 }
 
 impl Symbols {
@@ -58,6 +61,11 @@ impl Symbols {
         let offset = at - start;
         let within = if *size > 0 { offset < *size } else { offset < FAR };
         within.then_some((name, offset))
+    }
+
+    /// The source line that an address belongs to, as `file:line`.
+    pub fn line(&self, at: u64) -> Option<String> {
+        self.lines.iter().find_map(|l| l.at(at))
     }
 
     /// Names that begin with a text, at most `most`.

@@ -1,8 +1,8 @@
 //! Linux's ORC unwind tables, read from the guest's memory: who called, without frame pointers, through interrupts and
 //! exceptions.
 //!
-//! Linux source, `arch/x86/include/asm/orc_types.h` and `arch/x86/kernel/unwind_orc.c` (`unwind_next_frame`); the layout of
-//! the entry's last byte is that of kernels up to 6.3.
+//! Linux source, `arch/x86/include/asm/orc_types.h` and `arch/x86/kernel/unwind_orc.c` (`unwind_next_frame`). The entry's
+//! last byte changed with 6.4; the kernel's banner tells its version.
 
 use crate::Machine;
 use crate::debug::backtrace::{Frame, How};
@@ -25,6 +25,36 @@ pub struct Orc {
     ips: u64,
     entries: u64,
     count: u64,
+    /// Of 6.4 or later.
+    new: bool,
+}
+
+/// Kinds of frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A call's.
+    Call,
+    /// All registers.
+    Registers,
+    /// What the processor pushes.
+    Partial,
+}
+
+/// The kind in an entry's last byte; `None` where no frame follows.
+fn kind_of(byte: u8, new: bool) -> Option<Kind> {
+    match if new { byte & 7 } else { (byte & 3) + 2 } {
+        2 => Some(Kind::Call),
+        3 => Some(Kind::Registers),
+        4 => Some(Kind::Partial),
+        _ => None,
+    }
+}
+
+/// Whether "Linux version 6.1.0-..." is 6.4 or later.
+fn is_new(banner: &str) -> Option<bool> {
+    let mut numbers = banner.strip_prefix("Linux version ")?.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    Some((number()?, number()?) >= (6, 4))
 }
 
 struct Entry {
@@ -32,7 +62,7 @@ struct Entry {
     bp_offset: i64,
     sp_reg: u8,
     bp_reg: u8,
-    kind: u8,
+    kind: Kind,
 }
 
 struct State {
@@ -52,7 +82,10 @@ impl Machine {
         let end = s.address("__stop_orc_unwind_ip")?;
         let entries = s.address("__start_orc_unwind")?;
         let count = end.checked_sub(ips)? / 4;
-        (count > 0 && count < 16 << 20).then_some(Orc { ips, entries, count })
+        let mut banner = [0; 32];
+        let n = s.address("linux_banner").map_or(0, |at| self.peek(0, at, &mut banner));
+        let new = is_new(&String::from_utf8_lossy(&banner[..n])).unwrap_or(false);
+        (count > 0 && count < 16 << 20).then_some(Orc { ips, entries, count, new })
     }
 
     fn linear_u64(&self, cpu: usize, at: u64) -> Option<u64> {
@@ -77,13 +110,12 @@ impl Machine {
         if self.peek(cpu, at, &mut b) < 6 {
             return None;
         }
-        let end = b[5] >> 2 & 1 != 0;
-        (!end).then_some(Entry {
+        Some(Entry {
             sp_offset: i64::from(i16::from_le_bytes([b[0], b[1]])),
             bp_offset: i64::from(i16::from_le_bytes([b[2], b[3]])),
             sp_reg: b[4] & 15,
             bp_reg: b[4] >> 4,
-            kind: b[5] & 3,
+            kind: kind_of(b[5], orc.new)?,
         })
     }
 
@@ -130,7 +162,7 @@ impl Machine {
         let before = s.sp;
         let (how, user) = match e.kind {
             // A call's frame: the return address is just below.
-            0 => {
+            Kind::Call => {
                 let ip = self.linear_u64(cpu, sp.wrapping_sub(8))?;
                 let bp = self.orc_bp(cpu, &e, s, sp);
                 (s.ip, s.sp, s.regs) = (ip, sp, None);
@@ -138,24 +170,23 @@ impl Machine {
                 (How::Orc, false)
             }
             // A full frame of registers, or only what the processor pushes.
-            1 | 2 => {
-                let frame = if e.kind == 1 { sp + 16 * 8 } else { sp };
+            Kind::Registers | Kind::Partial => {
+                let frame = if e.kind == Kind::Registers { sp + 16 * 8 } else { sp };
                 let word = |n: u64| self.linear_u64(cpu, frame + 8 * n);
                 let (ip, cs, up) = (word(0)?, word(1)?, word(3)?);
-                let bp = if e.kind == 1 {
+                let bp = if e.kind == Kind::Registers {
                     self.linear_u64(cpu, sp + 4 * 8)?
                 } else {
                     self.orc_bp(cpu, &e, s, sp)?
                 };
                 (s.ip, s.sp, s.bp) = (ip, up, bp);
-                s.regs = (e.kind == 1).then_some(sp);
+                s.regs = (e.kind == Kind::Registers).then_some(sp);
                 let user = cs & 3 == 3;
                 if !user && s.sp == before && s.ip == 0 {
                     return None;
                 }
                 (How::Interrupt, user)
             }
-            _ => return None,
         };
         s.first = false;
         (s.ip != 0).then_some((how, user))
@@ -171,5 +202,23 @@ impl Machine {
             BP => self.linear_u64(cpu, s.bp.wrapping_add(e.bp_offset as u64)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_byte_is_read_by_version() {
+        // orc_types.h: up to 6.3 CALL 0, REGS 1, REGS_PARTIAL 2 in two bits; from 6.4 on UNDEFINED 0, END_OF_STACK 1, CALL 2,
+        // REGS 3, REGS_PARTIAL 4 in three; the bit above is `signal`.
+        let all = |new| [0, 1, 2, 3, 4, 8 | 4].map(|b| kind_of(b, new));
+        use Kind::{Call, Partial, Registers};
+        assert_eq!(all(true), [None, None, Some(Call), Some(Registers), Some(Partial), Some(Partial)]);
+        assert_eq!(all(false)[..3], [Some(Call), Some(Registers), Some(Partial)]);
+        assert_eq!(is_new("Linux version 6.1.0-56-cloud"), Some(false));
+        assert_eq!(is_new("Linux version 6.12.9+deb13-amd64"), Some(true));
+        assert_eq!(is_new("nothing"), None);
     }
 }
