@@ -212,7 +212,7 @@ fn a_boot_sector_that_jumps_to_07c0_0000() {
     let code = [0xea, 5, 0, 0xc0, 7, 0x90, 0xb8, 0x34, 0x12, 0xeb, 0xfe];
     sector[..code.len()].copy_from_slice(&code);
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-sector", std::process::id()));
+    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-sector-image", std::process::id()));
     std::fs::write(&image, sector).expect("a temporary file");
     let guest = start(&["--fda", image.to_str().expect("a name")]);
     let script = r#"

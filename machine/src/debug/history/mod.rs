@@ -31,8 +31,8 @@ const SHORTEST: Duration = Duration::from_millis(40);
 const LONGEST: Duration = Duration::from_millis(1500);
 /// Snapshots may cost one part in so many of the time.
 const SHARE: u32 = 20;
-/// What keeping a frame costs, about.
-const KEEPING: Duration = Duration::from_micros(1);
+/// What keeping a frame costs, about: the copy, new memory for it, and the store that found its page closed.
+const KEEPING: Duration = Duration::from_micros(4);
 
 /// Frames, ascending, with their bytes if these have changed since.
 type Frames = Vec<(u32, Option<Page>)>;
