@@ -52,3 +52,28 @@ impl Lines {
         Some(format!("{}:{}", l.file?, l.line?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_function_stands_in_this_file() {
+        // The compiler's own lines of this test, where it keeps them in an ELF.
+        let bytes = std::env::current_exe().and_then(std::fs::read).expect("this program");
+        if !bytes.starts_with(b"\x7fELF") {
+            eprintln!("skipped: this host's programs are no ELF");
+            return;
+        }
+        let names = crate::debug::symbols::files::elf(&bytes, 0x1000).expect("symbols");
+        let me = names.iter().find(|n| n.0.contains("this_function_stands_in_this_file") && n.2 > 64);
+        let lines = Lines::of(&bytes, 0x1000).expect("DWARF that can be read");
+        let (Some((_, at, _)), Some(lines)) = (me, lines) else {
+            eprintln!("skipped: this program has no lines of its own");
+            return;
+        };
+        let line = lines.at(at + 16).unwrap_or_default();
+        assert!(line.contains("symbols/lines.rs:"), "{line:?}");
+        assert!(Lines::of(&bytes[..64], 0).is_err());
+    }
+}
