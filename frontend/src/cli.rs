@@ -115,7 +115,8 @@ const NETWORK: &str = "
 --net user[,host=on][,restrict=on][,tftp=DIR][,bootfile=F][,forward=tcp:HOSTPORT:GUESTPORT]...
       socket,listen=HOST:PORT | socket,connect=HOST:PORT | socket,udp=HOST:PORT,local=HOST:PORT    (or unix:PATH)
       tap,ifname=NAME | none,  each with [,model=ne2k_pci] or ,model=ne2k_isa[,base=0x300][,irq=3][,ram=16K|32K],
-      and [,mac=52:54:00:12:34:56]. host=on: 10.0.2.2 reaches this computer's loopback. restrict=on: only forwards.
+      and [,mac=52:54:00:12:34:56]; on PCI with [,romfile=F], a boot ROM for --boot n.
+      host=on: 10.0.2.2 reaches this computer's loopback. restrict=on: only forwards.
 ";
 
 /// Columns before the help text of a word.

@@ -9,7 +9,7 @@
 
 use super::NetworkCard;
 use super::dp8390::{BufferMemory, Dp8390};
-use crate::pci::{BarKind, ConfigSpace, Identity, Mapping, PciFunction};
+use crate::pci::{BarKind, ConfigSpace, Identity, Mapping, PciFunction, ROM_BAR};
 use crate::{Ctx, Ports, Width, read_bytes, write_bytes};
 use serde::{Deserialize, Serialize};
 
@@ -90,13 +90,16 @@ impl Ne2000 {
         Ne2000 { cable, core: Dp8390::new(), buffer: Buffer::new(mac, ram), function: None }
     }
 
-    /// A PCI card, the RTL8029.
-    pub fn pci(cable: usize, mac: [u8; 6]) -> Ne2000 {
+    /// A PCI card, the RTL8029, with a boot ROM of `rom` bytes (0: none).
+    pub fn pci(cable: usize, mac: [u8; 6], rom: u32) -> Ne2000 {
         let id = Identity { vendor: 0x10ec, device: 0x8029, revision: 0, class: 0x020000 };
         let mut config = ConfigSpace::new(id)
             .with_bar(0, BarKind::Io, PORTS.into())
             .with_pin(1)
             .with_subsystem(0x10ec, 0x8029);
+        if rom != 0 {
+            config = config.with_bar(ROM_BAR, BarKind::Rom, rom);
+        }
         config.allow(0x04, 0x0003, 2); // ports and (for a boot ROM) memory; it is no bus master
         let mut card = Ne2000 { function: Some(config), ..Ne2000::isa(cable, mac, MAX_RAM) };
         card.reset();
@@ -124,6 +127,11 @@ impl Ne2000 {
     /// Where the ports of a PCI card lie.
     pub fn ports(&self) -> Option<Mapping> {
         self.function.as_ref()?.mapping(0)
+    }
+
+    /// Where the boot ROM of a PCI card lies.
+    pub fn rom(&self) -> Option<Mapping> {
+        self.function.as_ref()?.mapping(ROM_BAR)
     }
 
     /// Reads the data port `width` bytes at a time, as far as nothing but memory is concerned; the number of bytes.

@@ -40,7 +40,13 @@ fn boot_order(config: &Config) -> Vec<u8> {
         match letter {
             'a' => out.push_str("/pci@i0cf8/isa@1/fdc@03f0/floppy@0\n"),
             'c' => DISKS.iter().zip(&config.hd).filter(|d| d.1.is_some()).for_each(|d| out.push_str(d.0)),
-            _ => out.push_str(DISKS[2]),
+            'd' => out.push_str(DISKS[2]),
+            _ => config.net.iter().enumerate().filter(|n| n.1.rom.is_some()).for_each(|(i, _)| {
+                out.push_str(&format!(
+                    "/pci@i0cf8/ethernet@{:x}/ethernet-phy@0\n",
+                    usize::from(super::FIRST_SLOT) + i
+                ));
+            }),
         }
     }
     [out.as_bytes(), &[0]].concat()

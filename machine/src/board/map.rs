@@ -6,7 +6,8 @@ use super::{Board, layout::Layout};
 use lucid86_cpu::Memory;
 use lucid86_cpu::memory::{PAGE, Place};
 
-/// Which frames of the one allocation hold what: RAM, then the system ROM, then the video ROM, then video memory.
+/// Which frames of the one allocation hold what: RAM, then the system ROM, then the video ROM, then video memory, then the boot
+/// ROMs of network cards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frames {
     /// RAM.
@@ -17,6 +18,8 @@ pub struct Frames {
     pub video_rom_pages: u32,
     /// Pages of video memory.
     pub vram_pages: u32,
+    /// Pages of each network card's boot ROM.
+    pub card_rom_pages: [u32; super::CARDS],
 }
 
 impl Frames {
@@ -32,9 +35,13 @@ impl Frames {
     pub fn vram(self) -> u32 {
         self.video_rom() + self.video_rom_pages
     }
+    /// First frame of network card `card`'s boot ROM.
+    pub fn card_rom(self, card: usize) -> u32 {
+        self.vram() + self.vram_pages + self.card_rom_pages[..card].iter().sum::<u32>()
+    }
     /// Number of frames in all.
     pub fn total(self) -> u32 {
-        self.vram() + self.vram_pages
+        self.card_rom(super::CARDS)
     }
     /// Physical pages that the map must have.
     pub fn pages(self) -> usize {
@@ -150,6 +157,10 @@ impl Board {
         if let Some(m) = vga.rom() {
             let size = u64::from(frames.video_rom_pages) * PAGE;
             want(m.base, size.min(m.size.into()), Place::Frame(frames.video_rom()), Place::Unmapped);
+        }
+        for (card, rom) in self.chips.nics.iter().enumerate().filter_map(|(i, n)| Some((i, n.rom()?))) {
+            let size = u64::from(frames.card_rom_pages[card]) * PAGE;
+            want(rom.base, size.min(rom.size.into()), Place::Frame(frames.card_rom(card)), Place::Unmapped);
         }
         let now: Vec<Occupied> = wanted.iter().map(|w| (w.0, w.1)).collect();
         if now == self.occupied {

@@ -3,6 +3,7 @@
 use super::wires::{PortMap, Wire};
 use super::{Board, Chips};
 use crate::config::{Config, NetModel};
+use lucid86_cpu::memory::PAGE;
 use lucid86_devices::net::NetworkCard;
 use lucid86_devices::net::ne2000::{Ne2000, PORTS};
 use lucid86_devices::pci::{PciFunction, pirq_of};
@@ -21,12 +22,12 @@ pub enum Jumpers {
     Pci,
 }
 
-/// The cards that the configuration names.
-pub fn cards(config: &Config) -> Vec<Ne2000> {
+/// The cards that the configuration names, with boot ROMs of so many pages.
+pub fn cards(config: &Config, rom_pages: [u32; CARDS]) -> Vec<Ne2000> {
     let mac = |i| config.mac(i);
     let card = |(i, n): (usize, &crate::config::NetSpec)| match n.model {
         NetModel::Ne2kIsa { ram, .. } => Ne2000::isa(i, mac(i), ram),
-        NetModel::Ne2kPci => Ne2000::pci(i, mac(i)),
+        NetModel::Ne2kPci => Ne2000::pci(i, mac(i), rom_pages[i] * PAGE as u32),
     };
     config.net.iter().take(CARDS).enumerate().map(card).collect()
 }

@@ -83,7 +83,7 @@ impl Board {
             debug_exit: DebugExit::default(),
             ioapic: IoApic::new(0, 0x11),
             lapics,
-            nics: super::network::cards(config),
+            nics: super::network::cards(config, parts.frames.card_rom_pages),
             lines: 0,
             hpet_levels: 0,
         };
@@ -227,7 +227,7 @@ impl Board {
     }
 }
 
-/// Boot order in the Bochs BIOS's nibbles: 1 floppy, 2 disk, 3 CD.
+/// Boot order in the Bochs BIOS's nibbles: 1 floppy, 2 disk, 3 CD, 4 network.
 fn boot_nibbles(config: &Config) -> [u8; 3] {
     let order = if config.boot.is_empty() { config.default_boot_order() } else { config.boot.clone() };
     let mut out = [0; 3];
@@ -235,7 +235,8 @@ fn boot_nibbles(config: &Config) -> [u8; 3] {
         *slot = match letter {
             b'a' => 1,
             b'c' => 2,
-            _ => 3,
+            b'd' => 3,
+            _ => 4,
         };
     }
     out

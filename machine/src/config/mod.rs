@@ -267,6 +267,10 @@ impl Config {
     }
 
     fn validate_net(&self) -> Result<(), ConfigError> {
+        if self.boot.contains('n') && self.bios.is_none() && !self.has_boot_rom() {
+            let why = "boot: n wants a card with a boot ROM: add romfile=FILE to its --net, such as pxe-ne2k_pci.rom of iPXE";
+            return Err(ConfigError(why.into()));
+        }
         if self.net.len() > crate::board::CARDS {
             let n = crate::board::CARDS;
             return Err(ConfigError(format!(
@@ -346,7 +350,12 @@ impl Config {
         self.fd[1].is_some() || described + usize::from(self.fd[0].is_some()) > 1
     }
 
-    /// Boot order when none is given: media that are there, disks first, then CD, then floppy.
+    /// Whether a network card has a boot ROM.
+    fn has_boot_rom(&self) -> bool {
+        self.net.iter().any(|n| n.rom.is_some())
+    }
+
+    /// Boot order when none is given: media that are there, disks first, then CD, then floppy, then the network.
     pub fn default_boot_order(&self) -> String {
         let described = |kind| self.drive.iter().any(|d| d.kind == kind);
         let mut order = String::new();
@@ -359,6 +368,9 @@ impl Config {
         if self.fd.iter().any(Option::is_some) || described(DriveKind::Floppy) {
             order.push('a');
         }
+        if self.has_boot_rom() {
+            order.push('n');
+        }
         if order.is_empty() { "cda".into() } else { order }
     }
 
@@ -369,6 +381,7 @@ impl Config {
             || !self.drive.is_empty()
             || self.kernel.is_some()
             || self.bios.is_some()
+            || self.has_boot_rom()
     }
 }
 

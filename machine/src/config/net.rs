@@ -94,6 +94,8 @@ pub struct NetSpec {
     pub model: NetModel,
     /// Its address, if one is given.
     pub mac: Option<[u8; 6]>,
+    /// Its boot ROM.
+    pub rom: Option<PathBuf>,
     /// Its cable's other end.
     pub to: NetTo,
 }
@@ -127,6 +129,10 @@ impl NetSpec {
             Parts { list: words.map(|w| w.split_once('=').unwrap_or((w, ""))).collect::<Vec<_>>() };
         let model = model(&mut parts)?;
         let mac = parts.take("mac").map(parse_mac).transpose()?;
+        let rom = parts.take("romfile").map(PathBuf::from);
+        if rom.is_some() && model != NetModel::Ne2kPci {
+            return Err("romfile= is for model=ne2k_pci".into());
+        }
         let to = match kind {
             "none" => NetTo::None,
             "user" => NetTo::User(user(&mut parts)?),
@@ -135,7 +141,7 @@ impl NetSpec {
             _ => return Err(format!("'{kind}' is not one of: user, socket, tap, none")),
         };
         match parts.list.first() {
-            None => Ok(NetSpec { model, mac, to }),
+            None => Ok(NetSpec { model, mac, rom, to }),
             Some((name, _)) => Err(format!("unknown part '{name}' of '{kind}': --help lists them")),
         }
     }
@@ -314,6 +320,7 @@ mod tests {
             ("tap", "ifname"),
             ("none,model=ne2k_isa,irq=8", "irq"),
             ("none,model=ne2k_isa,base=0x301", "base"),
+            ("none,model=ne2k_isa,romfile=x", "ne2k_pci"),
             ("none,mac=01:00:00:00:00:00", "even"),
         ] {
             let e = NetSpec::parse(v).unwrap_err();

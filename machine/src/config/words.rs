@@ -71,7 +71,7 @@ pub const WORDS: &[Word] = {
             "file=F[,if=ide|floppy][,media=disk|cdrom][,format=raw|qcow2|vmdk][,readonly=on]",
             "any drive, in words",
         ),
-        w("boot", Value, "a|c|d (order, e.g. dc)", "boot from floppy, disk, CD"),
+        w("boot", Value, "a|c|d|n (order, e.g. dc)", "boot from floppy, disk, CD, network"),
         w("boot-menu", Flag, "", "let the user choose what to boot"),
         w("discard-writes", Flag, "", "keep images as they are; writes last as long as the run"),
         w("bios", Value, "FILE", "another BIOS"),
@@ -249,10 +249,13 @@ fn number(v: &str) -> Result<u64, String> {
 fn boot_order(v: &str) -> Result<String, String> {
     for (i, c) in v.char_indices() {
         match c {
-            'n' => return Err("booting from the network is not in this version: use a, c, d".into()),
-            'a' | 'c' | 'd' if !v[..i].contains(c) => {}
-            'a' | 'c' | 'd' => return Err(format!("'{c}' stands twice in '{v}'")),
-            _ => return Err(format!("'{v}' is not an order: use a (floppy), c (disk), d (CD), e.g. dc")),
+            'a' | 'c' | 'd' | 'n' if !v[..i].contains(c) => {}
+            'a' | 'c' | 'd' | 'n' => return Err(format!("'{c}' stands twice in '{v}'")),
+            _ => {
+                return Err(format!(
+                    "'{v}' is not an order: use a (floppy), c (disk), d (CD), n (network), e.g. dc"
+                ));
+            }
         }
     }
     Ok(v.into())

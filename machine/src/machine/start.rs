@@ -4,7 +4,7 @@ use super::feed::Feed;
 use super::{Machine, Progress, drives};
 use crate::board::layout::Layout;
 use crate::board::setup::{Parts, VRAM_PAGES};
-use crate::board::{Board, Frames};
+use crate::board::{Board, CARDS, Frames};
 use crate::config::{Config, ConfigError, RtcStart, format_size, unreadable};
 use crate::load::{self, Entry, Target};
 use crate::pacer::Pacer;
@@ -21,6 +21,7 @@ use std::path::Path;
 struct Roms {
     system: Vec<u8>,
     video: Vec<u8>,
+    cards: [Vec<u8>; CARDS],
     tables: tables::Tables,
 }
 
@@ -49,11 +50,15 @@ pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
         rom_pages: (roms.system.len() / PAGE as usize) as u32,
         video_rom_pages: (roms.video.len() / PAGE as usize) as u32,
         vram_pages: VRAM_PAGES,
+        card_rom_pages: std::array::from_fn(|i| (roms.cards[i].len() / PAGE as usize) as u32),
     };
     let no_room = || ConfigError(format!("memory: this host has no room for {}", format_size(config.memory)));
     let mut mem = Memory::new(frames.total() as usize, frames.pages()).ok_or_else(no_room)?;
     put_frames(&mut mem, frames.rom(), &roms.system);
     put_frames(&mut mem, frames.video_rom(), &roms.video);
+    for (i, rom) in roms.cards.iter().enumerate() {
+        put_frames(&mut mem, frames.card_rom(i), rom);
+    }
     let model = CpuModel::parse(&config.cpu).map_err(|e| ConfigError(format!("cpu: {e}")))?;
     let drives = drives::open(&config)?;
     let parts = Parts {
@@ -142,7 +147,14 @@ fn roms(config: &Config) -> Result<Roms, ConfigError> {
         None => lucid86_bios::video_rom().image,
     };
     video.resize(video.len().next_multiple_of(PAGE as usize), 0);
-    Ok(Roms { system, video, tables })
+    let mut cards = <[Vec<u8>; CARDS]>::default();
+    for (rom, net) in cards.iter_mut().zip(&config.net) {
+        if let Some(path) = &net.rom {
+            *rom = read_rom(path)?;
+            rom.resize(rom.len().next_multiple_of(PAGE as usize), 0xff);
+        }
+    }
+    Ok(Roms { system, video, cards, tables })
 }
 
 fn tables_at(config: &Config) -> u32 {

@@ -48,7 +48,7 @@ fn noise(r: &mut Rng, len: usize) -> Vec<u8> {
 /// The card by its ports, with frames in between.
 pub fn card() -> Round {
     Box::new(|r| {
-        let mut card = if r.bits() & 1 == 0 { Ne2000::isa(0, MAC, RAM) } else { Ne2000::pci(0, MAC) };
+        let mut card = if r.bits() & 1 == 0 { Ne2000::isa(0, MAC, RAM) } else { Ne2000::pci(0, MAC, 0) };
         for _ in 0..2000 {
             let mut nothing = (Nothing, Nothing);
             let ctx = &mut Ctx { now: Time(0), dma: &mut nothing.0, host: &mut nothing.1 };

@@ -2,6 +2,7 @@
 //! RFCs' and the documents' ("the guest can't reach the host's loopback unless asked", "every table has a limit").
 
 mod flows;
+mod program;
 mod reach;
 mod servers;
 mod world;

@@ -395,7 +395,7 @@ fn pages_one_and_two_read_back() {
 #[test]
 fn the_pci_card_is_a_rtl8029() {
     use crate::pci::PciFunction;
-    let mut card = Ne2000::pci(0, MAC);
+    let mut card = Ne2000::pci(0, MAC, 0);
     let mut bench = Bench::new();
     assert_eq!(card.config_read(0, Width::Dword), 0x8029_10ec);
     assert_eq!(card.config_read(0x0a, Width::Word), 0x0200);

@@ -1,4 +1,5 @@
-//! Network boot end to end: iPXE finds the card, gets an address and a script from the boot server, a kernel and an initrd.
+//! Network boot end to end: iPXE, from its CD or out of the card's boot ROM, finds the card, gets an address and a script from the
+//! boot server, a kernel and an initrd.
 
 use super::cases::{Script, contains, linux};
 use super::session::{self, Options};
@@ -37,12 +38,21 @@ fn folder(linux: &Config) -> Result<Folder, String> {
 /// iPXE from Debian's ISO.
 pub fn ipxe(cache: &Cache, o: &Options) -> Result<String, String> {
     let iso = cache.package("ipxe", Arch::Amd64)?.join("usr/lib/ipxe/ipxe.iso");
-    let linux = linux(cache, Arch::I386, &[])?;
-    let folder = folder(&linux)?;
+    boots(cache, o, ("cdrom", &iso.display().to_string()), "")
+}
+
+/// iPXE as the card's boot ROM, started by our BIOS.
+pub fn rom(cache: &Cache, o: &Options) -> Result<String, String> {
+    let rom = cache.package("ipxe-qemu", Arch::Amd64)?.join("usr/lib/ipxe/qemu/pxe-ne2k_pci.rom");
+    boots(cache, o, ("boot", "n"), &format!(",romfile={}", rom.display()))
+}
+
+fn boots(cache: &Cache, o: &Options, from: (&str, &str), more: &str) -> Result<String, String> {
+    let folder = folder(&linux(cache, Arch::I386, &[])?)?;
     let mut config = Config { memory: 512 << 20, ..Config::default() };
-    let net = format!("user,tftp={},bootfile=boot.ipxe", folder.0.display());
-    for (word, value) in [("cdrom", iso.display().to_string()), ("net", net)] {
-        config.set(word, Some(&value)).map_err(|e| e.to_string())?;
+    let net = format!("user,tftp={},bootfile=boot.ipxe{more}", folder.0.display());
+    for (word, value) in [from, ("net", &net)] {
+        config.set(word, Some(value)).map_err(|e| e.to_string())?;
     }
     let script =
         Script::ready().step("net-up ne2k-pci", " UP").step("ping -c 3 10.0.2.2", "3 packets received");

@@ -23,6 +23,7 @@ pub const NETWORK: &[(&str, Case)] = &[
     ("net-i386-pci", |c, o| transfers(c, o, Arch::I386, "ne2k_pci", "ne2k-pci")),
     ("net-amd64-pci", |c, o| transfers(c, o, Arch::Amd64, "ne2k_pci", "ne2k-pci")),
     ("net-ipxe", boot::ipxe),
+    ("net-boot-rom", boot::rom),
     ("net-socket", pairs::ours),
     ("net-socket-udp", pairs::datagrams),
     ("net-socket-unix", pairs::unix),
