@@ -149,6 +149,14 @@ fn line(what: &str, e: &str) -> Finding {
     (e.is_empty() || e.trim_end().contains('\n')).then(|| format!("{what:?}: {e:?}"))
 }
 
+/// Whether a command may write a file (or read one with more commands): those are left out.
+fn writes_files(text: &str) -> bool {
+    let first = text.trim_start().split(|c: char| c.is_whitespace() || c == '/').next().unwrap_or_default();
+    let first = first.to_ascii_lowercase();
+    let files = ["postmortem", "save", "screenshot", "source"];
+    text.contains("export") || !first.is_empty() && files.iter().any(|f| f.starts_with(&first))
+}
+
 /// Commands of the monitor.
 pub fn commands() -> Round {
     let mut m = machine(tour(ClockKind::Virtual, 8 << 20));
@@ -159,7 +167,9 @@ pub fn commands() -> Round {
     let names: Vec<String> = help
         .lines()
         .filter_map(|l| l.strip_prefix("  ")?.split([',', ' ']).next().map(str::to_owned))
-        .filter(|n| !matches!(n.as_str(), "quit" | "save" | "screenshot" | "source" | "continue"))
+        .filter(|n| {
+            !matches!(n.as_str(), "quit" | "postmortem" | "save" | "screenshot" | "source" | "continue")
+        })
         .collect();
     Box::new(move |r| {
         let n = r.below(ARGUMENTS.len() as u64) as usize;
@@ -169,10 +179,7 @@ pub fn commands() -> Round {
             names[r.below(names.len() as u64) as usize].clone()
         };
         let text = text(r, &format!("{word} {}", ARGUMENTS[n]));
-        // Files are not written here.
-        if ["export", "save", "shot", "source"].iter().any(|w| text.contains(w))
-            || text.starts_with(['s', 'p']) && text.contains('/')
-        {
+        if writes_files(&text) {
             return None;
         }
         complete(&m, &text);
