@@ -70,7 +70,8 @@ pub const GUESTS: &[(&str, Make)] = &[
 
 /// What every change is tested with: a kernel of each width, GRUB and Linux from floppy, disk and CD, the installer,
 /// and the same machine under another BIOS. The rest, and memtest86+ above all, takes longer.
-pub const CI: &[&str] = &["linux-cloud", "grub-floppy", "disk-i386", "iso-amd64", "seabios-grub-cdrom"];
+pub const CI: &[&str] =
+    &["linux-cloud", "grub-floppy", "disk-i386", "iso-amd64", "seabios-grub-cdrom", "net-boot-rom"];
 
 /// Whose firmware.
 #[derive(Clone, Copy, PartialEq, Eq)]
