@@ -32,7 +32,7 @@ const LONGEST: Duration = Duration::from_millis(1500);
 /// Snapshots may cost one part in so many of the time.
 const SHARE: u32 = 20;
 /// What keeping a frame costs, about: the copy, new memory for it, and the store that found its page closed.
-const KEEPING: Duration = Duration::from_micros(4);
+const KEEPING: Duration = Duration::from_micros(2);
 
 /// Frames, ascending, with their bytes if these have changed since.
 type Frames = Vec<(u32, Option<Page>)>;
