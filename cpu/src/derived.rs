@@ -18,6 +18,12 @@ impl Derived {
         Derived { eager: true, ..self }
     }
 
+    /// The same, with room for `bytes` of translated code (two to the power of 20 to 30): when it is full all code is
+    /// dropped and made again as it is needed.
+    pub fn code_memory(self, bytes: u64) -> Derived {
+        Derived { code_memory: Some(bytes.clamp(1 << 20, 1 << 30) as usize), ..self }
+    }
+
     /// The same, with the time in each engine measured if `yes`, and `list` hot blocks in its report.
     pub fn measured(self, yes: bool, list: usize) -> Derived {
         Derived { measure: yes, list, ..self }
@@ -59,6 +65,8 @@ pub struct Derived {
     pub engine: Engine,
     /// The translator, once it is there.
     pub jit: Option<Box<Jit>>,
+    /// Bytes for translated code, if not as many as usual.
+    pub(crate) code_memory: Option<usize>,
     /// Whether each block is translated before its first run.
     pub(crate) eager: bool,
     /// A fault that translated code's shared functions raised.

@@ -69,7 +69,8 @@ pub struct Rig {
     pub mem: Memory,
     #[allow(missing_docs)]
     pub board: EmptyBoard,
-    derived: Derived,
+    #[allow(missing_docs)]
+    pub derived: Derived,
     /// Instructions so far.
     pub count: u64,
 }

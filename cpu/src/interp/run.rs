@@ -107,7 +107,8 @@ fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
         Engine::Interpreter => return None,
         _ if derived.jit.as_ref().is_some_and(|j| j.tlb_size() == size) => {}
         _ => {
-            derived.jit = Jit::new(crate::jit::CODE_SIZE, size).map(Box::new);
+            let code = derived.code_memory.unwrap_or(crate::jit::CODE_SIZE);
+            derived.jit = Jit::new(code, size).map(Box::new);
             if derived.jit.is_none() {
                 derived.engine = Engine::Interpreter;
             }

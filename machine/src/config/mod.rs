@@ -59,6 +59,8 @@ pub struct Config {
     /// Processor model, as `--cpu` takes it.
     pub cpu: String,
     pub engine: Engine,
+    /// Most bytes of translated code.
+    pub code_memory: u64,
     pub clock: ClockKind,
     /// `None`: the host's UTC under the host clock, a fixed date under the virtual one.
     pub rtc: Option<RtcStart>,
@@ -123,6 +125,7 @@ impl Default for Config {
             cpus: 1,
             cpu: "x86-64-v2".into(),
             engine: Engine::Auto,
+            code_memory: 64 << 20,
             clock: ClockKind::Host,
             rtc: None,
             seed: None,
@@ -422,6 +425,11 @@ mod tests {
     fn memory_has_units_and_bounds() {
         assert_eq!(set("memory", "64M").unwrap().memory, 64 << 20);
         assert_eq!(set("memory", "2G").unwrap().memory, 2 << 30);
+        assert_eq!(set("code-memory", "2M").unwrap().code_memory, 2 << 20);
+        for bad in ["0", "1023K", "2G", "x"] {
+            let e = set("code-memory", bad).unwrap_err();
+            assert!(e.starts_with("code-memory: ") && !e.contains('\n'), "{bad}: {e}");
+        }
         assert_eq!(set("memory", "512").unwrap().memory, 512 << 20);
         for bad in ["0", "99999G", "-1", "M", "12Q", "1e9", "18446744073709551616G", "512K", "1.5G", "4097K"]
         {

@@ -55,6 +55,7 @@ pub const WORDS: &[Word] = {
         w("cpus", Number, "N", "number of processors (default 1)"),
         w("cpu", Value, "MODEL", "processor model (default x86-64-v2; 'help' lists them)"),
         w("engine", Value, "auto|interpreter|translator", "how instructions are run (default auto)"),
+        w("code-memory", Number, "SIZE from 1M to 1G", "room for translated code (default 64M)"),
         w("clock", Value, "host|virtual", "virtual: 1 ns an instruction, every run the same (default host)"),
         w("rtc", Value, "utc|local|DATE", "the calendar at power-on; DATE as 2024-01-31T12:00:00"),
         w("seed", Number, "N", "seed of everything random"),
@@ -169,6 +170,7 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         "cpus" => c.cpus = cpus(v)?,
         "cpu" => c.cpu = v.into(),
         "engine" => c.engine = Engine::parse(v)?,
+        "code-memory" => c.code_memory = code_memory(v)?,
         "list-blocks" => {
             c.list_blocks = v.parse().map_err(|_| format!("'{v}' is not a number"))?;
             c.statistics = true;
@@ -210,6 +212,15 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         other => unreachable!("word {other} is in the list of words"),
     }
     Ok(())
+}
+
+fn code_memory(v: &str) -> Result<u64, String> {
+    let bytes = parse_size(v)?;
+    if (1 << 20..=1 << 30).contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("{} is not between 1M and 1G", format_size(bytes)))
+    }
 }
 
 fn memory(v: &str) -> Result<u64, String> {

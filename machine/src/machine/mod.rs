@@ -140,7 +140,7 @@ impl Machine {
 
     /// Drops everything derived (translations, decoded blocks): nothing but speed changes.
     pub fn drop_derived(&mut self) {
-        self.derived = Derived::new(self.config.engine.into());
+        self.derived = start::derived(&self.config);
     }
 
     /// The screen as a PNG file.
@@ -150,7 +150,7 @@ impl Machine {
 
     /// After a state was taken over: what follows from it.
     pub(crate) fn after_load(&mut self) {
-        self.derived = Derived::new(self.config.engine.into());
+        self.derived = start::derived(&self.config);
         self.hashes.forget();
         let now = self.now();
         self.board.request = None;

@@ -78,7 +78,7 @@ pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
     let mut machine = Machine {
         mem,
         cpus,
-        derived: Derived::new(config.engine.into()).measured(config.statistics, config.list_blocks),
+        derived: derived(&config),
         board,
         progress: Progress {
             clock: Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS },
@@ -250,4 +250,9 @@ impl Machine {
 
 fn target<'a>(mem: &'a mut Memory, board: &Board, tables: &tables::Tables) -> Target<'a> {
     Target { mem, layout: board.frames.layout, rsdp: tables.rsdp }
+}
+
+/// Nothing derived yet, as the configuration asks for it.
+pub(super) fn derived(c: &Config) -> Derived {
+    Derived::new(c.engine.into()).code_memory(c.code_memory).measured(c.statistics, c.list_blocks)
 }
