@@ -432,6 +432,38 @@ fn lock_legality() {
     }
 }
 
+/// What a model lacks is #UD on it, also where other models have it in the host's unit (SDM volume 2, "Exceptions" of each
+/// instruction and its CPUID flag).
+#[test]
+fn what_a_model_lacks() {
+    let cases: &[(&str, &[u8])] = &[
+        ("pentium-mmx", &[0xdb, 0xc0]),                    // fcmovnb st0, st0
+        ("pentium-mmx", &[0xda, 0xc9]),                    // fcmove st0, st1
+        ("486", &[0xdb, 0xf1]),                            // fcomi st0, st1
+        ("pentium", &[0xdf, 0xe9]),                        // fucomip st0, st1
+        ("pentium3", &[0xdb, 0x0d, 0, 0, 2, 0]),           // fisttp dword [20000]
+        ("pentium3", &[0xdd, 0x0d, 0, 0, 2, 0]),           // fisttp qword [20000]
+        ("pentium", &[0x0f, 0x44, 0xc1]),                  // cmove eax, ecx
+        ("pentium", &[0x0f, 0xfe, 0xc1]),                  // paddd mm0, mm1
+        ("486", &[0x0f, 0xc7, 0x0d, 0, 0, 2, 0]),          // cmpxchg8b [20000]
+        ("386", &[0x0f, 0xc8]),                            // bswap eax
+        ("pentium3", &[0x66, 0x0f, 0x58, 0xc1]),           // addpd xmm0, xmm1
+        ("core2", &[0x66, 0x0f, 0x38, 0x17, 0xc1]),        // ptest xmm0, xmm1
+        ("x86-64-v2,-fxsr", &[0x0f, 0xae, 5, 0, 0, 2, 0]), // fxsave [20000]
+    ];
+    for (model, bytes) in cases {
+        let mut r = rig(|a| {
+            a.nop()?;
+            a.db(bytes)?;
+            a.hlt()
+        });
+        r.cpu.model = lucid86_cpu::model::CpuModel::parse(model).expect(model);
+        r.cpu.gpr[gpr::RBP] = bytes.len() as u64;
+        r.cpu.cr4 |= cr4::OSFXSR;
+        assert_eq!(halts(&mut r), [(6, 1)], "{model}: {bytes:02x?}");
+    }
+}
+
 /// Between iterations RF is set, and an interrupt there pushes it set; after the last it is clear (SDM 18.3.1.1).
 #[test]
 fn rf_between_iterations() {

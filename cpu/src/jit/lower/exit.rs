@@ -450,10 +450,8 @@ impl Lower<'_> {
     /// Shared Rust code in the middle of the block.
     pub(super) fn call(&mut self, how: Call, f: Helper) -> Low<()> {
         self.expose()?;
-        if self.x87()? {
-            return Ok(());
-        }
-        if self.system()? {
+        // Both go by the encoding, which a model may lack: then its meaning is #UD, a transfer.
+        if how != Call::Transfer && (self.x87()? || self.system()?) {
             return Ok(());
         }
         self.flush_note()?;
