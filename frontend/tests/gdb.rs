@@ -7,6 +7,8 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use testsuite::guests::fetch::Cache;
+use testsuite::guests::list::shell;
 
 struct Guest {
     child: Child,
@@ -34,7 +36,7 @@ fn start(args: &[&str]) -> Guest {
     let free = TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("its address").port();
     let address = format!("127.0.0.1:{free}");
     let child = Command::new(env!("CARGO_BIN_EXE_lucid86"))
-        .args(["--clock", "virtual", "--display", "none", "--memory", "32M", "--gdb", &address, "--paused"])
+        .args(["--clock", "virtual", "--display", "none", "--gdb", &address, "--paused"])
         .args(args)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -93,7 +95,7 @@ fn value(text: &str, name: &str) -> u64 {
 #[test]
 fn one_session_from_reset_through_the_bios_to_64_bit_code_and_back() {
     let keys = temp("keys", KEYS);
-    let guest = start(&["--script", keys.to_str().expect("a name")]);
+    let guest = start(&["--memory", "32M", "--script", keys.to_str().expect("a name")]);
     let script = r#"
 printf "reset=%lx\n", $rip
 printf "reset_ip=%lx\n", $ip
@@ -148,7 +150,7 @@ detach
 #[test]
 fn the_last_writer_is_found_backwards() {
     let keys = temp("keys2", KEYS);
-    let guest = start(&["--script", keys.to_str().expect("a name")]);
+    let guest = start(&["--memory", "32M", "--script", keys.to_str().expect("a name")]);
     // Before it leaves real mode the tour stores SP at 50Ch ("mov [50Ch], sp").
     let script = r#"
 hbreak *0xa000
@@ -169,7 +171,7 @@ detach
 #[test]
 fn detach_lets_it_run_and_attach_finds_it() {
     let keys = temp("keys3", KEYS);
-    let guest = start(&["--script", keys.to_str().expect("a name")]);
+    let guest = start(&["--memory", "32M", "--script", keys.to_str().expect("a name")]);
     let Some(_) = gdb("detach", &guest, "break *0x7c00\ncontinue\ndetach") else { return };
     let t = gdb(
         "attach",
@@ -186,7 +188,7 @@ fn detach_lets_it_run_and_attach_finds_it() {
 #[test]
 fn nonsense_on_the_socket_ends_a_session_and_nothing_else() {
     use std::io::{Read, Write};
-    let guest = start(&[]);
+    let guest = start(&["--memory", "32M"]);
     for bytes in [
         &b"GET / HTTP/1.0\r\n\r\n"[..],
         b"$g#00",
@@ -214,7 +216,7 @@ fn a_boot_sector_that_jumps_to_07c0_0000() {
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-sector-image", std::process::id()));
     std::fs::write(&image, sector).expect("a temporary file");
-    let guest = start(&["--fda", image.to_str().expect("a name")]);
+    let guest = start(&["--memory", "32M", "--fda", image.to_str().expect("a name")]);
     let script = r#"
 break *0x7c06
 continue
@@ -243,4 +245,68 @@ detach
     );
     assert_eq!((value(&t, "ax"), value(&t, "set_ip")), (0x1234, 5));
     assert_eq!((value(&t, "offset"), value(&t, "linear")), (5, 0x7c06));
+}
+
+/// Debian's cloud kernel by the names that it keeps in its own memory. What a breakpoint by name must stop at and who writes
+/// the jiffies is Linux's source (init/main.c, fs/read_write.c, kernel/time/tick-sched.c).
+#[test]
+fn linux_by_its_own_names() {
+    let config = match Cache::open().and_then(|c| shell(&c)) {
+        Ok(c) => c,
+        Err(e) => {
+            eprintln!("skipped: {e}");
+            return;
+        }
+    };
+    let (Some(kernel), Some(initrd), Some(append)) = (&config.kernel, &config.initrd, &config.append) else {
+        panic!("the suite's guest has a kernel, an initrd and a command line");
+    };
+    let kernel = kernel.display().to_string();
+    let words =
+        ["--memory", "256M", "--serial", "none", "--kernel", &kernel, "--initrd", initrd, "--append", append];
+    let guest = start(&words);
+    let names = temp("names.elf", "");
+    // The first command takes longer than gdb's patience of two seconds.
+    let script = r#"
+monitor goto time 1500ms
+monitor symbols linux
+monitor symbols export NAMES
+add-symbol-file NAMES
+hbreak start_kernel
+reverse-continue
+printf "start=%x\n", $rip == (unsigned long)&start_kernel
+delete
+break __x64_sys_write
+# It may lie behind the present, where gdb stops once.
+set $n = 0
+while $n < 3 && $rip != (unsigned long)&__x64_sys_write
+continue
+set $n = $n + 1
+end
+printf "write=%x\n", $rip == (unsigned long)&__x64_sys_write
+monitor bt
+delete
+break exc_page_fault if (*(unsigned long *)($rdi + 0x88) & 3) == 3
+continue
+printf "fault=%x\n", $rip == (unsigned long)&exc_page_fault
+monitor bt
+delete
+watch *(unsigned long *)&jiffies
+continue
+continue
+printf "later=%lx\n", *(unsigned long *)&jiffies
+reverse-continue
+printf "sooner=%lx\n", *(unsigned long *)&jiffies
+info symbol $rip
+"#;
+    let script = script.replace("NAMES", names.to_str().expect("a name"));
+    let Some(text) = gdb("linux", &guest, &script) else { return };
+    let _ = std::fs::remove_file(names);
+    for stop in ["start", "write", "fault"] {
+        assert_eq!(value(&text, stop), 1, "{stop}");
+    }
+    assert!(text.contains("entry_SYSCALL_64"), "the way from user code to write");
+    assert!(text.contains("asm_exc_page_fault"), "the way from user code to the fault");
+    assert_eq!(value(&text, "sooner") + 1, value(&text, "later"));
+    assert!(text.contains("tick_do_update_jiffies64 + ") || text.contains("do_timer + "), "who writes");
 }

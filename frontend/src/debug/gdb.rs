@@ -70,13 +70,41 @@ pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result
             return false;
         }
         let mut buffer = [0; 4096];
+        let mut place = Place::Between;
         while let Ok(n) = stream.read(&mut buffer) {
-            if n == 0 || to.send(Event::Gdb(buffer[..n].to_vec())).is_err() {
+            let bytes: Vec<u8> = buffer[..n].iter().copied().filter(|&b| place.keeps(b)).collect();
+            if n == 0 || !bytes.is_empty() && to.send(Event::Gdb(bytes)).is_err() {
                 break;
             }
         }
         to.send(Event::GdbGone).is_ok()
     })
+}
+
+/// Where in gdb's stream a byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Between,
+    Body,
+    /// So many characters of the checksum are still to come.
+    Sum(u8),
+}
+
+impl Place {
+    /// Takes the next byte; false for a `-` between packets. gdb sends these when an answer is not there within two seconds
+    /// (GDB manual, section E.1), as that of a `monitor` command that runs the guest for long. They ask for nothing that a
+    /// stream which loses nothing would not bring, and must not stop the command.
+    fn keeps(&mut self, byte: u8) -> bool {
+        *self = match (*self, byte) {
+            (Place::Between, b'-') => return false,
+            (Place::Between, b'$') => Place::Body,
+            (Place::Body, b'#') => Place::Sum(2),
+            (Place::Sum(n), _) if n > 1 => Place::Sum(n - 1),
+            (Place::Sum(_), _) => Place::Between,
+            (place, _) => place,
+        };
+        true
+    }
 }
 
 impl Session {
@@ -185,5 +213,18 @@ fn console_packet(text: &str) -> Vec<u8> {
 impl Drop for Wire {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn impatience_between_packets_is_not_heard() {
+        let mut place = Place::Between;
+        let heard: Vec<u8> =
+            b"-+$qRcmd,2d-#-1--\x03-+$m-1#2b-".iter().copied().filter(|&b| place.keeps(b)).collect();
+        assert_eq!(heard, b"+$qRcmd,2d-#-1\x03+$m-1#2b");
     }
 }

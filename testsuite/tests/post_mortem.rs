@@ -1,6 +1,7 @@
 //! Five deliberately broken kernels: each report names the cause. What is broken is written in each guest's code; the words
 //! are looked for, not the whole text.
 
+#[path = "../../machine/tests/common/mod.rs"]
 mod common;
 
 use common::{config, machine};
