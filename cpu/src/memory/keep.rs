@@ -1,22 +1,83 @@
 //! What frames held before they were stored to: for snapshots that copy nothing until it changes.
 
 use super::{Memory, PAGE};
+use std::time::{Duration, Instant};
 
-/// A frame's bytes.
-pub type Page = Box<[u8; PAGE as usize]>;
+/// Bytes of a line of a [`Page`]: one bit of a word stands for each of a frame's lines.
+const LINE: usize = PAGE as usize / 64;
+
+/// A frame's bytes without the lines that are zero: of what a guest has just got or given back most is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Bit n: line n is in `bytes`.
+    lines: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Page {
+    fn of(frame: &[u8; PAGE as usize]) -> Page {
+        let (all, _) = frame.as_chunks::<LINE>();
+        let lines = all.iter().rev().fold(0, |m, l| m << 1 | u64::from(!is_zero(l)));
+        let mut bytes = Vec::with_capacity(lines.count_ones() as usize * LINE);
+        if lines == !0 {
+            bytes.extend_from_slice(frame);
+        } else {
+            let held = all.iter().enumerate().filter(|(n, _)| lines >> n & 1 != 0);
+            held.for_each(|(_, l)| bytes.extend_from_slice(l));
+        }
+        Page { lines, bytes: bytes.into() }
+    }
+
+    /// The frame's bytes.
+    pub fn bytes(&self) -> [u8; PAGE as usize] {
+        let mut to = [0; PAGE as usize];
+        let mut from = self.bytes.chunks_exact(LINE);
+        let held = to.chunks_exact_mut(LINE).enumerate().filter(|(n, _)| self.lines >> n & 1 != 0);
+        held.zip(&mut from).for_each(|((_, to), from)| to.copy_from_slice(from));
+        to
+    }
+
+    /// Bytes that it takes.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn is_zero(line: &[u8; LINE]) -> bool {
+    let (words, _) = line.as_chunks::<8>();
+    words.iter().fold(0, |all, w| all | u64::from_ne_bytes(*w)) == 0
+}
 
 /// Who wants to have a frame before it changes, and what was kept.
 #[derive(Default)]
 pub(super) struct Keep {
+    /// Frames that are first stored to in an epoch go to `stored`.
+    listing: bool,
+    stored: Vec<u32>,
     wanted: Vec<bool>,
     kept: Vec<(u32, Page)>,
-    spare: Vec<Page>,
+    cost: Duration,
 }
 
-/// Most empty pages held for the next to be kept.
-const MOST_SPARE: usize = 4096;
+/// What a store that finds its page closed costs, about, besides the copy.
+const CLOSED: Duration = Duration::from_nanos(300);
+/// A copy that seems to take longer was interrupted.
+const LONGEST_COPY: Duration = Duration::from_micros(50);
 
 impl Memory {
+    /// Lists frames that are stored to from the next dirty epoch on.
+    pub fn list_stores(&mut self) {
+        self.keep.listing = true;
+    }
+
+    /// The frames listed since last taken, ascending, each once.
+    pub fn take_stored(&mut self) -> Vec<u32> {
+        let mut all = std::mem::take(&mut self.keep.stored);
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// What the frame holds will be kept when it is next stored to. Counts from the next dirty epoch on.
     pub fn keep_before_store(&mut self, frame: u32) {
         let k = &mut self.keep;
@@ -26,29 +87,33 @@ impl Memory {
         k.wanted[frame as usize] = true;
     }
 
-    /// Takes what was kept, each frame once.
-    pub fn take_kept(&mut self) -> Vec<(u32, Page)> {
-        std::mem::take(&mut self.keep.kept)
-    }
-
-    /// Gives a page back that nobody needs any more.
-    pub fn give_spare(&mut self, page: Page) {
-        if self.keep.spare.len() < MOST_SPARE {
-            self.keep.spare.push(page);
-        }
+    /// Takes what was kept, each frame once, and how long keeping it took, about.
+    pub fn take_kept(&mut self) -> (Vec<(u32, Page)>, Duration) {
+        (std::mem::take(&mut self.keep.kept), std::mem::take(&mut self.keep.cost))
     }
 
     /// The frame is about to be stored to for the first time in this epoch.
     #[cold]
     pub(super) fn first_store(&mut self, frame: u32) {
         self.dirty[frame as usize] = self.epoch;
-        if !self.keep.wanted.get(frame as usize).is_some_and(|w| *w) {
+        let k = &mut self.keep;
+        if k.listing {
+            k.stored.push(frame);
+            // Many epochs without anyone who takes the list.
+            if k.stored.len() > 2 * self.dirty.len() {
+                k.stored.sort_unstable();
+                k.stored.dedup();
+            }
+        }
+        if !k.wanted.get(frame as usize).is_some_and(|w| *w) {
             return;
         }
-        self.keep.wanted[frame as usize] = false;
-        let mut page = self.keep.spare.pop().unwrap_or_else(|| Box::new([0; PAGE as usize]));
-        self.ram.copy_out(frame as usize * PAGE as usize, &mut page[..]);
-        self.keep.kept.push((frame, page));
+        let began = Instant::now();
+        k.wanted[frame as usize] = false;
+        let mut bytes = [0; PAGE as usize];
+        self.ram.copy_out(frame as usize * PAGE as usize, &mut bytes);
+        k.kept.push((frame, Page::of(&bytes)));
+        k.cost += began.elapsed().min(LONGEST_COPY) + CLOSED;
     }
 }
 
@@ -60,19 +125,36 @@ mod tests {
     fn what_was_there_is_kept_once() {
         let mut m = Memory::new(4 * PAGE as usize, 4).expect("memory");
         m.store(1, 0, &[7]);
+        m.list_stores();
         m.keep_before_store(1);
         m.keep_before_store(2);
         m.next_epoch();
         m.store(1, 0, &[8]);
         m.store(1, 1, &[9]);
         assert!(m.fast_write_ok(3));
-        let kept: Vec<_> = m.take_kept().into_iter().map(|(f, p)| (f, p[0], p[1])).collect();
+        let (kept, cost) = m.take_kept();
+        let kept: Vec<_> = kept.into_iter().map(|(f, p)| (f, p.bytes()[0], p.bytes()[1])).collect();
         assert_eq!(kept, [(1, 7, 0)]);
+        assert!(cost >= CLOSED);
         m.next_epoch();
         assert!(m.fast_write_ok(2));
-        assert_eq!(m.take_kept().len(), 1);
+        assert_eq!(m.take_kept().0.len(), 1);
         m.next_epoch();
         m.store(1, 0, &[1]);
-        assert!(m.take_kept().is_empty());
+        assert!(m.take_kept().0.is_empty());
+        assert_eq!(m.take_stored(), [1, 2, 3]);
+        assert!(m.take_stored().is_empty());
+    }
+
+    #[test]
+    fn zeros_take_no_room() {
+        let mut frame = [0; PAGE as usize];
+        assert_eq!(Page::of(&frame).size(), 0);
+        (frame[0], frame[130], frame[4095]) = (1, 2, 3);
+        let page = Page::of(&frame);
+        assert_eq!((page.size(), page.bytes()), (3 * LINE, frame));
+        frame.fill(9);
+        let page = Page::of(&frame);
+        assert_eq!((page.size(), page.bytes()), (PAGE as usize, frame));
     }
 }

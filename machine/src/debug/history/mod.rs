@@ -3,8 +3,8 @@
 //!
 //! A snapshot holds the state of processors and chips and the frames of memory that were stored to since the snapshot
 //! before it; a frame's bytes only once they have changed since (`lucid86_cpu::memory` keeps them). When a snapshot is
-//! dropped its frames go to the next ([`ring`]). How often one is taken follows from what it costs, so that recording costs
-//! a small share of the run. Going through the past again leaves a few
+//! dropped its frames go to the next ([`ring`]). How often one is taken follows from what it and the copies for the one
+//! before have cost, by the clock, so that recording costs a small share of the run. Going through the past again leaves a few
 //! snapshots too, around where the machine is: the next step back from there is short. In the past output is muted and
 //! media read through their undo log. [`travel`] goes where it is asked to.
 
@@ -30,9 +30,7 @@ const SHORTEST: Duration = Duration::from_millis(40);
 /// Longest.
 const LONGEST: Duration = Duration::from_millis(1500);
 /// Snapshots may cost one part in so many of the time.
-const SHARE: u32 = 20;
-/// What keeping a frame costs, about: the copy, new memory for it, and the store that found its page closed.
-const KEEPING: Duration = Duration::from_micros(2);
+const SHARE: u32 = 14;
 
 /// Frames, ascending, with their bytes if these have changed since.
 type Frames = Vec<(u32, Option<Page>)>;
@@ -58,6 +56,8 @@ struct Snapshot {
     name: Option<String>,
     /// Taken while the past was gone through again.
     passing: bool,
+    /// When it was taken, by [`spent`].
+    taken: Duration,
 }
 
 /// The ring.
@@ -68,12 +68,11 @@ pub struct History {
     owners: Vec<u32>,
     /// Snapshots ever taken.
     ids: u32,
-    /// Pages held.
+    /// Bytes of pages held.
     held: usize,
     limit: usize,
-    /// The snapshot that memory comes from, and the dirty epoch since then.
+    /// The snapshot that memory comes from.
     base: usize,
-    epoch: u32,
     /// The end of what is known, while in the past.
     present: Option<Stamp>,
     /// When the last one was taken, by [`spent`].
@@ -97,9 +96,9 @@ fn spent() -> Duration {
 }
 
 impl Snapshot {
-    /// Frames whose bytes it has.
+    /// Bytes of the pages that it has.
     fn held(&self) -> usize {
-        self.frames.iter().filter(|f| f.1.is_some()).count()
+        self.frames.iter().filter_map(|f| f.1.as_ref()).map(Page::size).sum()
     }
 }
 
@@ -120,11 +119,11 @@ impl Machine {
             held: 0,
             limit,
             base: 0,
-            epoch: 1,
             present: None,
             last: spent(),
             debt: Duration::ZERO,
         });
+        self.mem.list_stores();
         self.take_snapshot(None, false);
     }
 
@@ -141,7 +140,7 @@ impl Machine {
     /// The snapshots: count, virtual time, name, bytes.
     pub fn checkpoints(&self) -> Vec<(Stamp, Option<String>, usize)> {
         let all = self.debug.history.iter().flat_map(|h| &h.snapshots);
-        all.map(|s| (s.at, s.name.clone(), s.held() * PAGE as usize)).collect()
+        all.map(|s| (s.at, s.name.clone(), s.held())).collect()
     }
 
     /// Takes a snapshot with a name, which is kept.
@@ -180,38 +179,45 @@ impl Machine {
         let Some(mut h) = self.debug.history.take() else { return };
         let at = self.stamp();
         let index = h.snapshots.partition_point(|s| s.at <= at);
-        let kept = self.collect_kept(&mut h);
+        let copies = self.collect_kept(&mut h);
         let same = !always && index > 0 && h.snapshots[index - 1].at.count == at.count;
         if !same {
             h.ids += 1;
             let mut s = self.snapshot_of(h.ids);
-            for f in (0..self.mem.frames() as u32).filter(|f| self.mem.dirty_since(*f, h.epoch)) {
+            for f in self.stored_since_base(&h) {
                 s.frames.push((f, None));
                 h.owners[f as usize] = s.id;
+                self.mem.keep_before_store(f);
             }
-            s.frames.iter().for_each(|f| self.mem.keep_before_store(f.0));
             s.name = name;
             s.passing = h.present.is_some();
             h.snapshots.insert(index, s);
             self.mem.next_epoch();
-            h.epoch = self.mem.epoch();
             h.base = index;
             let media = self.board.outside.media.iter().flatten();
             let journals: usize = media.map(crate::media::Image::journal_bytes).sum();
-            h.thin(&mut self.mem, self.log.bytes() + journals);
+            h.thin(self.log.bytes() + journals);
             self.forget_what_nobody_needs(&h);
         }
         let paid = began.saturating_sub(h.last) / SHARE;
         h.last = spent();
-        let cost = h.last.saturating_sub(began) + KEEPING * kept as u32;
+        let cost = h.last.saturating_sub(began) + copies;
         h.debt = (h.debt + cost).saturating_sub(paid).min(LONGEST / SHARE);
         self.debug.history = Some(h);
     }
 
-    /// Gives the snapshots what was kept for them; how many frames.
-    fn collect_kept(&mut self, h: &mut History) -> usize {
-        let kept = self.mem.take_kept();
-        let n = kept.len();
+    /// Frames stored to since memory was what it is in the base, ascending; at first all that ever were.
+    fn stored_since_base(&mut self, h: &History) -> Vec<u32> {
+        let listed = self.mem.take_stored();
+        if !h.snapshots.is_empty() {
+            return listed;
+        }
+        (0..self.mem.frames() as u32).filter(|f| self.mem.dirty_since(*f, 1)).collect()
+    }
+
+    /// Gives the snapshots what was kept for them; how long keeping it took.
+    fn collect_kept(&mut self, h: &mut History) -> Duration {
+        let (kept, cost) = self.mem.take_kept();
         for (f, page) in kept {
             let owner = h.owners[f as usize];
             let owner = h.snapshots.iter_mut().rev().find(|s| s.id == owner);
@@ -219,15 +225,12 @@ impl Machine {
                 let i = s.frames.binary_search_by_key(&f, |f| f.0).ok()?;
                 Some(&mut s.frames[i].1)
             });
-            match place {
-                Some(place @ None) => {
-                    *place = Some(page);
-                    h.held += 1;
-                }
-                _ => self.mem.give_spare(page),
+            if let Some(place @ None) = place {
+                h.held += page.size();
+                *place = Some(page);
             }
         }
-        n
+        cost
     }
 
     /// Log and undo logs from before the first snapshot.
@@ -261,6 +264,7 @@ impl Machine {
             frames: Frames::new(),
             name: None,
             passing: false,
+            taken: spent(),
         }
     }
 
@@ -273,7 +277,6 @@ impl Machine {
         }
         self.restore_memory(&mut h, index);
         self.mem.next_epoch();
-        h.epoch = self.mem.epoch();
         h.base = index;
         let s = &h.snapshots[index];
         self.cpus.clone_from(&s.cpus);
@@ -312,17 +315,17 @@ impl Machine {
     /// Makes memory what it was at a snapshot, by storing to what differs.
     fn restore_memory(&mut self, h: &mut History, index: usize) {
         self.collect_kept(h);
-        let mut differs: Vec<bool> =
-            (0..self.mem.frames() as u32).map(|f| self.mem.dirty_since(f, h.epoch)).collect();
+        let mut differs = vec![false; self.mem.frames()];
+        self.stored_since_base(h).into_iter().for_each(|f| differs[f as usize] = true);
         let (low, high) = (h.base.min(index), h.base.max(index));
         for (f, _) in h.snapshots[low + 1..=high].iter().flat_map(|s| &s.frames) {
             differs[*f as usize] = true;
         }
         let mut now = [0; PAGE as usize];
-        let mut put = |mem: &mut lucid86_cpu::Memory, f: u32, page: &[u8]| {
+        let mut put = |mem: &mut lucid86_cpu::Memory, f: u32, page: &[u8; PAGE as usize]| {
             mem.ram.copy_out(f as usize * PAGE as usize, &mut now);
             // What is the same keeps what was derived from it.
-            if now != page {
+            if now != *page {
                 mem.store(f, 0, page);
             }
         };
@@ -331,7 +334,7 @@ impl Machine {
             if std::mem::take(&mut differs[*f as usize])
                 && let Some(page) = page
             {
-                put(&mut self.mem, *f, &page[..]);
+                put(&mut self.mem, *f, &page.bytes());
             }
         }
         for (f, _) in differs.iter().enumerate().filter(|d| *d.1) {
@@ -339,6 +342,7 @@ impl Machine {
         }
         // Restoring stored, too.
         self.collect_kept(h);
+        self.mem.take_stored();
     }
 
     /// Runs as a live machine does, or, in the past, muted and from the log up to the present.

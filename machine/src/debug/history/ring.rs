@@ -2,8 +2,8 @@
 //! where it matters, the present, or for those of a way through the past, the place that it has come to.
 
 use super::{Frames, History, Snapshot};
-use lucid86_cpu::Memory;
-use lucid86_cpu::memory::PAGE;
+use lucid86_cpu::memory::Page;
+use std::time::Duration;
 
 /// Most snapshots.
 const MOST: usize = 256;
@@ -11,28 +11,37 @@ const MOST: usize = 256;
 const MOST_PASSING: usize = 48;
 /// Bytes of a snapshot without its frames, about.
 const STATE: usize = 32 << 10;
+/// Even with room left a snapshot goes when the gap that it leaves is as short as this part of its distance from the
+/// present: what it held serves for new ones, where new memory would be dear.
+const DENSITY: u32 = 8;
+/// But not when the gap is longer than this.
+const WIDEST: Duration = Duration::from_millis(700);
 
 impl History {
     fn bytes(&self) -> usize {
-        self.held * PAGE as usize + self.snapshots.len() * STATE
+        let frames: usize = self.snapshots.iter().map(|s| s.frames.len()).sum();
+        self.held + frames * size_of::<(u32, Option<Page>)>() + self.snapshots.len() * STATE
     }
 
     /// Drops snapshots while there are too many or they and what `logs` needs are too much.
-    pub(super) fn thin(&mut self, mem: &mut Memory, logs: usize) {
+    pub(super) fn thin(&mut self, logs: usize) {
+        while let Some(i) = self.too_dense() {
+            self.drop_one(i);
+        }
         loop {
             let passing = self.snapshots.iter().filter(|s| s.passing).count();
             let full = self.snapshots.len() > MOST || self.bytes().saturating_add(logs) > self.limit;
             if passing > MOST_PASSING || full && passing > 2 {
                 let here = self.snapshots[self.base].at.count;
                 let Some(i) = self.smallest_gap(here, |s| s.passing) else { return };
-                self.drop_one(mem, i);
+                self.drop_one(i);
             } else if full && self.snapshots.len() > 3 {
                 let now = self.snapshots.last().map_or(0, |s| s.at.count);
                 match self.smallest_gap(now, |s| s.name.is_none()) {
                     // Logs go only with the beginning.
-                    Some(i) if logs <= self.limit / 2 => self.drop_one(mem, i),
+                    Some(i) if logs <= self.limit / 2 => self.drop_one(i),
                     _ if self.base > 0 => {
-                        self.drop_one(mem, 0);
+                        self.drop_one(0);
                         if logs > self.limit / 2 {
                             return;
                         }
@@ -54,8 +63,22 @@ impl History {
         })
     }
 
+    /// A snapshot that stands closer to its neighbours than its distance from the present calls for.
+    fn too_dense(&self) -> Option<usize> {
+        let now = self.snapshots.last()?.taken;
+        let triples = self.snapshots.windows(3).enumerate();
+        let dense = triples.filter(|(i, s)| {
+            let (before, it, after) = (&s[0], &s[1], &s[2]);
+            let gap = after.taken.saturating_sub(before.taken);
+            let far = now.saturating_sub(it.taken);
+            let live = !s.iter().any(|s| s.passing) && before.taken < it.taken && it.taken < after.taken;
+            live && it.name.is_none() && i + 1 != self.base && gap * DENSITY <= far && gap <= WIDEST
+        });
+        dense.map(|(i, _)| i + 1).next()
+    }
+
     /// Drops a snapshot that another one follows: what it alone holds goes to that one.
-    fn drop_one(&mut self, mem: &mut Memory, index: usize) {
+    fn drop_one(&mut self, index: usize) {
         let gone = self.snapshots.remove(index);
         let next = &mut self.snapshots[index];
         for (f, page) in &gone.frames {
@@ -67,22 +90,21 @@ impl History {
         let newer = std::mem::take(&mut next.frames);
         let (frames, spare) = merged(gone.frames, newer);
         next.frames = frames;
-        self.held -= spare.len();
-        spare.into_iter().for_each(|p| mem.give_spare(p));
+        self.held -= spare;
         self.base -= usize::from(self.base > index);
     }
 }
 
-/// `older` and `newer` as one: where both have a frame the newer one counts. And the pages that nobody needs then.
-fn merged(older: Frames, newer: Frames) -> (Frames, Vec<lucid86_cpu::memory::Page>) {
+/// `older` and `newer` as one: where both have a frame the newer one counts. And the bytes that nobody needs then.
+fn merged(older: Frames, newer: Frames) -> (Frames, usize) {
     let mut out = Vec::with_capacity(older.len() + newer.len());
-    let mut spare = Vec::new();
+    let mut spare = 0;
     let mut old = older.into_iter().peekable();
     for (frame, page) in newer {
         while let Some(o) = old.next_if(|o| o.0 < frame) {
             out.push(o);
         }
-        spare.extend(old.next_if(|o| o.0 == frame).and_then(|o| o.1));
+        spare += old.next_if(|o| o.0 == frame).and_then(|o| o.1).map_or(0, |p| p.size());
         out.push((frame, page));
     }
     out.extend(old);
@@ -95,10 +117,17 @@ mod tests {
 
     #[test]
     fn the_newer_bytes_count() {
-        let page = |v: u8| Some(Box::new([v; PAGE as usize]));
+        let page = |v: u8| {
+            let mut m = lucid86_cpu::Memory::new(1, 1)?;
+            m.store(0, 0, &[v]);
+            m.keep_before_store(0);
+            m.next_epoch();
+            m.store(0, 0, &[0]);
+            m.take_kept().0.pop().map(|k| k.1)
+        };
         let (all, spare) = merged(vec![(5, page(1)), (7, page(2)), (9, None)], vec![(6, None), (7, page(4))]);
-        let all: Vec<_> = all.iter().map(|(f, p)| (*f, p.as_ref().map(|p| p[0]))).collect();
+        let all: Vec<_> = all.iter().map(|(f, p)| (*f, p.as_ref().map(|p| p.bytes()[0]))).collect();
         assert_eq!(all, [(5, Some(1)), (6, None), (7, Some(4)), (9, None)]);
-        assert_eq!((spare.len(), spare[0][0]), (1, 2));
+        assert_eq!(spare, page(2).map_or(0, |p| p.size()));
     }
 }
