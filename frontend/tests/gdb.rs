@@ -3,6 +3,8 @@
 //! What is expected comes from the architecture (reset vector F000:FFF0, boot sector at 07C0h:0 = 7C00h), from the tour's
 //! source (its code begins at A000h in protected and C000h in long mode) and from gdb's own understanding of the protocol.
 
+use iced_x86::IcedError;
+use iced_x86::code_asm::*;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -245,6 +247,151 @@ detach
     );
     assert_eq!((value(&t, "ax"), value(&t, "set_ip")), (0x1234, 5));
     assert_eq!((value(&t, "offset"), value(&t, "linear")), (5, 0x7c06));
+}
+
+/// A boot sector that goes from real mode straight to 64-bit code at 7C80h (SDM volume 3, section 9.8.5), from there to
+/// 32-bit code in a segment with the base 7D00h, and back to 64-bit code at 7D60h.
+fn compatibility_sector() -> Result<Vec<u8>, IcedError> {
+    let mut sector = vec![0; 512];
+    let mut put =
+        |at: usize, bytes: &[u8]| sector[at - 0x7c00..at - 0x7c00 + bytes.len()].copy_from_slice(bytes);
+    let mut a = CodeAssembler::new(16)?;
+    a.cli()?;
+    a.cld()?;
+    a.xor(ax, ax)?;
+    a.mov(ds, ax)?;
+    a.mov(es, ax)?;
+    // The lowest 2 MiB, mapped to themselves.
+    a.mov(di, 0x1000)?;
+    a.mov(cx, 0x1800)?;
+    a.rep().stosw()?;
+    for (at, entry) in [(0x1000, 0x2003), (0x2000, 0x3003), (0x3000, 0x83)] {
+        a.mov(word_ptr(at), entry)?;
+    }
+    a.mov(eax, cr4)?;
+    a.or(eax, 0x20)?;
+    a.mov(cr4, eax)?;
+    a.mov(eax, 0x1000)?;
+    a.mov(cr3, eax)?;
+    a.mov(ecx, 0xc000_0080u32)?;
+    a.rdmsr()?;
+    a.or(eax, 0x100)?;
+    a.wrmsr()?;
+    a.lgdt(word_ptr(0x7df0))?;
+    a.mov(eax, cr0)?;
+    a.or(eax, 0x8000_0001u32 as i32)?;
+    a.mov(cr0, eax)?;
+    a.db(&[0xea, 0x80, 0x7c, 0x08, 0])?;
+    put(0x7c00, &a.assemble(0x7c00)?);
+    let mut a = CodeAssembler::new(64)?;
+    a.mov(eax, 0x10)?;
+    a.mov(ss, eax)?;
+    a.mov(esp, 0x7000)?;
+    a.push(0x18)?;
+    a.push(0)?;
+    a.db(&[0x48, 0xcb])?; // RETF with 64-bit operands
+    put(0x7c80, &a.assemble(0x7c80)?);
+    // NOP; MOV EAX,12345678h; INC EBX, which in 64-bit code would be a prefix; JMP 08:7D60h.
+    put(0x7d00, &[0x90, 0xb8, 0x78, 0x56, 0x34, 0x12, 0x43, 0xea, 0x60, 0x7d, 0, 0, 8, 0]);
+    let mut a = CodeAssembler::new(64)?;
+    a.mov(rcx, 0x1122_3344_5566_7788u64)?;
+    a.db(&[0xeb, 0xfe])?;
+    put(0x7d60, &a.assemble(0x7d60)?);
+    // 64-bit code, data, 32-bit code.
+    let gdt = [0u64, 0x00af_9a00_0000_ffff, 0x00cf_9200_0000_ffff, 0x00cf_9a00_7d00_ffff];
+    put(0x7da0, &gdt.map(u64::to_le_bytes).concat());
+    put(0x7df0, &[31, 0, 0xa0, 0x7d, 0, 0]);
+    put(0x7dfe, &[0x55, 0xaa]);
+    Ok(sector)
+}
+
+#[test]
+fn compatibility_mode_with_a_base() {
+    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-compatibility-image", std::process::id()));
+    std::fs::write(&image, compatibility_sector().expect("it assembles")).expect("a temporary file");
+    let guest = start(&["--memory", "32M", "--fda", image.to_str().expect("a name")]);
+    let script = r#"
+break *0x7d00
+continue
+printf "pc=%lx\n", $rip
+printf "ip=%lx\n", $ip
+printf "base=%lx\n", $cs_base
+printf "cs=%x\n", $cs
+printf "lma=%lx\n", ($efer >> 10) & 1
+stepi
+printf "stepped=%lx\n", $rip
+printf "stepped_ip=%lx\n", $ip
+reverse-stepi
+printf "back=%lx\n", $rip
+stepi
+stepi
+printf "eax=%lx\n", $rax
+set $rbx = 1
+stepi
+printf "ebx=%lx\n", $rbx
+printf "after=%lx\n", $rip
+set $rip = 0x7d01
+printf "set_ip=%lx\n", $ip
+set $rax = 0
+stepi
+printf "again=%lx\n", $rip
+printf "again_eax=%lx\n", $rax
+set $ip = 6
+maintenance flush register-cache
+printf "ip_set=%lx\n", $rip
+break *0x7d07
+continue
+printf "met=%lx\n", $rip
+stepi
+printf "long=%lx\n", $rip
+printf "long_ip=%lx\n", $ip
+printf "long_cs=%x\n", $cs
+stepi
+printf "rcx=%lx\n", $rcx
+delete
+break *0x7d06
+reverse-continue
+printf "reversed=%lx\n", $rip
+printf "reversed_ip=%lx\n", $ip
+detach
+"#;
+    let Some(t) = gdb("compatibility", &guest, script) else { return };
+    let _ = std::fs::remove_file(image);
+    let all = |names: &[&str]| names.iter().map(|n| value(&t, n)).collect::<Vec<_>>();
+    assert_eq!(all(&["pc", "ip", "base", "cs", "lma"]), [0x7d00, 0, 0x7d00, 0x18, 1]);
+    assert_eq!(all(&["stepped", "stepped_ip", "back"]), [0x7d01, 1, 0x7d00]);
+    assert_eq!(all(&["eax", "ebx", "after"]), [0x1234_5678, 2, 0x7d07]);
+    assert_eq!(all(&["set_ip", "again", "again_eax", "ip_set"]), [1, 0x7d06, 0x1234_5678, 0x7d06]);
+    assert_eq!(all(&["met", "long", "long_ip", "long_cs"]), [0x7d07, 0x7d60, 0x7d60, 8]);
+    assert_eq!(value(&t, "rcx"), 0x1122_3344_5566_7788);
+    assert_eq!(all(&["reversed", "reversed_ip"]), [0x7d06, 6]);
+}
+
+/// QEMU's own packets (its documentation, "GDB usage", "Examining physical memory"): memory as gdb sees it is physical.
+#[test]
+fn physical_memory_by_packets() {
+    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-physical-image", std::process::id()));
+    std::fs::write(&image, compatibility_sector().expect("it assembles")).expect("a temporary file");
+    let guest = start(&["--memory", "32M", "--fda", image.to_str().expect("a name")]);
+    // 20_0000h is mapped nowhere, but there is memory.
+    let script = r#"
+break *0x7d60
+continue
+maintenance packet qqemu.PhyMemMode
+maintenance packet Qqemu.PhyMemMode:1
+maintenance packet qqemu.PhyMemMode
+printf "physical=%lx\n", *(unsigned long *)0x200000
+set var *(unsigned long *)0x200000 = 0x1234
+printf "written=%lx\n", *(unsigned long *)0x200000
+maintenance packet Qqemu.PhyMemMode:0
+x/xg 0x200000
+"#;
+    let Some(t) = gdb("physical", &guest, script) else { return };
+    let _ = std::fs::remove_file(image);
+    let said: Vec<&str> = t.lines().filter_map(|l| l.strip_prefix("received: ")).collect();
+    assert_eq!(said, ["\"0\"", "\"OK\"", "\"1\"", "\"OK\""]);
+    assert_eq!((value(&t, "physical"), value(&t, "written")), (0, 0x1234));
+    assert!(t.contains("Cannot access memory at address 0x200000"), "it is linear again");
 }
 
 /// Debian's cloud kernel by the names that it keeps in its own memory. What a breakpoint by name must stop at and who writes

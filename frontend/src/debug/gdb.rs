@@ -1,5 +1,6 @@
 //! gdb's side of the protocol, by `gdbstub`: its state machine, fed with what comes from the socket.
 
+use super::packets::{Filter, Own, packet};
 use super::target::{Stub, tid_of};
 use super::{Event, listen};
 use crate::end::Ending;
@@ -70,41 +71,16 @@ pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result
             return false;
         }
         let mut buffer = [0; 4096];
-        let mut place = Place::Between;
-        while let Ok(n) = stream.read(&mut buffer) {
-            let bytes: Vec<u8> = buffer[..n].iter().copied().filter(|&b| place.keeps(b)).collect();
-            if n == 0 || !bytes.is_empty() && to.send(Event::Gdb(bytes)).is_err() {
+        let mut filter = Filter::default();
+        while let Ok(n) = stream.read(&mut buffer)
+            && n > 0
+        {
+            if filter.feed(&buffer[..n]).into_iter().any(|p| to.send(Event::Gdb(p)).is_err()) {
                 break;
             }
         }
         to.send(Event::GdbGone).is_ok()
     })
-}
-
-/// Where in gdb's stream a byte stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Between,
-    Body,
-    /// So many characters of the checksum are still to come.
-    Sum(u8),
-}
-
-impl Place {
-    /// Takes the next byte; false for a `-` between packets. gdb sends these when an answer is not there within two seconds
-    /// (GDB manual, section E.1), as that of a `monitor` command that runs the guest for long. They ask for nothing that a
-    /// stream which loses nothing would not bring, and must not stop the command.
-    fn keeps(&mut self, byte: u8) -> bool {
-        *self = match (*self, byte) {
-            (Place::Between, b'-') => return false,
-            (Place::Between, b'$') => Place::Body,
-            (Place::Body, b'#') => Place::Sum(2),
-            (Place::Sum(n), _) if n > 1 => Place::Sum(n - 1),
-            (Place::Sum(_), _) => Place::Between,
-            (place, _) => place,
-        };
-        true
-    }
 }
 
 impl Session {
@@ -162,6 +138,26 @@ impl Session {
         if runs { After::Runs(session) } else { After::Stands(session) }
     }
 
+    /// Answers a packet that `gdbstub` doesn't know. None is sent while the machine runs.
+    pub fn answer(&mut self, stub: &mut Stub, own: Own, acknowledge: bool) {
+        let GdbStubStateMachine::Idle(s) = &mut self.stage else { return };
+        let physical = &mut stub.session.physical;
+        let text = match own {
+            Own::Supported => "PhyMemMode",
+            Own::IsPhysical if *physical => "1",
+            Own::IsPhysical => "0",
+            Own::SetPhysical(on) => {
+                *physical = on;
+                "OK"
+            }
+        };
+        let wire = s.borrow_conn();
+        wire.waiting.extend(acknowledge.then_some(b'+'));
+        wire.waiting.extend(packet(text));
+        // A broken socket is found by whoever reads it.
+        let _ = wire.flush();
+    }
+
     /// Reports a stop, with words for the user where gdb has none. `None` when gdb has gone.
     pub fn stopped(self, stub: &mut Stub, stopped: &Stopped, text: &str) -> Option<Session> {
         let GdbStubStateMachine::Running(mut s) = self.stage else { return Some(self) };
@@ -205,26 +201,11 @@ impl Session {
 
 /// Text for gdb's console, as a packet (GDB manual, section E.3, Stop Reply Packets: `O`).
 fn console_packet(text: &str) -> Vec<u8> {
-    let body = text.bytes().fold(String::from("O"), |s, b| s + &format!("{b:02x}"));
-    let sum = body.bytes().fold(0u8, u8::wrapping_add);
-    format!("${body}#{sum:02x}").into_bytes()
+    packet(&text.bytes().fold(String::from("O"), |s, b| s + &format!("{b:02x}")))
 }
 
 impl Drop for Wire {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn impatience_between_packets_is_not_heard() {
-        let mut place = Place::Between;
-        let heard: Vec<u8> =
-            b"-+$qRcmd,2d-#-1--\x03-+$m-1#2b-".iter().copied().filter(|&b| place.keeps(b)).collect();
-        assert_eq!(heard, b"+$qRcmd,2d-#-1\x03+$m-1#2b");
     }
 }

@@ -4,6 +4,7 @@
 mod gdb;
 mod listen;
 mod monitor;
+mod packets;
 mod registers;
 mod target;
 
@@ -24,8 +25,8 @@ use target::Stub;
 pub enum Event {
     /// gdb has come.
     GdbCame(TcpStream),
-    /// Bytes from gdb.
-    Gdb(Vec<u8>),
+    /// What came from gdb.
+    Gdb(packets::Part),
     /// gdb is gone.
     GdbGone,
     /// A monitor has come.
@@ -208,7 +209,12 @@ impl Control {
                 self.running = None;
                 self.gdb = gdb::Session::new(stream, &mut self.stub);
             }
-            Event::Gdb(bytes) => {
+            Event::Gdb(packets::Part::Own(own, acknowledge)) => {
+                if let Some(g) = &mut self.gdb {
+                    g.answer(&mut self.stub, own, acknowledge);
+                }
+            }
+            Event::Gdb(packets::Part::Bytes(bytes)) => {
                 if let Some(g) = self.gdb.take() {
                     let standing = self.running.is_none();
                     match g.incoming(&mut self.stub, &bytes, standing) {

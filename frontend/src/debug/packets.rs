@@ -1,0 +1,175 @@
+//! Between gdb's socket and `gdbstub`: what the crate must not hear, and packets that it doesn't know.
+//!
+//! Packets of QEMU's own (its documentation, "GDB usage", "Examining physical memory") make memory as gdb sees it
+//! physical: `maintenance packet Qqemu.PhyMemMode:1`.
+
+/// A packet that is answered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// Which of QEMU's packets are known.
+    Supported,
+    /// Whether memory is physical.
+    IsPhysical,
+    /// From now on it is, or isn't.
+    SetPhysical(bool),
+}
+
+const OWN: [(&[u8], Own); 4] = [
+    (b"qqemu.Supported", Own::Supported),
+    (b"qqemu.PhyMemMode", Own::IsPhysical),
+    (b"Qqemu.PhyMemMode:0", Own::SetPhysical(false)),
+    (b"Qqemu.PhyMemMode:1", Own::SetPhysical(true)),
+];
+
+/// A part of gdb's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// For `gdbstub`.
+    Bytes(Vec<u8>),
+    /// One of ours; whether it is to be acknowledged.
+    Own(Own, bool),
+}
+
+/// Where in gdb's stream a byte stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Between,
+    Body,
+    /// So many characters of the checksum are still to come.
+    Sum(u8),
+}
+
+/// Takes the stream apart.
+#[derive(Default)]
+pub struct Filter {
+    place: Place,
+    /// The packet so far, as long as it may be one of ours or the end of acknowledgements.
+    held: Vec<u8>,
+    holds: bool,
+    unacknowledged: bool,
+}
+
+const NO_ACKS: &[u8] = b"QStartNoAckMode";
+
+impl Filter {
+    /// What of the stream is for whom, in order.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Part> {
+        let mut parts = Vec::new();
+        bytes.iter().for_each(|b| self.byte(*b, &mut parts));
+        parts
+    }
+
+    fn byte(&mut self, byte: u8, parts: &mut Vec<Part>) {
+        match self.place {
+            // gdb sends these when an answer is not there within two seconds (GDB manual, section E.1), as that of a
+            // `monitor` command that runs the guest for long. They ask for nothing that a stream which loses nothing
+            // would not bring, and must not stop the command.
+            Place::Between if byte == b'-' => return,
+            Place::Between if byte == b'$' => {
+                self.place = Place::Body;
+                self.holds = true;
+            }
+            Place::Body if byte == b'#' => self.place = Place::Sum(2),
+            Place::Sum(n) if n > 1 => self.place = Place::Sum(n - 1),
+            Place::Sum(_) => {
+                self.place = Place::Between;
+                self.held.push(byte);
+                return self.end(parts);
+            }
+            Place::Between | Place::Body => {}
+        }
+        self.held.push(byte);
+        if self.place == Place::Body {
+            let body = &self.held[usize::from(self.holds)..];
+            let known = || OWN.iter().map(|o| o.0).chain([NO_ACKS]);
+            self.holds &= known().any(|k| k.starts_with(body));
+        }
+        if !self.holds {
+            self.pass(parts);
+        }
+    }
+
+    /// A packet is whole.
+    fn end(&mut self, parts: &mut Vec<Part>) {
+        let packet = self.held.strip_prefix(b"$").filter(|_| self.holds);
+        let body =
+            packet.and_then(|p| p.split_last_chunk::<3>()).filter(|(b, sum)| is_sum(b, sum)).map(|p| p.0);
+        self.holds = false;
+        if let Some((_, own)) = OWN.iter().find(|o| body == Some(o.0)) {
+            self.held.clear();
+            parts.push(Part::Own(*own, !self.unacknowledged));
+            return;
+        }
+        self.unacknowledged |= body == Some(NO_ACKS);
+        self.pass(parts);
+    }
+
+    fn pass(&mut self, parts: &mut Vec<Part>) {
+        match parts.last_mut() {
+            Some(Part::Bytes(b)) => b.append(&mut self.held),
+            _ => parts.push(Part::Bytes(std::mem::take(&mut self.held))),
+        }
+    }
+}
+
+fn sum(body: &[u8]) -> u8 {
+    body.iter().fold(0u8, |s, b| s.wrapping_add(*b))
+}
+
+fn is_sum(body: &[u8], end: &[u8; 3]) -> bool {
+    end.eq_ignore_ascii_case(format!("#{:02x}", sum(body)).as_bytes())
+}
+
+/// A packet with this body.
+pub fn packet(body: &str) -> Vec<u8> {
+    format!("${body}#{:02x}", sum(body.as_bytes())).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passed(parts: &[Part]) -> Vec<u8> {
+        let bytes = parts.iter().filter_map(|p| if let Part::Bytes(b) = p { Some(&b[..]) } else { None });
+        bytes.collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn impatience_between_packets_is_not_heard() {
+        let parts = Filter::default().feed(b"-+$qRcmd,2d-#-1--\x03-+$m-1#2b-");
+        assert_eq!(passed(&parts), b"+$qRcmd,2d-#-1\x03+$m-1#2b");
+    }
+
+    #[test]
+    fn own_packets_are_taken_out_in_order() {
+        let stream = [
+            &packet("qqemu.PhyMemMode")[..],
+            b"+",
+            &packet("QStartNoAckMode"),
+            &packet("Qqemu.PhyMemMode:1"),
+            &packet("qqemu.PhyMemModes"),
+            &packet("g"),
+        ]
+        .concat();
+        let rest =
+            [b"+", &packet("QStartNoAckMode")[..], &packet("qqemu.PhyMemModes"), &packet("g")].concat();
+        // All at once and a byte at a time.
+        for size in [stream.len(), 1] {
+            let mut f = Filter::default();
+            let parts: Vec<Part> = stream.chunks(size).flat_map(|c| f.feed(c)).collect();
+            assert_eq!(passed(&parts), rest);
+            let own: Vec<&Part> = parts.iter().filter(|p| matches!(p, Part::Own(..))).collect();
+            assert_eq!(own, [&Part::Own(Own::IsPhysical, true), &Part::Own(Own::SetPhysical(true), false)]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_is_not_ours_to_judge() {
+        let parts = Filter::default().feed(b"$Qqemu.PhyMemMode:1#00");
+        assert_eq!(parts, [Part::Bytes(b"$Qqemu.PhyMemMode:1#00".to_vec())]);
+        // An endless packet is not held back.
+        let mut f = Filter::default();
+        assert_eq!(passed(&f.feed(&[b"$qqemu.", &[b'x'; 9000][..]].concat())).len(), 9007);
+    }
+}
