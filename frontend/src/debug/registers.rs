@@ -5,6 +5,7 @@
 //! gdb knows no CS base: `$rip` is the linear address of the next instruction, `$ip` the offset in CS.
 
 use lucid86_machine::Machine;
+use lucid86_machine::debug::registers;
 
 /// Where a register's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,48 +42,16 @@ pub struct Description {
     pub xml: String,
 }
 
-const GENERAL: [&str; 16] = [
-    "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
-    "r15",
-];
-const SEGMENTS: [&str; 6] = ["cs", "ss", "ds", "es", "fs", "gs"];
+/// gdb's order of the general registers, by the processor's numbers.
+const GENERAL: [usize; 16] = [0, 3, 1, 2, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
+/// And of the segment registers.
+const SEGMENTS: [usize; 6] = [1, 2, 3, 0, 4, 5];
 const FPU: [&str; 8] = ["fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop"];
 const ST: [&str; 8] = ["st0", "st1", "st2", "st3", "st4", "st5", "st6", "st7"];
 const XMM: [&str; 16] = [
     "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11",
     "xmm12", "xmm13", "xmm14", "xmm15",
 ];
-const SYSTEM: [&str; 28] = [
-    "ip",
-    "cs_base",
-    "ss_base",
-    "ds_base",
-    "es_base",
-    "k_gs_base",
-    "cr0",
-    "cr2",
-    "cr3",
-    "cr4",
-    "efer",
-    "cpl",
-    "dr0",
-    "dr1",
-    "dr2",
-    "dr3",
-    "dr6",
-    "dr7",
-    "gdt",
-    "gdt_limit",
-    "idt",
-    "idt_limit",
-    "tr",
-    "ldtr",
-    "star",
-    "lstar",
-    "fmask",
-    "pat",
-];
-
 const fn r(name: &'static str, bits: usize, kind: &'static str, group: &'static str, from: From) -> Register {
     Register { name, bits, kind, group, from }
 }
@@ -117,10 +86,12 @@ pub fn description() -> Description {
         "rsp" | "rbp" => "data_ptr",
         _ => "int64",
     };
-    let mut core: Vec<Register> = GENERAL.iter().map(|n| r(n, 64, pointer(n), "", From::Name(n))).collect();
+    let general = GENERAL.map(|i| registers::GPR64[i]);
+    let mut core: Vec<Register> = general.iter().map(|n| r(n, 64, pointer(n), "", From::Name(n))).collect();
     core.push(r("rip", 64, "code_ptr", "", From::Name("pc")));
     core.push(r("eflags", 32, "i386_eflags", "", From::Name("rflags")));
-    core.extend(SEGMENTS.iter().map(|n| r(n, 32, "int32", "", From::Name(n))));
+    let segments = SEGMENTS.map(|i| registers::SEGMENTS[i]);
+    core.extend(segments.iter().map(|n| r(n, 32, "int32", "", From::Name(n))));
     core.extend(ST.iter().enumerate().map(|(i, n)| r(n, 80, "i387_ext", "", From::St(i))));
     core.extend(FPU.iter().map(|n| r(n, 32, "int", "float", From::Fpu(n))));
     feature("org.gnu.gdb.i386.core", flags, core);
@@ -144,7 +115,7 @@ pub fn description() -> Description {
     feature(
         "org.lucid86.system",
         "",
-        SYSTEM.iter().map(|n| r(n, 64, "int64", "system", From::Name(n))).collect(),
+        registers::SYSTEM.iter().map(|n| r(n, 64, "int64", "system", From::Name(n))).collect(),
     );
     xml += "</target>";
     let general = list.iter().position(|r: &Register| r.name == "ip").unwrap_or(list.len());
@@ -226,5 +197,22 @@ impl Register {
             From::Fpu("fstat") => m.set_register(cpu, "fsw", v),
             From::Fpu(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_registers_stand_in_gdb_s_order() {
+        // gdb's features/i386/64bit-core.xml.
+        let d = description();
+        let names: Vec<&str> = d.list.iter().map(|r| r.name).take(25).collect();
+        let order =
+            "rax rbx rcx rdx rsi rdi rbp rsp r8 r9 r10 r11 r12 r13 r14 r15 rip eflags cs ss ds es fs gs st0";
+        assert_eq!(names.join(" "), order);
+        let known = |r: &Register| matches!(r.from, From::Name(n) if registers::names().contains(&n));
+        assert!(d.list[d.general..].iter().all(known) && d.list[d.general].name == "ip");
     }
 }

@@ -6,14 +6,16 @@
 use lucid86_cpu::Cpu;
 use lucid86_cpu::state::{Seg, cr0, cr4, efer, flag};
 
-const GPR64: [&str; 16] = [
+/// General registers, in the processor's numbering.
+pub const GPR64: [&str; 16] = [
     "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
     "r15",
 ];
 const GPR32: [&str; 8] = ["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"];
 const GPR16: [&str; 8] = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
 const GPR8: [&str; 8] = ["al", "cl", "dl", "bl", "ah", "ch", "dh", "bh"];
-const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
+/// Segment registers, in the processor's numbering.
+pub const SEGMENTS: [&str; 6] = ["es", "cs", "ss", "ds", "fs", "gs"];
 const FLAGS: [(&str, u64); 17] = [
     ("cf", flag::CF),
     ("pf", flag::PF),
@@ -34,44 +36,47 @@ const FLAGS: [(&str, u64); 17] = [
     ("id", flag::ID),
 ];
 
+/// Those that an operating system sets, and offsets where gdb's own registers are linear addresses.
+pub const SYSTEM: [&str; 33] = [
+    "ip",
+    "cs_base",
+    "ss_base",
+    "ds_base",
+    "es_base",
+    "k_gs_base",
+    "cr0",
+    "cr2",
+    "cr3",
+    "cr4",
+    "xcr0",
+    "efer",
+    "cpl",
+    "dr0",
+    "dr1",
+    "dr2",
+    "dr3",
+    "dr6",
+    "dr7",
+    "gdt",
+    "gdt_limit",
+    "idt",
+    "idt_limit",
+    "tr",
+    "ldtr",
+    "star",
+    "lstar",
+    "cstar",
+    "fmask",
+    "sysenter_cs",
+    "sysenter_esp",
+    "sysenter_eip",
+    "pat",
+];
+
 /// Names of the registers that stand for themselves, for help and completion.
 pub fn names() -> Vec<&'static str> {
-    let system = [
-        "rip",
-        "pc",
-        "rflags",
-        "cpl",
-        "cr0",
-        "cr2",
-        "cr3",
-        "cr4",
-        "efer",
-        "xcr0",
-        "mxcsr",
-        "dr0",
-        "dr1",
-        "dr2",
-        "dr3",
-        "dr6",
-        "dr7",
-        "gdt",
-        "idt",
-        "ldtr",
-        "tr",
-        "fs_base",
-        "gs_base",
-        "k_gs_base",
-        "cs_base",
-        "star",
-        "lstar",
-        "cstar",
-        "fmask",
-        "sysenter_cs",
-        "sysenter_esp",
-        "sysenter_eip",
-        "pat",
-    ];
-    GPR64.into_iter().chain(SEGMENTS).chain(system).collect()
+    let rest = ["rip", "pc", "rflags", "mxcsr", "fs_base", "gs_base"];
+    GPR64.into_iter().chain(SEGMENTS).chain(rest).chain(SYSTEM).collect()
 }
 
 fn place<const N: usize>(list: &[&str; N], name: &str) -> Option<usize> {
@@ -243,6 +248,12 @@ fn set_system(cpu: &mut Cpu, name: &str, v: u64) -> bool {
 mod tests {
     use super::*;
     use lucid86_cpu::state::attr;
+
+    #[test]
+    fn every_name_is_a_register() {
+        let c = Cpu::new(0, lucid86_cpu::model::CpuModel::default());
+        assert!(names().into_iter().all(|n| get(&c, n).is_some()));
+    }
 
     #[test]
     fn pc_is_linear_wherever_cs_has_a_base() {
