@@ -32,10 +32,19 @@ pub fn run(mut config: Config) -> Result<u8, String> {
     }
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let displays = choose::displays(&config, HostHas { windows: window::possible(), terminal })?;
-    let machine = Machine::new(config).map_err(|e| e.to_string())?;
+    let mut machine = Machine::new(config).map_err(|e| e.to_string())?;
     let config = machine.config().clone();
     check_outputs(&config)?;
+    if let Some(path) = &config.record {
+        let done = std::fs::File::create(path).map_err(|e| e.to_string()).and_then(|f| machine.record_to(f));
+        done.map_err(|e| format!("{}: {e}", path.display()))?;
+    }
     let ending = Ending::watch();
+    if let (Some(path), Some(at)) = (&config.replay, machine.replay_cut_short()) {
+        let t = at.now_ns as f64 / 1e9;
+        let name = path.display();
+        ending.say(&format!("{name}: was cut short: known up to instruction {}, {t:.3} s", at.count));
+    }
     let started = Instant::now();
     let ended = run_watched(&config, machine, &displays, &ending);
     ending.restore();
@@ -211,8 +220,11 @@ fn finish(config: &Config, machine: &mut Machine, outcome: &Outcome, ending: &En
         let bytes = machine.save();
         write(path, bytes.map_err(|e| e.to_string()));
     }
-    if let Some(path) = &config.record {
-        write(path, Ok(machine.recording()));
+    if let Some(path) = &config.record
+        && let Err(e) = machine.finish_recording()
+    {
+        ending.say(&format!("{}: {e}", path.display()));
+        status = STATUS_USAGE;
     }
     if config.print_state_hash {
         let hash = machine.state_hash();

@@ -144,6 +144,33 @@ fn serial_port_on_pipes() {
 }
 
 #[test]
+fn a_recording_of_a_killed_run_replays_to_where_it_stops() {
+    let g = Guest::new("killed", ECHO);
+    let file = g.beside("sav");
+    let name = file.to_str().expect("a name");
+    let mut child = g.command(&["--serial", "stdio", "--record", name]).spawn().expect("the binary starts");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(b"ab").expect("it reads its input");
+    let mut seen = [0; 2];
+    child.stdout.take().expect("piped").read_exact(&mut seen).expect("it echoes");
+    // A piece is written each second.
+    let (begin, len) = (Instant::now(), || fs::metadata(&file).map_or(0, |m| m.len()));
+    let head = len();
+    while len() < head + 20 && begin.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let out = g.run(&["--serial", "stdio", "--replay", name], b"");
+    assert_eq!((out.status.code(), out.stdout), (Some(0), b"ab".to_vec()), "{}", text(&out.stderr));
+    assert!(text(&out.stderr).contains("was cut short: known up to instruction"), "{}", text(&out.stderr));
+    fs::write(&file, b"Lucid86 recording\x01\0\0\0").expect("it can be written");
+    let out = g.run(&["--replay", name], b"");
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("recording of another version"), "{}", text(&out.stderr));
+}
+
+#[test]
 fn the_end_of_input_is_not_the_end() {
     let g = Guest::new("eof", ECHO);
     let out = g.run(&["--serial", "stdio", "--clock", "virtual", "--stop-after", "20ms"], b"ab");

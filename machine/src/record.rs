@@ -4,15 +4,14 @@
 //! Each entry is stamped with the count of instructions and the virtual time at which it was applied. Inputs of a script are
 //! not here: the script is configuration.
 
+mod file;
+
 use crate::Machine;
-use crate::config::ConfigError;
-use crate::hash::bytes_of;
 use crate::input::Input;
 use lucid86_cpu::Clock;
 use serde::{Deserialize, Serialize};
 
-const MAGIC: &[u8; 17] = b"Lucid86 recording";
-const VERSION: u32 = 1;
+pub use file::Recording;
 
 /// One thing that came from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,11 +36,13 @@ pub struct Stamp {
 }
 
 /// The log, and how far it has been applied: all of it, unless the machine is in its past.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Log {
     on: bool,
-    /// A recording is made of it: nothing may be dropped.
+    /// A recording is made of it: nothing may be dropped that isn't in its file.
     whole: bool,
+    /// Where the recording goes.
+    sink: Option<file::Sink>,
     entries: std::collections::VecDeque<(Stamp, Entry)>,
     /// Entries that were dropped from the front.
     dropped: usize,
@@ -53,6 +54,8 @@ pub struct Log {
     end: Option<Stamp>,
     /// The end of a recording that is replayed.
     recorded: Option<Stamp>,
+    /// Its real end is not known.
+    cut_short: bool,
 }
 
 /// Bytes of the frame that an entry holds.
@@ -104,21 +107,26 @@ impl Log {
     }
 
     /// What lies ahead is cut off.
-    pub(crate) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self, now: Stamp) {
+        if let Some(file) = &mut self.sink {
+            file.cut(self.next, now);
+        }
         let behind = self.entries.split_off(self.next - self.dropped);
         self.frames = self.frames.saturating_sub(behind.iter().map(|(_, e)| frame_bytes(e)).sum());
         (self.end, self.recorded) = (None, None);
     }
 
-    /// Drops what lies before a position.
+    /// Drops what lies before a position: nobody will go back beyond that.
     pub(crate) fn forget_before(&mut self, position: usize) {
-        while !self.whole
-            && self.dropped < position.min(self.next)
-            && let Some((_, entry)) = self.entries.pop_front()
-        {
-            self.frames = self.frames.saturating_sub(frame_bytes(&entry));
-            self.dropped += 1;
-        }
+        let kept_for = match &self.sink {
+            Some(file) => file.written(),
+            None if self.whole => 0,
+            None => usize::MAX,
+        };
+        let n = position.min(self.next).min(kept_for).saturating_sub(self.dropped);
+        let frames: usize = self.entries.drain(..n).map(|(_, e)| frame_bytes(&e)).sum();
+        self.frames = self.frames.saturating_sub(frames);
+        self.dropped += n;
     }
 
     /// Bytes of memory that it takes.
@@ -215,83 +223,5 @@ impl Machine {
             any = true;
         }
         any
-    }
-
-    /// The log as bytes of a recording.
-    pub fn recording(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
-        out.extend(VERSION.to_le_bytes());
-        let config = self.config();
-        out.extend(bytes_of(&(
-            crate::snapshot::identity(config),
-            config.rtc_start_seconds(),
-            config.seed_value(),
-            self.stamp(),
-        )));
-        out.extend(bytes_of(&self.log.entries));
-        out
-    }
-
-    /// Takes what comes from outside from a recording, until that ends. For a machine that hasn't run yet.
-    pub fn replay(&mut self, bytes: &[u8]) -> Result<(), ConfigError> {
-        let read = Recording::read(bytes)?;
-        if read.identity != crate::snapshot::identity(self.config()) {
-            return Err(ConfigError::new(
-                "was made by another machine: give the same --memory, --cpus, --cpu and --clock",
-            ));
-        }
-        self.log = Log {
-            on: true,
-            entries: read.entries.into(),
-            end: Some(read.end),
-            recorded: Some(read.end),
-            ..Log::default()
-        };
-        Ok(())
-    }
-}
-
-/// A recording, read.
-pub struct Recording {
-    identity: Vec<u8>,
-    /// Seconds since 1970 that the calendar started from.
-    pub rtc: i64,
-    /// The seed.
-    pub seed: u64,
-    /// Where the run ended.
-    pub end: Stamp,
-    entries: Vec<(Stamp, Entry)>,
-}
-
-impl Recording {
-    /// Reads one.
-    pub fn read(bytes: &[u8]) -> Result<Recording, ConfigError> {
-        let damaged = || ConfigError::new("is a damaged recording");
-        let rest = bytes
-            .strip_prefix(&MAGIC[..])
-            .ok_or_else(|| ConfigError::new("is not a recording of this program"))?;
-        let (version, rest) = rest.split_at_checked(4).ok_or_else(damaged)?;
-        if version != VERSION.to_le_bytes() {
-            return Err(ConfigError::new("is a recording of another version of this program"));
-        }
-        type Head = (Vec<u8>, i64, u64, Stamp);
-        let ((identity, rtc, seed, end), rest): (Head, &[u8]) =
-            postcard::take_from_bytes(rest).map_err(|_| damaged())?;
-        let entries: Vec<(Stamp, Entry)> = postcard::from_bytes(rest).map_err(|_| damaged())?;
-        let sane = entries.windows(2).all(|w| w[0].0.count <= w[1].0.count)
-            && entries.iter().all(|(s, e)| {
-                s.count < 1 << 62
-                    && match e {
-                        Entry::Clock(c) => {
-                            c.rate > 0 && c.n0 == s.count && c.t0_ns < 1 << 62 && c.rate < 1 << 60
-                        }
-                        Entry::Slept(t) => *t < 1 << 62,
-                        _ => true,
-                    }
-            });
-        if !sane || end.count >= 1 << 62 {
-            return Err(damaged());
-        }
-        Ok(Recording { identity, rtc, seed, end, entries })
     }
 }

@@ -78,6 +78,83 @@ fn a_recording_replays_to_the_same_state_on_either_engine() {
 }
 
 #[test]
+fn a_recording_in_a_file_is_written_as_it_goes_and_can_be_cut_anywhere() {
+    let (_file, path) = guest("pieces");
+    let (bytes, hash, count) = {
+        let mut m = Machine::new(with(&path, ClockKind::Host, Engine::Auto)).expect("a machine");
+        let file = TempFile::new("pieces-recording", &[]);
+        m.record_to(std::fs::File::create(&file.0).expect("a file")).expect("it can be written");
+        let to = m.connect();
+        let typist = std::thread::spawn(move || {
+            for n in 0..8 {
+                std::thread::sleep(Duration::from_millis(300));
+                let _ = to.send(Input::Key { key: Key::ESC, down: n % 2 == 0 });
+            }
+        });
+        assert_eq!(m.run(&mut NoIo), Outcome::DebugExit(1));
+        typist.join().expect("the typist");
+        // Most of it is there before the end.
+        let before = std::fs::metadata(&file.0).expect("it is there").len();
+        m.finish_recording().expect("it was written");
+        let bytes = std::fs::read(&file.0).expect("it is there");
+        assert!(before > 200 && bytes.len() as u64 > before, "{before} of {}", bytes.len());
+        (bytes, m.state_hash(), m.count())
+    };
+    let replay = |bytes: &[u8]| {
+        let file = TempFile::new("pieces-replay", bytes);
+        let c = Config { replay: Some(file.0.clone()), ..with(&path, ClockKind::Host, Engine::Auto) };
+        let mut m = Machine::new(c).expect("a recording");
+        (m.run(&mut NoIo), m.count(), m.state_hash(), m.replay_cut_short())
+    };
+    let (outcome, end, state, cut) = replay(&bytes);
+    assert_eq!((outcome, end, state, cut), (Outcome::DebugExit(1), count, hash, None));
+    let (outcome, end, _, cut) = replay(&bytes[..bytes.len() - 1]);
+    assert_eq!((outcome, Some(end)), (Outcome::Quit, cut.map(|s| s.count)));
+    assert!(end > 0 && end < count, "{end} of {count}");
+}
+
+#[test]
+fn a_recording_follows_a_machine_that_goes_on_from_its_past() {
+    let (_file, path) = guest("beside");
+    let mut m = Machine::new(with(&path, ClockKind::Host, Engine::Auto)).expect("a machine");
+    let file = TempFile::new("beside-recording", &[]);
+    m.record_to(std::fs::File::create(&file.0).expect("a file")).expect("it can be written");
+    m.keep_history(256 << 20);
+    let to = m.connect();
+    std::thread::spawn(move || {
+        // After the machine has ended nobody hears it.
+        for n in 0..40 {
+            std::thread::sleep(Duration::from_millis(250));
+            let _ = to.send(Input::Key { key: Key::ESC, down: n % 2 == 0 });
+        }
+    });
+    let (mut longest, mut cuts) = (0, 0);
+    while cuts < 40_000 {
+        let count = m.count() + 300_000;
+        if matches!(m.debug_run(&mut NoIo, Goal::Count(count)).why, Why::Ended(_)) {
+            break;
+        }
+        let len = std::fs::metadata(&file.0).expect("it is there").len();
+        // Twice, when a piece has been written: back to before it, and on from there.
+        if len > longest && longest > 0 && cuts < 2 {
+            m.go_to(&mut NoIo, count / 2);
+            assert!(m.cut_future().expect("no medium"), "there was a future");
+            longest = std::fs::metadata(&file.0).expect("it is there").len();
+            assert!(longest < len, "it is not in the file");
+            cuts += 1;
+        } else {
+            longest = len;
+        }
+    }
+    assert_eq!(cuts, 2);
+    m.finish_recording().expect("it was written");
+    let c = Config { replay: Some(file.0.clone()), ..with(&path, ClockKind::Host, Engine::Auto) };
+    let mut again = Machine::new(c).expect("a recording");
+    assert_eq!(again.run(&mut NoIo), Outcome::DebugExit(1));
+    assert_eq!((again.state_hash(), again.count()), (m.state_hash(), m.count()));
+}
+
+#[test]
 fn the_past_of_a_live_run_is_what_it_was() {
     let (_file, path) = guest("past");
     let mut m = Machine::new(with(&path, ClockKind::Host, Engine::Auto)).expect("a machine");

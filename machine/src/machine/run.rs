@@ -92,6 +92,7 @@ impl Machine {
                 io.log(&line);
             }
         }
+        self.keep_recording();
         self.tick(io, false);
         if let Some(outcome) = self.ended_by.take() {
             return Some(outcome);

@@ -385,7 +385,7 @@ impl Machine {
         for image in self.board.outside.media.iter_mut().flatten() {
             image.cut_future().map_err(|e| format!("a medium can't be rolled back: {e}"))?;
         }
-        self.log.cut();
+        self.log.cut(self.stamp());
         if let Some(h) = &mut self.debug.history {
             // Undo logs end where the machine was last restored: no later snapshot can be gone back to.
             let gone = h.snapshots.split_off(h.base + 1);
