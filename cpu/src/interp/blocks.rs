@@ -51,6 +51,11 @@ pub struct Block {
 }
 
 impl Block {
+    /// Whether a successor can still be noted.
+    pub fn has_room(&self) -> bool {
+        self.next[1].1 == NONE
+    }
+
     /// The granules of `frame` that it covers.
     fn granules(&self, frame: u32) -> u64 {
         let mut g = 0;
@@ -150,13 +155,14 @@ impl Blocks {
     /// The block at `at`, if it is decoded and live.
     #[inline(always)]
     pub fn find(&mut self, at: u64, key: ModeKey) -> Option<u32> {
-        if let Some(s) = self.slots.get(slot_of(at))
-            && s.at == at
-            && s.key == key
-        {
-            return Some(s.id);
-        }
-        self.find_slow(at, key)
+        self.found(at, key).or_else(|| self.find_slow(at, key))
+    }
+
+    /// The block at `at`, if it was found there before and is live.
+    #[inline(always)]
+    pub fn found(&self, at: u64, key: ModeKey) -> Option<u32> {
+        let s = self.slots.get(slot_of(at))?;
+        (s.at == at && s.key == key).then_some(s.id)
     }
 
     #[inline(never)]

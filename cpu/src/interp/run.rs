@@ -133,18 +133,28 @@ impl Direct<'_> {
     fn drive(&mut self, blocks: &mut Blocks, jit: &mut Option<Box<Jit>>) -> Stop {
         let mut from = NONE;
         let mut left = Left::Go;
+        // Blocks are looked up without a turn where nobody looks at what is found: no translator, no debugger.
+        let alone = jit.is_none() && !self.x.derived.watch.has_code();
         loop {
-            let linked =
-                if self.attention || self.x.count >= self.x.limit { None } else { self.linked(blocks, from) };
-            let r = match linked {
+            let known = if self.attention || self.x.count >= self.x.limit {
+                None
+            } else {
+                match self.linked(blocks, from) {
+                    None if alone => self.known(blocks, from),
+                    linked => linked,
+                }
+            };
+            let r = match known {
                 Some(id) => {
                     from = id;
                     self.run_block(blocks, id)
                 }
-                None => match self.turn(blocks, &mut from, jit, &mut left) {
-                    Ok(r) => r,
-                    Err(stop) => return stop,
-                },
+                None => {
+                    if let Err(stop) = self.turn(blocks, &mut from, jit, &mut left) {
+                        return stop;
+                    }
+                    continue;
+                }
             };
             if let Err(f) = r {
                 from = NONE;
@@ -155,9 +165,22 @@ impl Direct<'_> {
         }
     }
 
-    /// Looks at what came up, finds or decodes the next block, and runs it.
+    /// Looks at what came up, finds or decodes the next block, and runs it, with the delivery of its fault.
     #[inline(never)]
     fn turn(
+        &mut self,
+        blocks: &mut Blocks,
+        from: &mut u32,
+        jit: &mut Option<Box<Jit>>,
+        left: &mut Left,
+    ) -> Result<(), Stop> {
+        let Err(f) = self.look_and_run(blocks, from, jit, left)? else { return Ok(()) };
+        *from = NONE;
+        self.deliver(f)
+    }
+
+    #[inline(always)]
+    fn look_and_run(
         &mut self,
         blocks: &mut Blocks,
         from: &mut u32,
@@ -403,6 +426,25 @@ impl Direct<'_> {
             return None;
         };
         (id != NONE && blocks.block(id).key == self.key).then_some(id)
+    }
+
+    /// The block at RIP, if it was found before and is all in one page.
+    #[inline(always)]
+    fn known(&self, blocks: &Blocks, from: u32) -> Option<u32> {
+        let rip = self.x.cpu.rip;
+        // Within the page a link is to be made.
+        if from != NONE && rip.wrapping_sub(self.rip_base) < PAGE && blocks.block(from).has_room() {
+            return None;
+        }
+        let cs = &self.x.cpu.seg[Seg::Cs as usize];
+        let flat = self.key.code_flat();
+        let linear = if flat { rip } else { cs.base.wrapping_add(rip) & 0xffff_ffff };
+        let at = self.x.derived.tlb.hit_execute(linear)? as u64;
+        let id = blocks.found(at, self.key)?;
+        let b = blocks.block(id);
+        // RIP itself is below what the last byte's offset is compared with.
+        let fits = flat || rip + u64::from(b.end_off) - at % PAGE - 1 <= u64::from(cs.limit);
+        (b.second == NONE && fits).then_some(id)
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! data breakpoints) is out of line. Every page of an access is checked before any byte moves.
 
 use super::space;
-use super::tlb::Array;
+use super::table::Array;
 use super::{Access, View, breakpoint};
 use crate::fault::Fault;
 use crate::memory::{Memory, PAGE, Place, Touch, Word, mark};

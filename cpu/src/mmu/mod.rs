@@ -7,6 +7,7 @@ pub(crate) mod access;
 mod breakpoint;
 mod segment;
 pub mod space;
+pub(crate) mod table;
 pub mod tlb;
 mod upper;
 mod walked;

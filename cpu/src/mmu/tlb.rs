@@ -15,212 +15,13 @@
 //! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
 
 use super::space::{Paging, Space, Step};
+use super::table::{Array, PAGE_MASK, SLOW, Table, none};
 use super::upper::{self, Halves};
 use super::walked::Walked;
 use super::{Access, View};
 use crate::memory::{Memory, PAGE, Place, mark};
 use crate::state::Cpu;
 use std::collections::HashSet;
-
-/// What a tag differs by from the page's address when the translation is known, but not for direct access: such a tag
-/// belongs to the neighbouring place, so nothing that is looked up here agrees with it.
-pub const SLOW: u64 = PAGE;
-
-const PAGE_MASK: u64 = !(PAGE - 1);
-
-/// No translation: the slow tag of a page that can't exist.
-fn none(index: usize) -> u64 {
-    1 << 63 | ((index as u64 * PAGE) ^ SLOW)
-}
-
-/// The arrays of a table, in their order in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum Array {
-    /// Tags for loads.
-    Read = 0,
-    /// Tags for stores.
-    Write = 1,
-    /// Tags for instruction fetches.
-    Execute = 2,
-    /// Host address = linear address + this (wrapping).
-    Delta = 3,
-}
-
-/// Bytes from one array of a table of `size` entries to the next: not a multiple of a cache's way, so that an entry's
-/// tag and delta don't meet in one set.
-const fn stride(size: usize) -> usize {
-    8 * size + 0x440
-}
-
-/// Alignment of the first array.
-const ALIGN: usize = 1 << 16;
-
-/// Where translated code finds array `a`, from the number that [`Tlb::table_in_use`] gives. The number's low 16 bits are
-/// also the control word that makes BEXTR take the index out of a linear address.
-pub fn displacement(a: Array, size: usize) -> i32 {
-    (a as usize * stride(size)) as i32 - control(size) as i32
-}
-
-/// BEXTR's control word: from bit 12 on, as many as an index has.
-const fn control(size: usize) -> u64 {
-    (size.trailing_zeros() as u64) << 8 | 12
-}
-
-/// While no more places of a table than this were filled, emptying it looks at those only.
-const FEW: usize = 256;
-
-/// A direct-mapped table of one view of one group.
-#[derive(Debug, Default)]
-struct Table {
-    /// The arrays of tags and deltas, from an aligned place on.
-    words: Vec<u64>,
-    /// Where the arrays begin in `words`.
-    at: [usize; 4],
-    /// Physical page address of each entry (A20 not applied).
-    phys: Vec<u64>,
-    /// Places that were filled since all were empty, each once or more; no longer kept beyond [`FEW`].
-    filled: Vec<u32>,
-    /// [`Tlb::write_generation`] when last looked at.
-    write_generation: u32,
-    /// [`Tlb::generation`] when last looked at.
-    generation: u32,
-}
-
-impl Table {
-    fn new(size: usize) -> Table {
-        let words = vec![0u64; (4 * stride(size) + ALIGN) / 8];
-        let first = (words.as_ptr() as usize).next_multiple_of(ALIGN) - words.as_ptr() as usize;
-        let at = [0, 1, 2, 3].map(|k| (first + k * stride(size)) / 8);
-        let mut t = Table { words, at, phys: vec![0; size], ..Table::default() };
-        t.empty_all();
-        t
-    }
-
-    fn is_empty(&self) -> bool {
-        self.phys.is_empty()
-    }
-
-    #[inline(always)]
-    fn index(&self, linear: u64) -> usize {
-        (linear >> 12) as usize & self.phys.len().wrapping_sub(1)
-    }
-
-    #[inline(always)]
-    fn get(&self, a: Array, index: usize) -> u64 {
-        self.words[self.at[a as usize] + index]
-    }
-
-    #[inline(always)]
-    fn put(&mut self, a: Array, index: usize, v: u64) {
-        self.words[self.at[a as usize] + index] = v;
-    }
-
-    /// RAM's host address of the byte at `linear`, if bytes up to `last` further may be accessed directly.
-    #[inline(always)]
-    fn hit(&self, a: Array, linear: u64, last: u64) -> Option<u64> {
-        let i = self.index(linear);
-        (linear ^ self.get(a, i) <= PAGE - 1 - last).then(|| linear.wrapping_add(self.get(Array::Delta, i)))
-    }
-
-    /// Whether the tag at `index` allows direct access.
-    fn is_direct(&self, a: Array, index: usize) -> bool {
-        self.index(self.get(a, index)) == index
-    }
-
-    /// Sends accesses at `index` through the slow path.
-    fn slow_down(&mut self, a: Array, index: usize) {
-        if self.is_direct(a, index) {
-            let tag = self.get(a, index);
-            self.put(a, index, tag ^ SLOW);
-        }
-    }
-
-    fn empty(&mut self, index: usize) {
-        for a in [Array::Read, Array::Write, Array::Execute] {
-            self.put(a, index, none(index));
-        }
-    }
-
-    /// The places that may be filled, if they are known to be few.
-    fn few(&self) -> Option<&[u32]> {
-        (self.filled.len() <= FEW).then_some(&self.filled)
-    }
-
-    fn note_filled(&mut self, index: usize) {
-        if self.filled.len() <= FEW {
-            self.filled.push(index as u32);
-        }
-    }
-
-    fn clear(&mut self) {
-        let filled = std::mem::take(&mut self.filled);
-        if filled.len() <= FEW {
-            for &i in &filled {
-                self.empty(i as usize);
-            }
-        } else {
-            self.empty_all();
-        }
-        self.filled = filled;
-        self.filled.clear();
-    }
-
-    fn empty_all(&mut self) {
-        for a in [Array::Read, Array::Write, Array::Execute] {
-            let at = self.at[a as usize];
-            for (i, tag) in self.words[at..at + self.phys.len()].iter_mut().enumerate() {
-                *tag = none(i);
-            }
-        }
-    }
-
-    fn void_writes(&mut self) {
-        for i in 0..self.phys.len() {
-            self.slow_down(Array::Write, i);
-        }
-    }
-
-    /// Drops `pages` pages from `base` on.
-    fn drop_range(&mut self, base: u64, pages: u64) {
-        if pages == 1 {
-            self.drop_page(base);
-            return;
-        }
-        if self.is_empty() {
-            return;
-        }
-        if let Some(few) = self.few()
-            && (few.len() as u64) < pages
-        {
-            let filled = std::mem::take(&mut self.filled);
-            for &i in &filled {
-                let known = |a| (self.get(a, i as usize) & !SLOW).wrapping_sub(base & !SLOW);
-                if [Array::Read, Array::Write, Array::Execute].into_iter().any(|a| known(a) <= pages * PAGE) {
-                    self.empty(i as usize);
-                }
-            }
-            self.filled = filled;
-        } else if pages >= self.phys.len() as u64 {
-            self.clear();
-        } else {
-            for i in 0..pages {
-                self.drop_page(base.wrapping_add(i * PAGE));
-            }
-        }
-    }
-
-    fn drop_page(&mut self, linear: u64) {
-        if self.is_empty() {
-            return;
-        }
-        let i = self.index(linear);
-        let known = |a| self.get(a, i) & !SLOW == linear & !SLOW;
-        if [Array::Read, Array::Write, Array::Execute].into_iter().any(known) {
-            self.empty(i);
-        }
-    }
-}
 
 /// What names a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,15 +110,11 @@ impl Default for Tlb {
     }
 }
 
-fn none_table() -> Table {
-    Table::new(2)
-}
-
 impl Tlb {
     /// A cache with tables of `size` entries (a power of two, at least 2) for up to `groups` address spaces.
     pub fn new(size: usize, groups: usize) -> Tlb {
         Tlb {
-            hot: none_table(),
+            hot: Table::default(),
             hot_at: None,
             current: None,
             groups: Vec::new(),
@@ -340,7 +137,7 @@ impl Tlb {
 
     /// Drops everything. Marks on walked frames stay and go when next stored to.
     pub fn clear(&mut self) {
-        self.hot = none_table();
+        self.hot = Table::default();
         self.hot_at = None;
         self.current = None;
         self.groups.clear();
@@ -856,10 +653,10 @@ impl Tlb {
         self.groups[group].code_pages.clear();
     }
 
-    /// The table in use, for translated code: see [`displacement`].
+    /// The table in use, for translated code: see [`super::table::displacement`].
     pub fn table_in_use(&mut self, cpu: &Cpu, view: View) -> u64 {
         self.activate(cpu, view);
-        self.hot.words[self.hot.at[0]..].as_ptr() as u64 | control(self.size)
+        self.hot.address()
     }
 
     pub(super) fn drop_range(&mut self, group: usize, base: u64, pages: u64) {

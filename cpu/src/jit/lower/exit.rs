@@ -8,7 +8,7 @@ use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads};
 use crate::jit::regs::{TABLE, field};
 use crate::jit::stubs::Target;
-use crate::mmu::tlb::Array;
+use crate::mmu::table::Array;
 use crate::ops::{Call, Cond, Helper, Jump};
 use crate::state::{Seg, flag, gpr};
 use iced_x86::Code;

@@ -5,7 +5,7 @@ use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::ir::{Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{TABLE, field};
-use crate::mmu::tlb::{Array, displacement};
+use crate::mmu::table::{Array, displacement};
 
 /// A memory operand in the making.
 struct Address {
