@@ -6,7 +6,7 @@ mod rig;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::state::{TableReg, cr0, cr4, flag, gpr};
+use lucid86_cpu::state::{Fpu, TableReg, cr0, cr4, flag, gpr};
 use rig::Rig;
 
 const CODE: u64 = 0x1_0000;
@@ -460,6 +460,8 @@ fn what_a_model_lacks() {
         r.cpu.model = lucid86_cpu::model::CpuModel::parse(model).expect(model);
         r.cpu.gpr[gpr::RBP] = bytes.len() as u64;
         r.cpu.cr4 |= cr4::OSFXSR;
+        // As FNINIT leaves it: with exceptions unmasked, as after reset, x87 code isn't translated.
+        r.cpu.fpu = Fpu::default();
         assert_eq!(halts(&mut r), [(6, 1)], "{model}: {bytes:02x?}");
     }
 }
