@@ -1,52 +1,7 @@
 //! What frames held before they were stored to: for snapshots that copy nothing until it changes.
 
-use super::{Memory, PAGE};
+use super::{Memory, PAGE, Page};
 use std::time::{Duration, Instant};
-
-/// Bytes of a line of a [`Page`]: one bit of a word stands for each of a frame's lines.
-const LINE: usize = PAGE as usize / 64;
-
-/// A frame's bytes without the lines that are zero: of what a guest has just got or given back most is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Bit n: line n is in `bytes`.
-    lines: u64,
-    bytes: Box<[u8]>,
-}
-
-impl Page {
-    fn of(frame: &[u8; PAGE as usize]) -> Page {
-        let (all, _) = frame.as_chunks::<LINE>();
-        let lines = all.iter().rev().fold(0, |m, l| m << 1 | u64::from(!is_zero(l)));
-        let mut bytes = Vec::with_capacity(lines.count_ones() as usize * LINE);
-        if lines == !0 {
-            bytes.extend_from_slice(frame);
-        } else {
-            let held = all.iter().enumerate().filter(|(n, _)| lines >> n & 1 != 0);
-            held.for_each(|(_, l)| bytes.extend_from_slice(l));
-        }
-        Page { lines, bytes: bytes.into() }
-    }
-
-    /// The frame's bytes.
-    pub fn bytes(&self) -> [u8; PAGE as usize] {
-        let mut to = [0; PAGE as usize];
-        let mut from = self.bytes.chunks_exact(LINE);
-        let held = to.chunks_exact_mut(LINE).enumerate().filter(|(n, _)| self.lines >> n & 1 != 0);
-        held.zip(&mut from).for_each(|((_, to), from)| to.copy_from_slice(from));
-        to
-    }
-
-    /// Bytes that it takes.
-    pub fn size(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn is_zero(line: &[u8; LINE]) -> bool {
-    let (words, _) = line.as_chunks::<8>();
-    words.iter().fold(0, |all, w| all | u64::from_ne_bytes(*w)) == 0
-}
 
 /// Who wants to have a frame before it changes, and what was kept.
 #[derive(Default)]
@@ -112,7 +67,8 @@ impl Memory {
         k.wanted[frame as usize] = false;
         let mut bytes = [0; PAGE as usize];
         self.ram.copy_out(frame as usize * PAGE as usize, &mut bytes);
-        k.kept.push((frame, Page::of(&bytes)));
+        let page = self.pages.put(&bytes);
+        k.kept.push((frame, page));
         k.cost += began.elapsed().min(LONGEST_COPY) + CLOSED;
     }
 }
@@ -133,7 +89,8 @@ mod tests {
         m.store(1, 1, &[9]);
         assert!(m.fast_write_ok(3));
         let (kept, cost) = m.take_kept();
-        let kept: Vec<_> = kept.into_iter().map(|(f, p)| (f, p.bytes()[0], p.bytes()[1])).collect();
+        let kept: Vec<_> =
+            kept.into_iter().map(|(f, p)| (f, m.pages.bytes(&p)[0], m.pages.bytes(&p)[1])).collect();
         assert_eq!(kept, [(1, 7, 0)]);
         assert!(cost >= CLOSED);
         m.next_epoch();
@@ -144,17 +101,5 @@ mod tests {
         assert!(m.take_kept().0.is_empty());
         assert_eq!(m.take_stored(), [1, 2, 3]);
         assert!(m.take_stored().is_empty());
-    }
-
-    #[test]
-    fn zeros_take_no_room() {
-        let mut frame = [0; PAGE as usize];
-        assert_eq!(Page::of(&frame).size(), 0);
-        (frame[0], frame[130], frame[4095]) = (1, 2, 3);
-        let page = Page::of(&frame);
-        assert_eq!((page.size(), page.bytes()), (3 * LINE, frame));
-        frame.fill(9);
-        let page = Page::of(&frame);
-        assert_eq!((page.size(), page.bytes()), (PAGE as usize, frame));
     }
 }

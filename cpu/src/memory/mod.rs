@@ -5,8 +5,9 @@
 //! "Frame" is a 4 KiB page of the allocation; "page" a 4 KiB page of guest-physical space.
 
 mod keep;
+mod pages;
 mod ram;
-pub use keep::Page;
+pub use pages::{Page, Pages};
 pub use ram::{Ram, Word};
 
 /// Bytes in a page.
@@ -83,6 +84,8 @@ pub struct Memory {
     a20_mask: u64,
     touched: Vec<Touch>,
     keep: keep::Keep,
+    /// What frames held, for who asked to keep it.
+    pub pages: Pages,
 }
 
 impl Memory {
@@ -99,6 +102,7 @@ impl Memory {
             a20_mask: !0,
             touched: Vec::new(),
             keep: keep::Keep::default(),
+            pages: Pages::default(),
         })
     }
 

@@ -4,10 +4,11 @@
 //! A snapshot holds the state of processors and chips and the frames of memory that were stored to since the snapshot
 //! before it; a frame's bytes only once they have changed since (`lucid86_cpu::memory` keeps them). When a snapshot is
 //! dropped its frames go to the next ([`ring`]). How often one is taken follows from what it and the copies for the one
-//! before have cost, by the clock, so that recording costs a small share of the run. Going through the past again leaves a few
+//! before have cost, by the clock, so that recording costs a small share of the run ([`budget`]). Going through the past again leaves a few
 //! snapshots too, around where the machine is: the next step back from there is short. In the past output is muted and
 //! media read through their undo log. [`travel`] goes where it is asked to.
 
+mod budget;
 mod ring;
 mod travel;
 
@@ -18,6 +19,7 @@ use crate::media::Mark;
 use crate::outcome::{HostIo, Outcome};
 use crate::record::Stamp;
 use crate::script::Position;
+use budget::Budget;
 use lucid86_cpu::Cpu;
 use lucid86_cpu::memory::{PAGE, Page};
 use std::time::Duration;
@@ -25,13 +27,6 @@ use travel::Muted;
 
 /// Memory that the ring takes by default.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
-/// Shortest time between two, of this thread's on the host's processor.
-const SHORTEST: Duration = Duration::from_millis(40);
-/// Longest.
-const LONGEST: Duration = Duration::from_millis(1500);
-/// Snapshots may cost one part in so many of the time.
-const SHARE: u32 = 14;
-
 /// Frames, ascending, with their bytes if these have changed since.
 type Frames = Vec<(u32, Option<Page>)>;
 
@@ -68,8 +63,6 @@ pub struct History {
     owners: Vec<u32>,
     /// Snapshots ever taken.
     ids: u32,
-    /// Bytes of pages held.
-    held: usize,
     limit: usize,
     /// The snapshot that memory comes from.
     base: usize,
@@ -77,8 +70,7 @@ pub struct History {
     present: Option<Stamp>,
     /// When the last one was taken, by [`spent`].
     last: Duration,
-    /// What snapshots have cost that the run has not yet paid for.
-    debt: Duration,
+    budget: Budget,
 }
 
 /// What this thread has had of the host's processor: what others do there makes neither snapshots nor runs dearer.
@@ -116,12 +108,11 @@ impl Machine {
             snapshots: Vec::new(),
             owners: vec![0; self.mem.frames()],
             ids: 0,
-            held: 0,
             limit,
             base: 0,
             present: None,
             last: spent(),
-            debt: Duration::ZERO,
+            budget: Budget::default(),
         });
         self.mem.list_stores();
         self.take_snapshot(None, false);
@@ -168,7 +159,7 @@ impl Machine {
     /// After a chunk of a run: time for a snapshot?
     pub(super) fn keep_up(&mut self) {
         let Some(h) = &self.debug.history else { return };
-        if spent().saturating_sub(h.last) < (h.debt * SHARE).clamp(SHORTEST, LONGEST) {
+        if spent().saturating_sub(h.last) < h.budget.gap() {
             return;
         }
         self.take_snapshot(None, false);
@@ -196,13 +187,12 @@ impl Machine {
             h.base = index;
             let media = self.board.outside.media.iter().flatten();
             let journals: usize = media.map(crate::media::Image::journal_bytes).sum();
-            h.thin(self.log.bytes() + journals);
+            h.thin(&mut self.mem.pages, self.log.bytes() + journals);
             self.forget_what_nobody_needs(&h);
         }
-        let paid = began.saturating_sub(h.last) / SHARE;
+        let ran = began.saturating_sub(h.last);
         h.last = spent();
-        let cost = h.last.saturating_sub(began) + copies;
-        h.debt = (h.debt + cost).saturating_sub(paid).min(LONGEST / SHARE);
+        h.budget.settle(ran, h.last.saturating_sub(began) + copies);
         self.debug.history = Some(h);
     }
 
@@ -225,9 +215,9 @@ impl Machine {
                 let i = s.frames.binary_search_by_key(&f, |f| f.0).ok()?;
                 Some(&mut s.frames[i].1)
             });
-            if let Some(place @ None) = place {
-                h.held += page.size();
-                *place = Some(page);
+            match place {
+                Some(place @ None) => *place = Some(page),
+                _ => self.mem.pages.free(page),
             }
         }
         cost
@@ -334,7 +324,8 @@ impl Machine {
             if std::mem::take(&mut differs[*f as usize])
                 && let Some(page) = page
             {
-                put(&mut self.mem, *f, &page.bytes());
+                let page = self.mem.pages.bytes(page);
+                put(&mut self.mem, *f, &page);
             }
         }
         for (f, _) in differs.iter().enumerate().filter(|d| *d.1) {
@@ -389,7 +380,8 @@ impl Machine {
         if let Some(h) = &mut self.debug.history {
             // Undo logs end where the machine was last restored: no later snapshot can be gone back to.
             let gone = h.snapshots.split_off(h.base + 1);
-            h.held -= gone.iter().map(Snapshot::held).sum::<usize>();
+            let pages = gone.into_iter().flat_map(|s| s.frames).filter_map(|f| f.1);
+            pages.for_each(|p| self.mem.pages.free(p));
             h.snapshots.iter_mut().for_each(|s| s.passing = false);
             h.present = None;
         }
