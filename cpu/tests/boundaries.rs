@@ -6,7 +6,7 @@ mod rig;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::state::{Fpu, TableReg, cr0, cr4, flag, gpr};
+use lucid86_cpu::state::{Fpu, Seg, TableReg, cr0, cr4, flag, gpr};
 use rig::Rig;
 
 const CODE: u64 = 0x1_0000;
@@ -485,4 +485,177 @@ fn rf_between_iterations() {
     assert_ne!(u64::from(r.get32(STACK - 4)) & flag::RF, 0);
     assert_eq!(r.cpu.rflags & flag::RF, 0);
     assert_eq!(r.cpu.gpr[gpr::RCX], 0);
+}
+
+/// MOV SS holds back all that would come at the boundary behind it: breakpoints, NMI, the trap of TF (SDM volume 3, 6.8.3).
+#[test]
+fn mov_ss_holds_everything_back() {
+    // A data breakpoint on its own operand.
+    let mut r = rig(|a| {
+        a.db(&[0x8e, 0x15, 0, 0, 2, 0])?; // 0: mov ss, [20000h]
+        a.nop()?; // 6
+        a.hlt() // 7
+    });
+    r.put16(0x2_0000, 16);
+    r.cpu.dr[0] = 0x2_0000;
+    r.cpu.dr7 = 0x400 | 1 | 3 << 16;
+    assert_eq!(halts(&mut r), [(1, 7)]);
+    // An NMI that comes meanwhile.
+    let mut r = rig(|a| {
+        a.mov(eax, 16)?; // 0
+        a.mov(ss, eax)?; // 5
+        a.nop()?; // 7
+        a.nop()?; // 8
+        a.hlt()
+    });
+    assert_eq!(r.run(2).0, Stop::Limit);
+    r.cpu.nmi_pending = true;
+    assert_eq!(halts(&mut r), [(2, 8)]);
+    // INT n behind it under TF: the step behind MOV SS is lost, it doesn't come in the handler.
+    let mut r = rig(|a| {
+        a.mov(eax, 16)?; // 0
+        a.push(0x102)?; // 5
+        a.popfd()?; // 10
+        a.mov(ss, eax)?; // 11
+        a.int(0x30)?; // 13
+        a.nop()?; // 15
+        a.push(2)?; // 16
+        a.popfd()?; // 18
+        a.hlt()
+    });
+    assert_eq!(halts(&mut r), [(0x30, 15), (1, 16), (1, 18), (1, 19)]);
+}
+
+/// IRET sets RF from its image, also when RF was set for the IRET itself (SDM volume 3, 18.3.1.1).
+#[test]
+fn iret_loads_rf() {
+    let mut r = rig(|a| {
+        for target in [26, 25] {
+            a.push(0x1_0002)?; // 5 bytes
+            a.push(8)?; // 2
+            a.push(CODE as i32 + target)?; // 5
+        }
+        a.iretd()?; // 24
+        a.iretd()?; // 25
+        a.nop()?; // 26: a breakpoint
+        a.hlt()
+    });
+    r.cpu.dr[0] = CODE + 26;
+    r.cpu.dr7 = 0x401;
+    assert_eq!(halts(&mut r), []);
+    assert_eq!(r.cpu.dr6 & 15, 0);
+}
+
+/// SDM volume 3, table 6-2: traps of the instruction before come first, then NMI, then interrupts.
+#[test]
+fn priorities_at_a_boundary() {
+    let program = |a: &mut CodeAssembler| {
+        a.nop()?;
+        a.cli()?;
+        a.hlt()
+    };
+    for debug in [true, false] {
+        let mut r = rig(program);
+        r.cpu.rflags |= flag::IF;
+        r.board.interrupt = Some(0x20);
+        r.cpu.pending_debug = if debug { 1 << 14 } else { 0 };
+        r.cpu.nmi_pending = !debug;
+        assert_eq!(halts(&mut r), [(if debug { 1 } else { 2 }, 0), (0x20, 0)]);
+    }
+}
+
+/// Instructions within, across and beyond the code segment's limit (SDM volume 3, 5.3).
+#[test]
+fn code_ends_at_its_limit() {
+    for (limit, refused) in [(0, Some(1)), (1, Some(1)), (4, Some(1)), (5, Some(6)), (6, Some(7)), (7, None)]
+    {
+        let mut r = rig(|a| {
+            a.nop()?; // 0
+            a.mov(eax, 5)?; // 1
+            a.nop()?; // 6
+            a.hlt() // 7
+        });
+        // The handler's IRET loads the segment anew, without this limit.
+        r.cpu.seg[Seg::Cs as usize].limit = (CODE + limit) as u32;
+        assert_eq!(
+            halts(&mut r),
+            refused.map(|at| (13, at)).into_iter().collect::<Vec<_>>(),
+            "limit {limit}"
+        );
+    }
+}
+
+/// A 16-bit address size wraps within a segment that goes on, wherever the segment begins (SDM volume 1, 3.3.7, 3.6).
+#[test]
+fn rep_wraps_at_its_address_size() {
+    let mut r = rig(|a| {
+        a.mov(edi, 0x1234_fff8)?;
+        a.mov(ecx, 0xabcd_0010u32)?;
+        a.mov(eax, 0x5a)?;
+        a.db(&[0x67, 0xf3, 0xaa])?; // a16 rep stosb
+        a.hlt()
+    });
+    r.cpu.seg[Seg::Es as usize].base = 0x2_0010;
+    assert_eq!(halts(&mut r), []);
+    assert_eq!((r.cpu.gpr[gpr::RDI], r.cpu.gpr[gpr::RCX]), (0x1234_0008, 0xabcd_0000));
+    let fives = 0x5a5a_5a5a_5a5a_5a5a;
+    assert_eq!((r.get64(0x3_0008), r.get64(0x3_0010)), (fives, 0));
+    assert_eq!((r.get64(0x2_0008), r.get64(0x2_0010), r.get64(0x2_0018)), (0, fives, 0));
+}
+
+/// A segment's end in the middle of a row: what lies before it is done (SDM volume 2, REP).
+#[test]
+fn rep_ends_at_the_limit() {
+    let mut r = rig(|a| {
+        a.mov(edi, 0x2_0000)?; // 0
+        a.mov(ecx, 0x10)?; // 5
+        a.mov(eax, 0x5a)?; // 10
+        a.rep().stosb()?; // 15
+        a.hlt()
+    });
+    r.cpu.seg[Seg::Es as usize].limit = 0x2_0007;
+    r.cpu.gpr[gpr::RBP] = 2;
+    assert_eq!(halts(&mut r), [(13, 15)]);
+    assert_eq!((r.cpu.gpr[gpr::RDI], r.cpu.gpr[gpr::RCX], r.get64(0x2_0008)), (0x2_0008, 8, 0));
+}
+
+/// A data breakpoint stops a repeated instruction after the iteration that met it (SDM volume 3, 18.2.5).
+#[test]
+fn rep_stops_at_a_data_breakpoint() {
+    let mut r = rig(|a| {
+        a.mov(edi, 0x2_0000)?; // 0
+        a.mov(ecx, 8)?; // 5
+        a.rep().stosb()?; // 10
+        a.hlt() // 12
+    });
+    r.cpu.dr[0] = 0x2_0002;
+    r.cpu.dr7 = 0x400 | 1 | 1 << 16;
+    assert_eq!(halts(&mut r), [(1, 10)]);
+    assert_eq!((r.cpu.gpr[gpr::RDI], r.cpu.gpr[gpr::RCX]), (0x2_0008, 0));
+}
+
+/// A store that begins before a routine and reaches into it changes the routine (SDM volume 3, 13.6, 9.1.3: self-modifying code).
+#[test]
+fn a_store_that_reaches_into_code() {
+    const ROUTINE: u64 = 0x3_0040;
+    let mut r = rig(|a| {
+        let mut top = a.create_label();
+        a.mov(ebp, 20)?;
+        a.xor(ebx, ebx)?;
+        a.mov(edi, ROUTINE as u32)?;
+        a.set_label(&mut top)?;
+        // NOP; MOV EAX, EBP.
+        a.mov(eax, ebp)?;
+        a.shl(eax, 16)?;
+        a.or(eax, 0xb890)?;
+        a.mov(dword_ptr(ROUTINE - 1), eax)?;
+        a.call(edi)?;
+        a.add(ebx, eax)?;
+        a.dec(ebp)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    r.mem.write_physical(ROUTINE, &[0xb8, 0, 0, 0, 0, 0xc3]);
+    assert_eq!(halts(&mut r), []);
+    assert_eq!(r.cpu.gpr[gpr::RBX], 20 * 21 / 2);
 }

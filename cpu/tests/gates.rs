@@ -6,7 +6,7 @@ use lucid86_cpu::exec::Stop;
 use lucid86_cpu::fault::vector;
 use lucid86_cpu::helper::{self, SoftKind};
 use lucid86_cpu::mmu::Access;
-use lucid86_cpu::state::{Seg, TableReg, attr, cr4, flag, gpr};
+use lucid86_cpu::state::{Seg, Shadow, TableReg, attr, cr0, cr4, flag, gpr};
 use lucid86_cpu::{Cpu, Fault};
 use rig::Rig;
 
@@ -481,4 +481,335 @@ fn real_mode_interrupt_and_iret() {
     assert_eq!((r.cpu.rip, r.cpu.rflags, r.cpu.gpr[gpr::RSP]), (0x102, before.rflags, 0x1_0002));
     // The reset code segment's high base goes with the first far transfer.
     assert_eq!(r.cpu.seg[Seg::Cs as usize].base, 0xf_0000);
+}
+
+/// A table's limit is its last byte: a descriptor that lies beyond it in part is not there (SDM volume 3, 3.5.1).
+#[test]
+fn tables_end_at_their_limit() {
+    let mut r = protected("pentium3", 0);
+    r.cpu.gdtr.limit = 0x27;
+    assert_eq!(helper::load_segment(&mut r.exec(), Seg::Ds, DATA3), Ok(()));
+    for limit in 0x20..0x27 {
+        r.cpu.gdtr.limit = limit;
+        assert_eq!(helper::load_segment(&mut r.exec(), Seg::Ds, DATA3), Err(Fault::gp(0x20)), "{limit:x}");
+    }
+}
+
+/// MOV to a segment register: RPL and DPL (SDM volume 2, MOV; volume 3, 5.6 and 5.7).
+#[test]
+fn segment_loads_look_at_rpl_and_dpl() {
+    let load = |r: &mut Rig, s, v| helper::load_segment(&mut r.exec(), s, v);
+    let mut r = protected("pentium3", 0);
+    assert_eq!(load(&mut r, Seg::Ds, DATA0 | 3), Err(Fault::gp(u32::from(DATA0))), "RPL above DPL");
+    assert_eq!(load(&mut r, Seg::Ss, DATA3 & !3), Err(Fault::gp(0x20)), "DPL isn't CPL");
+    assert_eq!(load(&mut r, Seg::Ss, DATA0 | 3), Err(Fault::gp(u32::from(DATA0))), "RPL isn't CPL");
+    assert_eq!(load(&mut r, Seg::Ss, CODE0), Err(Fault::gp(u32::from(CODE0))), "not writable");
+    let mut r = protected("pentium3", 3);
+    assert_eq!(load(&mut r, Seg::Ss, DATA0 | 3), Err(Fault::gp(u32::from(DATA0))), "DPL isn't CPL");
+}
+
+/// LTR, VERR, VERW, LAR and LSL (SDM volume 2).
+#[test]
+fn looks_at_descriptors() {
+    let mut r = protected("pentium3", 0);
+    let kind = |r: &Rig, s: u16| r.get64(GDT + u64::from(s)) >> 40 & 15;
+    assert_eq!(helper::ltr(&mut r.exec(), TSS_B_SEL), Ok(()));
+    assert_eq!((kind(&r, TSS_B_SEL), r.cpu.tr.attr & 15), (11, 11), "busy in the table and in the register");
+    assert_eq!(helper::ltr(&mut r.exec(), TSS_B_SEL), Err(Fault::gp(u32::from(TSS_B_SEL))), "busy already");
+    assert_eq!(helper::ltr(&mut r.exec(), LDT_SEL), Err(Fault::gp(u32::from(LDT_SEL))));
+    assert_eq!(helper::ltr(&mut r.exec(), 0), Err(Fault::gp(0)));
+    let verify = |r: &mut Rig, s, write| helper::verify(&mut r.exec(), s, write).unwrap();
+    assert!(verify(&mut r, DATA0, false) && verify(&mut r, DATA0, true));
+    assert!(!verify(&mut r, DATA0 | 3, false), "RPL above DPL");
+    assert!(verify(&mut r, CODE0, false) && !verify(&mut r, CODE0, true), "code can't be written");
+    assert!(verify(&mut r, CONFORMING | 3, false), "conforming: no privilege");
+    assert!(!verify(&mut r, TSS_SEL, false) && !verify(&mut r, 0, false) && !verify(&mut r, 0x200, false));
+    let look = |r: &mut Rig, s, limit| helper::look(&mut r.exec(), s, limit).unwrap();
+    assert_eq!(look(&mut r, DATA0, false), Some(0x00cf_9300));
+    assert_eq!(look(&mut r, DATA0, true), Some(!0));
+    assert_eq!(look(&mut r, TSS16_SEL, true), Some(0x2b));
+    // Gates have rights but no limit.
+    assert_eq!(
+        (look(&mut r, GATE, false), look(&mut r, GATE, true)),
+        (Some(0x0012_ec02 & 0x00ff_ff00), None)
+    );
+    assert_eq!((look(&mut r, TASK_GATE, false), look(&mut r, TASK_GATE, true)), (Some(0xe500), None));
+    assert_eq!(look(&mut r, DATA0 | 3, false), None, "RPL above DPL");
+    assert_eq!(look(&mut r, CONFORMING | 3, true), Some(!0));
+    r.cpu.cpl = 3;
+    assert_eq!((look(&mut r, DATA0, false), look(&mut r, DATA0, true)), (None, None), "CPL above DPL");
+}
+
+/// A return to an outer level takes data segments of inner levels away, but leaves conforming code (SDM volume 3, 5.8.6).
+#[test]
+fn conforming_code_stays_in_data_segment_registers() {
+    let mut r = protected("pentium3", 3);
+    helper::far_call(&mut r.exec(), GATE | 3, 0, 4, 0x777e).unwrap();
+    helper::load_segment(&mut r.exec(), Seg::Fs, CONFORMING).unwrap();
+    helper::load_segment(&mut r.exec(), Seg::Gs, CODE0).unwrap();
+    helper::far_ret(&mut r.exec(), 4, 8).unwrap();
+    let s = |s: Seg| (r.cpu.seg[s as usize].selector, r.cpu.seg[s as usize].attr & attr::UNUSABLE != 0);
+    assert_eq!((s(Seg::Fs), s(Seg::Gs)), ((CONFORMING, false), (0, true)));
+}
+
+/// Types of segments (SDM volume 3, 5.5): code can't be written, and read only where it says so.
+#[test]
+fn code_segments_as_data() {
+    let mut r = protected("pentium3", 0);
+    assert_eq!(r.exec().linear(Seg::Cs, 0x10, 1, Access::Read), Ok(0x10));
+    assert_eq!(r.exec().linear(Seg::Cs, 0x10, 1, Access::Write), Err(Fault::gp(0)));
+    r.cpu.seg[Seg::Cs as usize].attr &= !attr::RW;
+    assert_eq!(r.exec().linear(Seg::Cs, 0x10, 1, Access::Read), Err(Fault::gp(0)));
+    assert_eq!(r.exec().linear(Seg::Cs, 0x10, 1, Access::Execute), Ok(0x10));
+    // Data that is not writable.
+    r.cpu.seg[Seg::Ds as usize].attr &= !attr::RW;
+    assert_eq!(r.exec().linear(Seg::Ds, 0x10, 1, Access::Read), Ok(0x10));
+    assert_eq!(r.exec().linear(Seg::Ds, 0x10, 1, Access::Write), Err(Fault::gp(0)));
+}
+
+/// SDM volume 3, table 6-7, and 6.15, #AC: only at level 3, with CR0.AM and EFLAGS.AC.
+#[test]
+fn alignment() {
+    let ac = |level, am, set, at, len| {
+        let mut r = protected("pentium3", level);
+        r.cpu.cr0 |= if am { cr0::AM } else { 0 };
+        r.cpu.rflags |= if set { flag::AC } else { 0 };
+        match r.exec().linear(Seg::Ds, at, len, Access::Read) {
+            Ok(_) => false,
+            Err(f) => {
+                assert_eq!(f, Fault::ac());
+                true
+            }
+        }
+    };
+    // Word, doubleword, 48-bit pointer, quadword and double, extended, double quadword.
+    for (len, align) in [(1, 1), (2, 2), (4, 4), (6, 4), (8, 8), (10, 8), (16, 16)] {
+        for at in 0x1000..0x1010u64 {
+            assert_eq!(ac(3, true, true, at, len), at % align != 0, "{len} bytes at {at:x}");
+        }
+        for (level, am, f) in
+            [(0, true, true), (1, true, true), (2, true, true), (3, false, true), (3, true, false)]
+        {
+            assert!(!ac(level, am, f, 0x1001, len));
+        }
+    }
+}
+
+/// SDM volume 3, table 6-5: which exception on top of which is a double fault.
+#[test]
+fn what_makes_a_double_fault() {
+    let contributory = [Fault::de(), Fault::ts(8), Fault::np(8), Fault::ss(8), Fault::gp(8)];
+    let benign = [Fault::ud(), Fault::nm(), Fault::new(vector::BR), Fault::mf(), Fault::ac()];
+    for (first, doubled) in contributory
+        .into_iter()
+        .chain([Fault::pf(0x1234, 0)])
+        .map(|f| (f, true))
+        .chain(benign.map(|f| (f, false)))
+    {
+        // Its own gate is absent, or not there at all: #NP and #GP while it is delivered.
+        for (own, second) in [(gate(CODE0, 0, 0x0e, 0), vector::NP), (0, vector::GP)] {
+            let mut r = protected("pentium3", 0);
+            set_gate(&mut r, second, gate(CODE0, 0x4100, 0x8e, 0));
+            set_gate(&mut r, vector::DF, gate(CODE0, 0x4000, 0x8e, 0));
+            set_gate(&mut r, first.vector, own);
+            helper::deliver_fault(&mut r.exec(), first).unwrap();
+            assert_eq!(r.cpu.rip, if doubled { 0x4000 } else { 0x4100 }, "{first:?}, {second}");
+        }
+    }
+}
+
+/// What handlers start with, and what delivery leaves behind (SDM volume 3, 6.8, 6.12.1 and 18.4).
+#[test]
+fn what_handlers_find() {
+    let mut r = protected("pentium3", 0);
+    set_gate(&mut r, vector::GP, gate(CODE0, 0x4000, 0x8f, 0));
+    r.cpu.rflags |= flag::NT | flag::TF | flag::RF;
+    // A breakpoint that the instruction met before it faulted is met again when it is made again.
+    r.cpu.pending_debug = 1;
+    helper::deliver_fault(&mut r.exec(), Fault::gp(0)).unwrap();
+    assert_eq!(r.cpu.rflags & (flag::NT | flag::TF | flag::RF | flag::IF), flag::IF, "a trap gate");
+    assert_eq!(r.cpu.pending_debug, 0);
+    // A handler can't be less privileged than what it interrupts.
+    let mut r = protected("pentium3", 0);
+    set_gate(&mut r, 0x40, gate(CODE3, 0x4000, 0x8e, 0));
+    assert_eq!(
+        helper::soft_int(&mut r.exec(), 0x40, SoftKind::Int, 0),
+        Err(Fault::gp(u32::from(CODE3 & !3)))
+    );
+    // #DB turns branch records and single-stepping on branches off.
+    let mut r = protected("pentium3", 0);
+    set_gate(&mut r, vector::DB, gate(CODE0, 0x4000, 0x8e, 0));
+    r.cpu.msr.debugctl = 3;
+    helper::deliver_fault(&mut r.exec(), Fault::db(1)).unwrap();
+    assert_eq!((r.cpu.msr.debugctl, r.cpu.dr6 & 0xf), (0, 1));
+}
+
+/// Returns by IRET and RETF (SDM volume 2, IRET, "Protected mode exceptions").
+#[test]
+fn returns_look_at_privilege() {
+    const LOOSE: u16 = ABSENT;
+    let back = |r: &mut Rig, cs: u16, iret: bool| {
+        r.cpu.gpr[gpr::RSP] = 0x6000;
+        let frame = if iret { [0x1234, u32::from(cs), 2, 0, 0] } else { [0x1234, u32::from(cs), 0, 0, 0] };
+        for (i, v) in frame.iter().enumerate() {
+            r.put32(0x6000 + 4 * i as u64, *v);
+        }
+        let mut x = r.exec();
+        if iret { helper::iret(&mut x, 4, 0) } else { helper::far_ret(&mut x, 4, 0) }
+    };
+    for iret in [false, true] {
+        let mut r = protected("pentium3", 3);
+        assert_eq!(back(&mut r, CODE0, iret), Err(Fault::gp(u32::from(CODE0))), "to an inner level");
+        assert_eq!(back(&mut r, CONFORMING, iret), Err(Fault::gp(u32::from(CONFORMING))));
+        assert_eq!(back(&mut r, CONFORMING | 3, iret), Ok(()));
+        // Conforming code of level 3 isn't for level 0.
+        let mut r = protected("pentium3", 0);
+        r.put64(GDT + u64::from(LOOSE), descriptor(0, 0xfffff, 0xff, 0xc));
+        assert_eq!(back(&mut r, LOOSE, iret), Err(Fault::gp(u32::from(LOOSE))));
+        assert_eq!(back(&mut r, CODE3 & !3, iret), Err(Fault::gp(u32::from(CODE3 & !3))));
+        // Not present comes after privilege.
+        r.put64(GDT + u64::from(LOOSE), descriptor(0, 0xfffff, 0x1b, 0xc));
+        assert_eq!(back(&mut r, LOOSE, iret), Err(Fault::np(u32::from(LOOSE))));
+    }
+    // With NT set: to a task that is busy, since it called.
+    let mut r = protected("pentium3", 0);
+    r.cpu.rflags |= flag::NT;
+    fill_tss32(&mut r, TSS_B);
+    r.put16(TSS, TSS_B_SEL);
+    assert_eq!(helper::iret(&mut r.exec(), 4, 0), Err(Fault::ts(u32::from(TSS_B_SEL))), "available");
+    r.put64(GDT + u64::from(TSS_B_SEL), descriptor(TSS_B as u32, 0x67, 0xeb, 0));
+    assert_eq!(helper::iret(&mut r.exec(), 4, 0), Ok(()));
+}
+
+/// SDM volume 3, 20.3.3.4 and table 20-2: with VME, IRET in V86 mode below IOPL 3 works on VIF, and #GP if an interrupt waits.
+#[test]
+fn iret_in_v86_mode_with_vme() {
+    for (vip, image, want) in [
+        (false, flag::IF, Ok(flag::VIF)),
+        (true, flag::IF, Err(Fault::gp(0))),
+        (true, 0, Ok(0)),
+        (false, flag::TF, Err(Fault::gp(0))),
+    ] {
+        let mut r = protected("pentium3", 3);
+        r.cpu.rflags = flag::ONE | flag::VM | if vip { flag::VIP } else { 0 };
+        r.cpu.cr4 |= cr4::VME;
+        for s in &mut r.cpu.seg {
+            (s.base, s.limit, s.attr) = (0, 0xffff, s.attr & !(attr::DB | attr::G));
+        }
+        for (i, v) in [0x100, 0, image as u16].into_iter().enumerate() {
+            r.put16(0x6000 + 2 * i as u64, v);
+        }
+        let done = helper::iret(&mut r.exec(), 2, 0);
+        assert_eq!(done.map(|()| r.cpu.rflags & (flag::VIF | flag::IF)), want, "VIP {vip}, image {image:x}");
+    }
+}
+
+/// The vector must lie within IDTR's limit in real mode, too (SDM volume 2, INT n, "Real-address mode exceptions").
+#[test]
+fn real_mode_vectors_end_at_the_limit() {
+    let mut r = Rig::new("386", 64);
+    r.put32(0x21 * 4, 0x1000_0020);
+    for (limit, there) in [(0x83, false), (0x84, false), (0x86, false), (0x87, true)] {
+        r.cpu.idtr.limit = limit;
+        r.cpu.gpr[gpr::RSP] = 0x1000;
+        let done = helper::soft_int(&mut r.exec(), 0x21, SoftKind::Int, 0x102);
+        assert_eq!(done.map_err(|f| f.vector), if there { Ok(()) } else { Err(vector::GP) }, "{limit:x}");
+    }
+}
+
+/// JMP, CALL and call gates: CPL, RPL and DPL (SDM volume 3, 5.8.1 and 5.8.4).
+#[test]
+fn far_transfers_look_at_privilege() {
+    let gp = |s: u16| Err(Fault::gp(u32::from(s & !3)));
+    let jump = |r: &mut Rig, s| helper::far_jump(&mut r.exec(), s, 0, 4, 0);
+    let call = |r: &mut Rig, s| helper::far_call(&mut r.exec(), s, 0, 4, 0);
+    let mut r = protected("pentium3", 0);
+    assert_eq!(jump(&mut r, CODE0 | 3), gp(CODE0), "RPL above CPL");
+    r.put64(GDT + u64::from(ABSENT), descriptor(0, 0xfffff, 0xff, 0xc));
+    assert_eq!(jump(&mut r, ABSENT), gp(ABSENT), "conforming code of level 3");
+    assert_eq!(call(&mut r, ABSENT), gp(ABSENT));
+    // A gate of level 0, from level 3 and by a selector of level 3.
+    r.put64(GDT + u64::from(GATE), gate(CODE0, 0x4000, 0x8c, 0));
+    assert_eq!(call(&mut r, GATE | 3), gp(GATE));
+    assert_eq!(call(&mut r, GATE), Ok(()));
+    let mut r = protected("pentium3", 3);
+    r.put64(GDT + u64::from(GATE), gate(CODE0, 0x4000, 0x8c, 0));
+    assert_eq!(call(&mut r, GATE), gp(GATE));
+    // IRET at level 3 pops no VM.
+    for (i, v) in [0x1234, u32::from(CODE3), (flag::VM | flag::ONE) as u32].into_iter().enumerate() {
+        r.put32(0x6000 + 4 * i as u64, v);
+    }
+    helper::iret(&mut r.exec(), 4, 0).unwrap();
+    assert!(!r.cpu.is_v86() && r.cpu.rip == 0x1234 && cs(&r.cpu) == CODE3);
+}
+
+/// SDM volume 3, table 7-1: what the new task's registers are checked for. And 18.2.4: local breakpoints go with the task.
+#[test]
+fn new_tasks_are_checked() {
+    let ts = |s: u16| Fault::ts(u32::from(s & !3));
+    let cases = [
+        (80, DATA3 & !3, ts(DATA3)),
+        (84, DATA0 | 3, ts(DATA0)),
+        (76, ABSENT, Fault::np(u32::from(ABSENT))),
+        (96, TSS_SEL, ts(TSS_SEL)),
+        (96, ABSENT, ts(ABSENT)),
+    ];
+    for (at, selector, want) in cases {
+        let mut r = protected("pentium3", 0);
+        fill_tss32(&mut r, TSS_B);
+        r.put64(GDT + u64::from(ABSENT), descriptor(0, 0xfffff, 0x1b, 0xc));
+        r.put16(TSS_B + at, selector);
+        assert_eq!(helper::far_jump(&mut r.exec(), TSS_B_SEL, 0, 4, 0), Err(want), "field {at}");
+    }
+    for (eip, want) in [(0xffff, Ok(())), (0x1_0000, Err(Fault::gp(0)))] {
+        let mut r = protected("pentium3", 0);
+        fill_tss32(&mut r, TSS_B);
+        r.put16(TSS_B + 76, CODE16);
+        r.put32(TSS_B + 32, eip);
+        r.cpu.dr7 = 0x4ff;
+        assert_eq!(helper::far_jump(&mut r.exec(), TSS_B_SEL, 0, 4, 0), want, "EIP {eip:x}");
+        assert_eq!(r.cpu.dr7 & 0xff, 0xaa, "L0 to L3 are off, G0 to G3 on");
+    }
+    // A busy task isn't entered by way of a gate either.
+    let mut r = protected("pentium3", 0);
+    r.put64(GDT + u64::from(TSS_B_SEL), descriptor(TSS_B as u32, 0x67, 0xeb, 0));
+    let busy = Err(Fault::gp(u32::from(TSS_B_SEL)));
+    assert_eq!(helper::far_jump(&mut r.exec(), TASK_GATE, 0, 4, 0), busy);
+}
+
+/// POPF: IOPL at level 0 only, IF up to IOPL (SDM volume 2, POPF, table 4-19).
+#[test]
+fn popf_by_level() {
+    for level in 0..4 {
+        for iopl in 0..4u64 {
+            let mut r = protected("pentium3", level);
+            r.cpu.rflags = flag::ONE | iopl << 12 | flag::RF;
+            helper::popf(&mut r.exec(), (3 - iopl) << 12 | flag::IF | flag::RF | flag::CF, 4).unwrap();
+            let new_iopl = if level == 0 { 3 - iopl } else { iopl };
+            let int = if u64::from(level) <= iopl { flag::IF } else { 0 };
+            assert_eq!(r.cpu.rflags, flag::ONE | new_iopl << 12 | int | flag::CF, "CPL {level}, IOPL {iopl}");
+        }
+    }
+}
+
+/// SDM volume 2, STI (table 4-20), PUSHF: the shadow, virtual interrupts, what isn't pushed.
+#[test]
+fn sti_and_pushf() {
+    for on in [false, true] {
+        let mut r = protected("pentium3", 0);
+        r.cpu.rflags = flag::ONE | flag::RF | if on { flag::IF } else { 0 };
+        assert_eq!(helper::pushf(&mut r.exec(), 4), Ok(r.cpu.rflags & !flag::RF), "RF is pushed clear");
+        helper::sti(&mut r.exec()).unwrap();
+        assert_eq!(r.cpu.shadow, if on { Shadow::None } else { Shadow::Sti }, "only where it turns them on");
+    }
+    // Protected-mode virtual interrupts: at level 3 below IOPL, STI sets VIF, but not while an interrupt waits.
+    for (pvi, vip, want) in
+        [(true, false, Ok(flag::VIF)), (true, true, Err(Fault::gp(0))), (false, false, Err(Fault::gp(0)))]
+    {
+        let mut r = protected("pentium3", 3);
+        r.cpu.cr4 = if pvi { cr4::PVI } else { 0 };
+        r.cpu.rflags = flag::ONE | if vip { flag::VIP } else { 0 };
+        let done = helper::sti(&mut r.exec());
+        assert_eq!(done.map(|()| r.cpu.rflags & (flag::VIF | flag::IF)), want, "PVI {pvi}, VIP {vip}");
+    }
 }

@@ -6,7 +6,8 @@ use lucid86_cpu::Fault;
 use lucid86_cpu::exec::Stop;
 use lucid86_cpu::fault::vector;
 use lucid86_cpu::helper::{self, SoftKind};
-use lucid86_cpu::state::{Seg, TableReg, attr, cr0, cr4, efer, flag, gpr};
+use lucid86_cpu::model::CpuModel;
+use lucid86_cpu::state::{Activity, Seg, TableReg, attr, cr0, cr4, efer, flag, gpr};
 use rig::Rig;
 
 const GDT: u64 = 0x8000;
@@ -388,5 +389,266 @@ fn smm_round_trip() {
         helper::rsm(&mut r.exec()).unwrap();
         assert_eq!(r.cpu, before, "{model}");
         assert_eq!(helper::rsm(&mut r.exec()), Err(Fault::ud()));
+    }
+}
+
+/// Selectors and 16-byte descriptors (SDM volume 2, MOV, LTR, LLDT, and volume 3, 8.2.3).
+#[test]
+fn descriptors_of_sixteen_bytes() {
+    let gp = |s: u16| Err(Fault::gp(u32::from(s & !3)));
+    let mut r = long(0);
+    r.put64(GDT + u64::from(TSS_SEL), 0x0000_8900_0000_0067 | TSS << 16);
+    for limit in 0x37..0x3f {
+        r.cpu.gdtr.limit = limit;
+        assert_eq!(helper::ltr(&mut r.exec(), TSS_SEL), gp(TSS_SEL), "half of it within {limit:x}");
+    }
+    r.cpu.gdtr.limit = 0x4f;
+    for high in [1 << 40, 1 << 44, 0x8000] {
+        r.put64(GDT + u64::from(TSS_SEL) + 8, high);
+        assert_eq!(helper::ltr(&mut r.exec(), TSS_SEL), gp(TSS_SEL), "{high:x}");
+    }
+    r.put64(GDT + u64::from(TSS_SEL) + 8, 0xffff_8000);
+    assert_eq!(helper::ltr(&mut r.exec(), TSS_SEL), Ok(()));
+    assert_eq!(r.cpu.tr.base, 0xffff_8000_0000_0000 | TSS);
+    // Call gates.
+    for limit in 0x47..0x4f {
+        r.cpu.gdtr.limit = limit;
+        assert_eq!(helper::far_call(&mut r.exec(), CALL_GATE, 0, 8, 0), gp(CALL_GATE), "{limit:x}");
+    }
+    r.cpu.gdtr.limit = 0x4f;
+    r.put64(GDT + u64::from(CALL_GATE) + 8, 1 << 40 | 1);
+    assert_eq!(helper::far_call(&mut r.exec(), CALL_GATE, 0, 8, 0), gp(CALL_GATE), "upper type");
+    r.put64(GDT + u64::from(CALL_GATE) + 8, 1);
+    r.put64(GDT + u64::from(CODE), 0x00cf_9b00_0000_ffff);
+    assert_eq!(helper::far_call(&mut r.exec(), CALL_GATE, 0, 8, 0), gp(CODE), "to code that isn't 64-bit");
+    // A null SS is for levels 0 to 2, with RPL = CPL.
+    let load = |level, v| helper::load_segment(&mut long(level).exec(), Seg::Ss, v);
+    assert_eq!((load(0, 0), load(1, 1), load(2, 2)), (Ok(()), Ok(()), Ok(())));
+    assert_eq!((load(3, 3), load(3, 0), load(0, 1)), (gp(0), gp(0), gp(0)));
+}
+
+/// SDM volume 2, IRET: SS at level 3, code segments that are neither 64-bit nor 32-bit.
+#[test]
+fn iretq_looks_at_ss_and_the_kind_of_code() {
+    let frame = |r: &mut Rig, f: [u64; 5]| {
+        r.cpu.gpr[gpr::RSP] = 0x5_0000;
+        for (i, v) in f.iter().enumerate() {
+            r.put64(0x5_0000 + 8 * i as u64, *v);
+        }
+        helper::iret(&mut r.exec(), 8, 0)
+    };
+    let mut r = long(0);
+    assert_eq!(frame(&mut r, [0, u64::from(USER), 2, 0, 3]), Err(Fault::gp(0)), "null SS of level 3");
+    let ss = u64::from(DATA | 3);
+    assert_eq!(
+        frame(&mut r, [0, u64::from(USER), 2, 0, ss]),
+        Err(Fault::gp(u32::from(DATA))),
+        "SS of level 0"
+    );
+    r.put64(GDT + u64::from(USER & !3), 0x00ef_fb00_0000_ffff);
+    let both = Err(Fault::gp(u32::from(USER & !3)));
+    assert_eq!(frame(&mut r, [0, u64::from(USER), 2, 0, u64::from(USER_DATA)]), both, "L and D");
+}
+
+/// SDM volume 3, table 6-5: a page fault while a contributory exception is delivered is delivered itself.
+#[test]
+fn page_fault_on_top_of_another_exception() {
+    let mut r = long(3);
+    set_gate(&mut r, vector::GP, 0x8e, 0, 0x4000);
+    set_gate(&mut r, vector::PF, 0x8e, 1, 0x5000);
+    set_gate(&mut r, vector::DF, 0x8e, 2, 0x6000);
+    r.put64(TSS + 4, 0x7fff_0000_0000);
+    helper::deliver_fault(&mut r.exec(), Fault::gp(0)).unwrap();
+    assert_eq!((r.cpu.rip, r.cpu.cr2), (0x5000, 0x7fff_0000_0000 - 48));
+}
+
+/// What level 3 is kept from, and operands that raise #GP (SDM volume 2, by instruction; UMIP: volume 3, 2.5).
+#[test]
+fn privileged_instructions() {
+    let gp = Err(Fault::gp(0));
+    let ud = Err(Fault::ud());
+    let mut r = long(3);
+    r.cpu.cr4 |= cr4::UMIP | cr4::FSGSBASE;
+    let mut x = r.exec();
+    assert_eq!(helper::sgdt(&mut x).map(drop), gp);
+    assert_eq!(helper::sidt(&mut x).map(drop), gp);
+    assert_eq!(helper::sldt(&mut x).map(drop), gp);
+    assert_eq!(helper::str(&mut x).map(drop), gp);
+    assert_eq!(helper::smsw(&mut x).map(drop), gp);
+    assert_eq!((helper::monitor(&mut x), helper::mwait(&mut x)), (ud, ud));
+    assert_eq!((helper::hlt(&mut x), helper::wbinvd(&mut x), helper::invlpg(&mut x, 0)), (gp, gp, gp));
+    assert_eq!((helper::lgdt(&mut x, 0, 0), helper::lidt(&mut x, 0, 0), helper::clts(&mut x)), (gp, gp, gp));
+    assert_eq!(helper::swapgs(&mut x), gp);
+    assert_eq!(helper::write_segment_base(&mut x, Seg::Fs, HOLE), gp);
+    assert_eq!(helper::write_segment_base(&mut x, Seg::Fs, !0), Ok(()));
+    x.cpu.cr4 &= !cr4::UMIP;
+    assert_eq!(helper::sgdt(&mut x).map(drop), Ok(()));
+    let mut r = long(0);
+    let mut x = r.exec();
+    assert_eq!((helper::lgdt(&mut x, HOLE, 0), helper::lidt(&mut x, HOLE, 0)), (gp, gp));
+    x.cpu.gpr[gpr::RCX] = 2;
+    assert_eq!(helper::rdpmc(&mut x), gp, "two counters");
+    for level in [0, 3] {
+        let mut r = long(level);
+        r.cpu.model = CpuModel::parse("x86-64-v2,+smap,+xsave").unwrap();
+        r.cpu.cr4 |= cr4::OSXSAVE;
+        let mut x = r.exec();
+        assert_eq!(helper::set_ac(&mut x, true), if level == 0 { Ok(()) } else { ud });
+        for (v, ok) in [(1, true), (3, true), (2, false), (0, false), (5, false), (1 << 9 | 1, false)] {
+            (x.cpu.gpr[gpr::RAX], x.cpu.gpr[gpr::RDX], x.cpu.gpr[gpr::RCX]) = (v, 0, 0);
+            assert_eq!(helper::xsetbv(&mut x), if ok && level == 0 { Ok(()) } else { gp }, "XCR0 {v:x}");
+        }
+    }
+}
+
+/// SDM volume 2, INVPCID: a PCID only with CR4.PCIDE, reserved bits, canonical address, known types.
+#[test]
+fn invpcid_operands() {
+    let gp = Err(Fault::gp(0));
+    let mut r = long(0);
+    let mut x = r.exec();
+    assert_eq!((helper::invpcid(&mut x, 0, 1, 0), helper::invpcid(&mut x, 1, 1, 0)), (gp, gp), "no PCIDs");
+    assert_eq!((helper::invpcid(&mut x, 0, 0, 0), helper::invpcid(&mut x, 1, 0, HOLE)), (Ok(()), Ok(())));
+    x.cpu.cr4 |= cr4::PCIDE;
+    assert_eq!((helper::invpcid(&mut x, 0, 1, 0), helper::invpcid(&mut x, 1, 1, 0)), (Ok(()), Ok(())));
+    assert_eq!(helper::invpcid(&mut x, 0, 1, HOLE), gp);
+    for kind in 0..4 {
+        assert_eq!(helper::invpcid(&mut x, kind, 1 << 12, 0), gp, "reserved bits, type {kind}");
+    }
+    assert_eq!(helper::invpcid(&mut x, 4, 0, 0), gp);
+    x.cpu.cpl = 3;
+    assert_eq!(helper::invpcid(&mut x, 2, 0, 0), gp);
+}
+
+/// SDM volume 2, MOV to CR, and LMSW; volume 3, 10.8.5 (the TSS) and 4.10.1 (PCIDs).
+#[test]
+fn control_registers_across_modes() {
+    let to = |r: &mut Rig, n, v| helper::mov_to_cr(&mut r.exec(), n, v);
+    let gp = Err(Fault::gp(0));
+    let mut r = Rig::new("x86-64-v2", 16);
+    r.protected(0);
+    assert_eq!(to(&mut r, 4, cr4::PCIDE), gp, "PCIDs outside long mode");
+    assert_eq!(helper::lmsw(&mut r.exec(), 0), Ok(()));
+    assert_ne!(r.cpu.cr0 & cr0::PE, 0, "LMSW clears PE not");
+    assert_ne!(r.cpu.cr0 & cr0::ET, 0, "ET is always set");
+    r.cpu.msr.efer |= efer::LME;
+    r.cpu.cr4 |= cr4::PAE;
+    r.cpu.tr.attr = attr::P | 3;
+    assert_eq!(to(&mut r, 0, cr0::PE | cr0::PG), gp, "a 16-bit TSS");
+    r.cpu.tr.attr = attr::P | 11;
+    assert_eq!(to(&mut r, 0, cr0::PE | cr0::PG), Ok(()));
+    r.cpu.cr4 |= cr4::PCIDE;
+    assert_eq!(to(&mut r, 0, cr0::PE), gp, "paging stays on with PCIDs");
+    r.cpu.cr4 &= !cr4::PCIDE;
+    assert_eq!(to(&mut r, 0, cr0::PE), Ok(()));
+}
+
+/// SDM volume 3, 18.2.5: LEN masks the address's low bits; I/O breakpoints need CR4.DE and hit any byte.
+#[test]
+fn bytes_of_breakpoints() {
+    let mut r = long(0);
+    // Four bytes at 5006h: those from 5004h on.
+    r.cpu.dr[0] = 0x5006;
+    r.cpu.dr7 = 0x000f_0401;
+    let mut x = r.exec();
+    for (at, hit) in [(0x5003, false), (0x5004, true), (0x5007, true), (0x5008, false)] {
+        x.load::<u8>(at).unwrap();
+        assert_eq!(std::mem::take(&mut x.cpu.pending_debug) == 1, hit, "{at:x}");
+    }
+    // Four ports from 60h on.
+    r.cpu.dr[0] = 0x60;
+    r.cpu.dr7 = 0x000e_0401;
+    for de in [false, true] {
+        r.cpu.cr4 = r.cpu.cr4 & !cr4::DE | if de { cr4::DE } else { 0 };
+        let mut x = r.exec();
+        for (port, width, hit) in
+            [(0x5f, 1, false), (0x5f, 2, true), (0x60, 1, true), (0x63, 1, true), (0x64, 4, false)]
+        {
+            helper::port_in(&mut x, port, width);
+            assert_eq!(std::mem::take(&mut x.cpu.pending_debug) == 1, hit && de, "port {port:x}, DE {de}");
+        }
+    }
+}
+
+/// The save area at SMBASE + 8000h (APM volume 2, table 10-1; SDM volume 3, table 32-1).
+#[test]
+fn smm_save_area() {
+    const AREA: u64 = 0x3_8000;
+    let mut r = long(0);
+    r.cpu.gpr = std::array::from_fn(|i| 0x1111_0000_0000 + i as u64);
+    r.cpu.dr6 = 0xffff_0ff1;
+    helper::enter_smm(&mut r.exec());
+    let slots = [
+        (0x7ff8, 0),
+        (0x7ff0, 1),
+        (0x7fe8, 2),
+        (0x7fe0, 3),
+        (0x7fd8, 4),
+        (0x7fd0, 5),
+        (0x7fc8, 6),
+        (0x7fc0, 7),
+    ];
+    for (at, n) in slots.into_iter().chain((8..16).map(|n| (0x7fb8 - 8 * (n - 8), n))) {
+        assert_eq!(r.get64(AREA + at), 0x1111_0000_0000 + n, "register {n}");
+    }
+    for (at, v) in [
+        (0x7f78, 0x7777),
+        (0x7f68, 0xffff_0ff1),
+        (0x7f60, 0x400),
+        (0x7f50, 0x1000),
+        (0x7e68, GDT),
+        (0x7e98, TSS),
+    ] {
+        assert_eq!(r.get64(AREA + at), v, "{at:x}");
+    }
+    assert_eq!((r.get16(AREA + 0x7e10), r.get32(AREA + 0x7f00)), (CODE, 0x3_0000));
+    let mut r = Rig::new("pentium3", 256);
+    r.protected(3);
+    r.cpu.gpr = std::array::from_fn(|i| if i < 8 { 0x100 + i as u64 } else { 0 });
+    r.cpu.rip = 0x7777;
+    helper::enter_smm(&mut r.exec());
+    for n in 0..8u64 {
+        assert_eq!(r.get32(AREA + 0x7fd0 + 4 * n), 0x100 + n as u32, "EAX upwards, register {n}");
+    }
+    assert_eq!(
+        (r.get32(AREA + 0x7ff0), r.get32(AREA + 0x7fac), r.get32(AREA + 0x7ef8)),
+        (0x7777, 0xb, 0x3_0000)
+    );
+}
+
+/// SMM blocks NMI, RSM puts blocking and HLT back, and shuts down on a state that can't be (SDM volume 3, 32.4.2, 32.8, 32.10).
+#[test]
+fn what_rsm_restores_and_refuses() {
+    const AREA: u64 = 0x3_8000;
+    for (blocked, halted) in [(false, false), (true, false), (false, true)] {
+        for model in ["x86-64-v2", "pentium3"] {
+            let mut r = if model == "pentium3" { Rig::new(model, 256) } else { long(0) };
+            if model == "pentium3" {
+                r.protected(0);
+                r.cpu.cr4 = cr4::PSE;
+            }
+            r.cpu.nmi_blocked = blocked;
+            r.cpu.activity = if halted { Activity::Halted } else { Activity::Running };
+            let before = r.cpu.clone();
+            helper::enter_smm(&mut r.exec());
+            assert!(r.cpu.nmi_blocked && r.cpu.activity == Activity::Running);
+            helper::rsm(&mut r.exec()).unwrap();
+            assert_eq!(r.cpu, before, "{model}, NMI blocked {blocked}, halted {halted}");
+        }
+    }
+    // CR0: PG without PE, NW without CD. CR4: a bit that isn't there. Long mode without paging.
+    let c0 = cr0::PE | cr0::PG;
+    for (at, v) in [
+        (0x7f58, cr0::PG),
+        (0x7f58, c0 | cr0::NW),
+        (0x7f58, cr0::PE),
+        (0x7f48, cr4::PAE | 1 << 31),
+        (0x7f48, 0),
+    ] {
+        let mut r = long(0);
+        helper::enter_smm(&mut r.exec());
+        r.put64(AREA + at, v);
+        helper::rsm(&mut r.exec()).unwrap();
+        assert_eq!(r.cpu.activity, Activity::Shutdown, "{at:x}: {v:x}");
     }
 }

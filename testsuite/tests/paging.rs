@@ -221,3 +221,37 @@ fn two_spaces_run_their_own_code() {
         assert_eq!(r.cpu.gpr[gpr::RBP], 20 + 20 * 256);
     });
 }
+
+/// A page that was stored to by two names becomes code under a third: what is then stored by either name is run.
+#[test]
+fn a_page_of_two_names_becomes_code() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            a.mov(rsi, WINDOW)?;
+            a.mov(rdx, WINDOW + 0x1000)?;
+            a.mov(rdi, ONE)?;
+            a.mov(ecx, 20)?;
+            let mut top = a.create_label();
+            a.set_label(&mut top)?;
+            a.mov(dword_ptr(rsi + 1), 1)?;
+            a.mov(dword_ptr(rdx + 1), 1)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.call(rdi)?;
+            a.imul_3(ebx, eax, 100)?;
+            a.mov(dword_ptr(rdx + 1), 20)?;
+            a.call(rdi)?;
+            a.add(ebx, eax)?;
+            a.mov(dword_ptr(rsi + 1), 3)?;
+            a.call(rdi)?;
+            a.add(ebx, eax)?;
+            a.hlt()
+        });
+        for n in 0..2 {
+            r.poke(PT + 8 * n, &(ONE | 3).to_le_bytes());
+        }
+        r.poke(ONE, &[0xb8, 0, 0, 0, 0, 0xc3]);
+        assert_eq!(halts(&mut r), None);
+        assert_eq!(r.cpu.gpr[gpr::RBX], 123);
+    });
+}
