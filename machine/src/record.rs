@@ -118,8 +118,8 @@ impl Log {
 
     /// Drops what lies before a position: nobody will go back beyond that.
     pub(crate) fn forget_before(&mut self, position: usize) {
-        let kept_for = match &self.sink {
-            Some(file) => file.written(),
+        let kept_for = match &mut self.sink {
+            Some(file) => file.forget_before(position),
             None if self.whole => 0,
             None => usize::MAX,
         };

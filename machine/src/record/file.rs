@@ -48,6 +48,14 @@ impl Sink {
         self.cuts.last().map_or(0, |c| c.0)
     }
 
+    /// Nobody goes back beyond a position any more: forgets places to cut at, but not the last one before it. From that one on
+    /// the file may have to be written again; gives its position in the log.
+    pub(super) fn forget_before(&mut self, position: usize) -> usize {
+        let before = self.cuts.iter().take_while(|c| c.0 < position).count();
+        self.cuts.drain(..before.saturating_sub(1));
+        self.cuts.first().map_or(0, |c| c.0)
+    }
+
     /// What the file says that comes after is void.
     pub(super) fn cut(&mut self, position: usize, now: Stamp) {
         let stays =
@@ -123,10 +131,10 @@ impl Machine {
         let (position, now) = (self.log.next, self.stamp());
         self.log.write(now, PIECE);
         if !self.has_history() {
-            self.log.forget_before(position);
             if let Some(sink) = &mut self.log.sink {
                 sink.cuts.drain(..sink.cuts.len() - 1);
             }
+            self.log.forget_before(position);
         }
     }
 
@@ -254,5 +262,43 @@ impl Recording {
         self.entries.windows(2).all(|w| w[0].0.count <= w[1].0.count)
             && self.entries.iter().all(sane)
             && self.end.count < 1 << 62
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Going back to where no piece ends writes what came before in its piece again.
+    #[test]
+    fn what_lies_before_a_cut_stays() {
+        let path = std::env::temp_dir().join(format!("lucid86-cut-{}", std::process::id()));
+        let head = [&MAGIC[..], &VERSION.to_le_bytes(), &bytes_of(&(Vec::<u8>::new(), 0i64, 0u64))].concat();
+        let mut file = File::create(&path).unwrap();
+        file.write_all(&head).unwrap();
+        let cuts = vec![(0, Stamp::default(), head.len() as u64)];
+        let sink = Some(Sink { file, last: Instant::now(), failed: None, cuts });
+        let mut log = Log { on: true, whole: true, sink, ..Log::default() };
+        let at = |count| Stamp { count, now_ns: count };
+        for n in 1..=300 {
+            log.note(n, n, Entry::Slept(n));
+            if n % 100 == 0 {
+                log.write(at(n), PIECE);
+            }
+            if n == 250 {
+                // The oldest moment that one can go back to lies in the middle of a piece.
+                log.forget_before(150);
+            }
+        }
+        log.go_back(150, at(300));
+        log.cut(at(150));
+        log.note(160, 160, Entry::Slept(1000));
+        log.write(at(170), LAST);
+        drop(log);
+        let read = Recording::read(&std::fs::read(&path).unwrap()).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let slept: Vec<_> = read.entries.iter().map(|(s, _)| s.count).collect();
+        assert_eq!(slept, (1..=150).chain([160]).collect::<Vec<_>>());
+        assert!(read.whole && read.end == at(170));
     }
 }
