@@ -15,13 +15,13 @@ use core::arch::asm;
 const HOME: u16 = 0x37f;
 
 /// Run x87 code on operands `a` and `b` (pointers), with result to `r`; yields the status word after the
-/// operation. The code starts and ends with an empty register stack. `$st` is where FNSTSW stands.
+/// operation. The code starts and ends with an empty register stack. `$before` stands before FNSTSW, `$after` behind it.
+/// It reads and writes memory only by way of the three pointers, which callers make from references of sufficient size.
 macro_rules! x87 {
     ($cw:expr, [$($before:expr),*], [$($after:expr),*], $a:expr, $b:expr, $r:expr) => {{
         let sw: u16;
         if $cw | 0x40 == HOME {
-            // SAFETY: reads the operands behind `a` and `b` and writes the result behind `r`, each a live reference of
-            // sufficient size; the register stack is empty before and after; the control word is not touched.
+            // SAFETY: `a`, `b` and `r` come from live references; the register stack is left empty, the control word alone.
             unsafe {
                 asm!($($before,)* "fnstsw ax", $($after,)*
                     a = in(reg) $a, b = in(reg) $b, r = in(reg) $r, out("ax") sw,

@@ -406,9 +406,8 @@ impl Jit {
         s.recipe = 0;
         s.key = key.0;
         let cpu = std::ptr::from_mut(&mut *x.cpu);
-        // SAFETY: `enter` is the entry stub that `stubs::emit` wrote, of this signature; it keeps the callee-saved registers
-        // and the stack, and touches only the processor behind `cpu`, guest RAM by way of TLB entries, and, through
-        // the functions below, the `Exec` that `x` borrows exclusively for this whole call.
+        // It touches the processor behind `cpu`, guest RAM by way of TLB entries and, through the functions below, `x`.
+        // SAFETY: `enter` is the entry stub of this signature, keeps what the ABI asks for, and `x` is borrowed for the call.
         let why = unsafe {
             let f: extern "sysv64" fn(*mut Cpu, usize) -> u64 = std::mem::transmute(enter);
             f(cpu, code)
@@ -546,8 +545,7 @@ fn prepare_segment(cpu: &mut Cpu, key: ModeKey, n: usize) {
 /// # Safety
 /// Called only from functions that translated code calls, with the processor it runs.
 unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
-    // SAFETY: `Jit::run` put the pointer there and keeps the `Exec` borrowed until translated code returns; while it runs
-    // nothing else uses that borrow.
+    // SAFETY: `Jit::run` put the pointer there and keeps the `Exec` borrowed, unused, until translated code returns.
     unsafe { &mut *((*cpu).scratch.0.exec as *mut Exec<'a>) }
 }
 

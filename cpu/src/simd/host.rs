@@ -55,8 +55,7 @@ macro_rules! rerun {
         let mut seen = 0u32;
         let modes = $csr & MODES | HOME;
         let home = HOME;
-        // SAFETY: computes on the registers given with the guest's modes, all exceptions masked and flags clear; stores
-        // MXCSR to `seen` and leaves the host's own value behind.
+        // SAFETY: no exception is unmasked in `modes`; stores only MXCSR to `seen`, and the host's own MXCSR is back after it.
         unsafe {
             asm!("ldmxcsr [{m}]", $insn, "stmxcsr [{s}]", "ldmxcsr [{h}]", $($operand)*,
                 m = in(reg) &modes, h = in(reg) &home, s = in(reg) &raw mut seen, options(nostack));

@@ -124,8 +124,7 @@ fn assemble(wide: bool, at: u64) -> Result<(Vec<u8>, u64), String> {
 
 /// Writes down the registers at the signal and goes on at the end of the small program.
 extern "C" fn handler(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the meeting page is mapped as long as the handler is installed; the kernel hands over a whole context with its
-    // FXSAVE image, and nothing else looks at either while the signal is handled.
+    // SAFETY: the meeting page is mapped while the handler is installed, the kernel's context is whole, nobody else uses them.
     unsafe {
         let m = &mut *(MEETING as *mut Meeting);
         let u = &mut *context.cast::<libc::ucontext_t>();
@@ -185,8 +184,8 @@ impl Native {
         map(FIXED, PAGE, read)?;
         let (wide, finish) = assemble(true, PROGRAM)?;
         let (narrow, finish32) = assemble(false, NARROW)?;
-        // SAFETY: both programs are shorter than half of the page that was mapped for them just now; the other pages are
-        // touched so that a first touch is no fault later.
+        // All pages are touched here, so that a first touch is no fault later.
+        // SAFETY: the pages were mapped just now, and no more than half of the programs' page is written for each of them.
         unsafe {
             std::ptr::copy_nonoverlapping(wide.as_ptr(), PROGRAM as *mut u8, wide.len().min(0x800));
             std::ptr::copy_nonoverlapping(narrow.as_ptr(), NARROW as *mut u8, narrow.len().min(0x800));
@@ -214,8 +213,7 @@ impl Native {
     }
 
     fn install(&mut self) {
-        // SAFETY: the stack lives as long as `self`, whose drop puts the former one back; the handler is a function of the
-        // form that SA_SIGINFO asks for.
+        // SAFETY: the stack lives as long as `self`, whose drop puts the former one back; SA_SIGINFO asks for such a handler.
         unsafe {
             let stack = libc::stack_t { ss_sp: self._stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
             libc::sigaltstack(&stack, &mut self.stack_before);
@@ -245,8 +243,8 @@ impl Native {
     /// Runs from `before.rip` until a breakpoint or a fault. Code there must not call the kernel nor change FS.
     pub fn run(&mut self, before: &State, wide: bool) -> (State, Ending) {
         let entry = if wide { PROGRAM } else { NARROW };
-        // SAFETY: the meeting page is mapped and only this thread uses it; the program at `entry` keeps what the calling
-        // convention asks for; what the code does ends in the handler, which comes back here.
+        // What the code does ends in the handler, which comes back here.
+        // SAFETY: the meeting page is mapped and only this thread uses it; the program at `entry` keeps the calling convention.
         unsafe {
             let m = &mut *(MEETING as *mut Meeting);
             m.gpr = before.gpr;
