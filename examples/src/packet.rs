@@ -210,6 +210,18 @@ impl Program {
         self.a.mov(word_ptr(frame + at + 4), ax)
     }
 
+    /// Receives frames until one has these bytes (offset, value).
+    fn await_frame(&mut self, bytes: &[(u32, u32)]) -> Written {
+        let mut again = self.a.create_label();
+        self.a.set_label(&mut again)?;
+        self.a.call(self.receive)?;
+        for &(at, value) in bytes {
+            self.a.cmp(byte_ptr(FRAME + at), value)?;
+            self.a.jne(again)?;
+        }
+        Ok(())
+    }
+
     fn ask(&mut self) -> Written {
         let bytes = arp_request();
         let frame = self.data(&bytes);
@@ -220,13 +232,7 @@ impl Program {
         self.a.mov(ecx, bytes.len() as u32)?;
         self.a.call(self.send)?;
         // ARP, a reply.
-        let mut again = self.a.create_label();
-        self.a.set_label(&mut again)?;
-        self.a.call(self.receive)?;
-        self.a.cmp(word_ptr(FRAME + 12), 0x0608)?;
-        self.a.jne(again)?;
-        self.a.cmp(word_ptr(FRAME + 20), 0x0200)?;
-        self.a.jne(again)?;
+        self.await_frame(&[(12, 8), (13, 6), (20, 0), (21, 2)])?;
         self.say("10.0.2.2 is at ")?;
         self.a.mov(esi, FRAME + 22)?;
         self.a.call(self.print_mac)
@@ -246,15 +252,7 @@ impl Program {
         self.a.mov(ecx, bytes.len() as u32)?;
         self.a.call(self.send)?;
         // IPv4, ICMP, an echo reply.
-        let mut again = self.a.create_label();
-        self.a.set_label(&mut again)?;
-        self.a.call(self.receive)?;
-        self.a.cmp(word_ptr(FRAME + 12), 0x0008)?;
-        self.a.jne(again)?;
-        self.a.cmp(byte_ptr(FRAME + 23), 1)?;
-        self.a.jne(again)?;
-        self.a.cmp(byte_ptr(FRAME + 34), 0)?;
-        self.a.jne(again)?;
+        self.await_frame(&[(12, 8), (13, 0), (23, 1), (34, 0)])?;
         let end = FRAME + bytes.len() as u32;
         self.a.mov(byte_ptr(end), 0)?;
         self.say("answer: ")?;

@@ -42,32 +42,14 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
             other => return Err(format!("recordings: '{other}' is no option of it")),
         }
     }
-    let mut tally = Tally::default();
-    let cache = match Cache::open().and_then(|c| linux(&c, Arch::Amd64, &[]).map(|_| c)) {
+    let guest = Cache::open().and_then(|c| linux(&c, Arch::Amd64, &[]).map(|_| c));
+    let cache = match Tally::or_skip(guest, required, 2)? {
         Ok(c) => c,
-        Err(e) if !required => {
-            println!("skipped: {e}");
-            tally.skipped = 2;
-            return Ok(tally);
-        }
-        Err(e) => return Err(e),
+        Err(skipped) => return Ok(skipped),
     };
-    let results = [
-        ("a recorded boot, typed at and on a network", recorded(&cache)),
-        ("saved and loaded under load", saved_and_loaded(&cache, cycles, seed)),
-    ];
-    for (name, result) in results {
-        match result {
-            Ok(said) => {
-                tally.passed += 1;
-                println!("{name}: {said}");
-            }
-            Err(e) => {
-                tally.failed += 1;
-                println!("{name}: FAILED: {e}");
-            }
-        }
-    }
+    let mut tally = Tally::default();
+    tally.case("a recorded boot, typed at and on a network", recorded(&cache));
+    tally.case("saved and loaded under load", saved_and_loaded(&cache, cycles, seed));
     Ok(tally)
 }
 

@@ -40,27 +40,14 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         [a] if a == "--required" => true,
         _ => return Err("sessions takes --required and nothing else".into()),
     };
-    let mut tally = Tally::default();
-    let config = match Cache::open().and_then(|c| shell(&c)) {
+    let guest = Cache::open().and_then(|c| shell(&c));
+    let config = match Tally::or_skip(guest, required, CASES.len() as u64)? {
         Ok(c) => c,
-        Err(e) if !required => {
-            println!("skipped: {e}");
-            tally.skipped = 2;
-            return Ok(tally);
-        }
-        Err(e) => return Err(e),
+        Err(skipped) => return Ok(skipped),
     };
+    let mut tally = Tally::default();
     for (name, case) in CASES {
-        match case(&config) {
-            Ok(said) => {
-                tally.passed += 1;
-                println!("{name}: {said}");
-            }
-            Err(e) => {
-                tally.failed += 1;
-                println!("{name}: FAILED: {e}");
-            }
-        }
+        tally.case(name, case(&config));
     }
     Ok(tally)
 }

@@ -13,6 +13,38 @@ pub struct Tally {
     pub skipped: u64,
 }
 
+impl Tally {
+    /// Counts a case and says what came of it.
+    pub fn case(&mut self, name: &str, result: Result<String, String>) {
+        match result {
+            Ok(said) => {
+                self.passed += 1;
+                println!("{name}: {said}");
+            }
+            Err(e) => {
+                self.failed += 1;
+                println!("{name}: FAILED: {e}");
+            }
+        }
+    }
+
+    /// What is to be run on, or, unless it is `required`, a tally of `cases` that were skipped for want of it.
+    pub fn or_skip<T>(
+        made: Result<T, String>,
+        required: bool,
+        cases: u64,
+    ) -> Result<Result<T, Tally>, String> {
+        match made {
+            Ok(v) => Ok(Ok(v)),
+            Err(e) if !required => {
+                println!("skipped: {e}");
+                Ok(Err(Tally { skipped: cases, ..Tally::default() }))
+            }
+            Err(e) => Err(e),
+        }
+    }
+}
+
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)

@@ -59,6 +59,15 @@ fn segments(a: &mut CodeAssembler) {
     load_table(a, GDT, 47, false);
 }
 
+/// The segments, and 32-bit interrupt gates of privilege `dpl` for `vectors`, all to one handler.
+fn handlers(a: &mut CodeAssembler, vectors: &[u64], dpl: u64) {
+    segments(a);
+    for v in vectors {
+        store(a, IDT + 8 * v, gate32(0x10_0000, dpl));
+    }
+    load_table(a, IDT, 255, true);
+}
+
 #[test]
 fn an_idt_that_is_too_short() {
     let (_, report) = triple("idt", |a| {
@@ -73,11 +82,7 @@ fn an_idt_that_is_too_short() {
 #[test]
 fn page_tables_that_miss_the_stack() {
     let (_, report) = triple("unmapped", |a| {
-        segments(a);
-        for v in [8, 13, 14] {
-            store(a, IDT + 8 * v, gate32(0x10_0000, 0));
-        }
-        load_table(a, IDT, 255, true);
+        handlers(a, &[8, 13, 14], 0);
         // Identity-mapped 4 MiB pages for 0-4 MiB, none for the stack at 8 MiB.
         a.mov(dword_ptr(PD), 0x83i32).unwrap();
         a.mov(eax, cr4).unwrap();
@@ -98,11 +103,7 @@ fn page_tables_that_miss_the_stack() {
 #[test]
 fn a_tss_with_a_wrong_stack() {
     let (_, report) = triple("tss", |a| {
-        segments(a);
-        for v in [6, 8, 10, 13, 14] {
-            store(a, IDT + 8 * v, gate32(0x10_0000, 3));
-        }
-        load_table(a, IDT, 255, true);
+        handlers(a, &[6, 8, 10, 13, 14], 3);
         a.mov(dword_ptr(TSS + 4), 0x20_0000i32).unwrap();
         // SS0: the code segment.
         a.mov(dword_ptr(TSS + 8), 0x08i32).unwrap();
