@@ -305,11 +305,18 @@ fn compatibility_sector() -> Result<Vec<u8>, IcedError> {
     Ok(sector)
 }
 
-#[test]
-fn compatibility_mode_with_a_base() {
-    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-compatibility-image", std::process::id()));
+/// What gdb says of a machine that boots [`compatibility_sector`].
+fn gdb_on_sector(name: &str, script: &str) -> Option<String> {
+    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-{name}-image", std::process::id()));
     std::fs::write(&image, compatibility_sector().expect("it assembles")).expect("a temporary file");
     let guest = start(&["--memory", "32M", "--fda", image.to_str().expect("a name")]);
+    let said = gdb(name, &guest, script);
+    let _ = std::fs::remove_file(image);
+    said
+}
+
+#[test]
+fn compatibility_mode_with_a_base() {
     let script = r#"
 break *0x7d00
 continue
@@ -355,8 +362,7 @@ printf "reversed=%lx\n", $rip
 printf "reversed_ip=%lx\n", $ip
 detach
 "#;
-    let Some(t) = gdb("compatibility", &guest, script) else { return };
-    let _ = std::fs::remove_file(image);
+    let Some(t) = gdb_on_sector("compatibility", script) else { return };
     let all = |names: &[&str]| names.iter().map(|n| value(&t, n)).collect::<Vec<_>>();
     assert_eq!(all(&["pc", "ip", "base", "cs", "lma"]), [0x7d00, 0, 0x7d00, 0x18, 1]);
     assert_eq!(all(&["stepped", "stepped_ip", "back"]), [0x7d01, 1, 0x7d00]);
@@ -370,9 +376,6 @@ detach
 /// QEMU's own packets (its documentation, "GDB usage", "Examining physical memory"): memory as gdb sees it is physical.
 #[test]
 fn physical_memory_by_packets() {
-    let image = std::env::temp_dir().join(format!("lucid86-gdb-{}-physical-image", std::process::id()));
-    std::fs::write(&image, compatibility_sector().expect("it assembles")).expect("a temporary file");
-    let guest = start(&["--memory", "32M", "--fda", image.to_str().expect("a name")]);
     // 20_0000h is mapped nowhere, but there is memory.
     let script = r#"
 break *0x7d60
@@ -386,8 +389,7 @@ printf "written=%lx\n", *(unsigned long *)0x200000
 maintenance packet Qqemu.PhyMemMode:0
 x/xg 0x200000
 "#;
-    let Some(t) = gdb("physical", &guest, script) else { return };
-    let _ = std::fs::remove_file(image);
+    let Some(t) = gdb_on_sector("physical", script) else { return };
     let said: Vec<&str> = t.lines().filter_map(|l| l.strip_prefix("received: ")).collect();
     assert_eq!(said, ["\"0\"", "\"OK\"", "\"1\"", "\"OK\""]);
     assert_eq!((value(&t, "physical"), value(&t, "written")), (0, 0x1234));
