@@ -1,6 +1,6 @@
 //! gdb's side of the protocol, by `gdbstub`: its state machine, fed with what comes from the socket.
 
-use super::packets::{Filter, Own, packet};
+use super::packets::{Filter, LONGEST, Own, packet};
 use super::target::{Stub, tid_of};
 use super::{Event, listen};
 use crate::end::Ending;
@@ -14,9 +14,6 @@ use lucid86_machine::debug::{Stopped, Why};
 use std::io::Read;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-
-/// Longest packet.
-const PACKET: usize = 16 << 10;
 
 /// The socket, written whole packets at a time.
 struct Wire {
@@ -87,7 +84,7 @@ impl Session {
     /// gdb has connected.
     pub fn new(stream: TcpStream, stub: &mut Stub) -> Option<Session> {
         let wire = Wire { stream, waiting: Vec::new() };
-        let gdb = GdbStub::builder(wire).packet_buffer_size(PACKET).build().ok()?;
+        let gdb = GdbStub::builder(wire).packet_buffer_size(LONGEST).build().ok()?;
         let stage = gdb.run_state_machine(stub).ok()?;
         Some(Session { stage })
     }
@@ -146,6 +143,7 @@ impl Session {
             Own::Supported => "PhyMemMode",
             Own::IsPhysical if *physical => "1",
             Own::IsPhysical => "0",
+            Own::TooLong => "E01",
             Own::SetPhysical(on) => {
                 *physical = on;
                 "OK"

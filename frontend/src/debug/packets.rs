@@ -12,6 +12,8 @@ pub enum Own {
     IsPhysical,
     /// From now on it is, or isn't.
     SetPhysical(bool),
+    /// A read of more memory than a packet holds. The crate would go through all of it, for hours.
+    TooLong,
 }
 
 const OWN: [(&[u8], Own); 4] = [
@@ -52,6 +54,17 @@ pub struct Filter {
 
 const NO_ACKS: &[u8] = b"QStartNoAckMode";
 
+/// Longest packet.
+pub const LONGEST: usize = 16 << 10;
+
+/// Whether this packet reads more than gdb ever asks for: what two digits a byte make longer than a packet (GDB manual,
+/// section E.2, `m`; E.5, `PacketSize`).
+fn reads_too_much(body: &[u8]) -> bool {
+    let length = body.strip_prefix(b"m").and_then(|b| b.split(|b| *b == b',').nth(1));
+    let digits = length.and_then(|l| str::from_utf8(l).ok());
+    digits.and_then(|d| usize::from_str_radix(d, 16).ok()).is_some_and(|n| n > LONGEST / 2)
+}
+
 impl Filter {
     /// What of the stream is for whom, in order.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Part> {
@@ -83,7 +96,8 @@ impl Filter {
         if self.place == Place::Body {
             let body = &self.held[usize::from(self.holds)..];
             let known = || OWN.iter().map(|o| o.0).chain([NO_ACKS]);
-            self.holds &= known().any(|k| k.starts_with(body));
+            let reads = body.starts_with(b"m") && body.len() < LONGEST;
+            self.holds &= reads || known().any(|k| k.starts_with(body));
         }
         if !self.holds {
             self.pass(parts);
@@ -96,9 +110,10 @@ impl Filter {
         let body =
             packet.and_then(|p| p.split_last_chunk::<3>()).filter(|(b, sum)| is_sum(b, sum)).map(|p| p.0);
         self.holds = false;
-        if let Some((_, own)) = OWN.iter().find(|o| body == Some(o.0)) {
+        let own = OWN.iter().find(|o| body == Some(o.0)).map(|o| o.1);
+        if let Some(own) = own.or(body.is_some_and(reads_too_much).then_some(Own::TooLong)) {
             self.held.clear();
-            parts.push(Part::Own(*own, !self.unacknowledged));
+            parts.push(Part::Own(own, !self.unacknowledged));
             return;
         }
         self.unacknowledged |= body == Some(NO_ACKS);
@@ -162,6 +177,20 @@ mod tests {
             let own: Vec<&Part> = parts.iter().filter(|p| matches!(p, Part::Own(..))).collect();
             assert_eq!(own, [&Part::Own(Own::IsPhysical, true), &Part::Own(Own::SetPhysical(true), false)]);
         }
+    }
+
+    #[test]
+    fn reads_longer_than_a_packet_are_refused_here() {
+        let all = [
+            packet("m7c00,10"),
+            packet("m7c00,ffffffffffff"),
+            packet("m0,0000000000002001"),
+            packet("m0,2000"),
+        ];
+        let parts = Filter::default().feed(&all.concat());
+        let refused = Part::Own(Own::TooLong, true);
+        let bytes = |p: &[u8]| Part::Bytes(p.to_vec());
+        assert_eq!(parts, [bytes(&all[0]), refused.clone(), refused, bytes(&all[3])]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use lucid86_machine::debug::command::{Act, Session, complete};
 use lucid86_machine::debug::expr::Expr;
 use lucid86_machine::debug::{Goal, Motion};
 use lucid86_machine::{Config, Input, Key, Machine, NoIo, Until, View};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -342,6 +342,9 @@ const PACKETS: &[&str] = &[
     "Qqemu.PhyMemMode:1",
 ];
 
+/// Longest time that anything may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// The program with gdb's port open.
 struct Served {
     child: Child,
@@ -376,14 +379,15 @@ impl Served {
         Some(Served { child, port })
     }
 
-    fn connect(&self) -> Option<TcpStream> {
-        let until = Instant::now() + Duration::from_secs(20);
-        while Instant::now() < until {
+    /// `None` if it has ended or doesn't hear.
+    fn connect(&mut self) -> Option<TcpStream> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
             if let Ok(s) = TcpStream::connect(("127.0.0.1", self.port)) {
-                s.set_read_timeout(Some(Duration::from_millis(10))).ok()?;
+                s.set_read_timeout(Some(Duration::from_millis(2))).ok()?;
                 return Some(s);
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(1));
         }
         None
     }
@@ -420,28 +424,46 @@ pub fn packets() -> Result<Round, String> {
     let beside = here.ancestors().skip(1).map(|d| d.join("lucid86")).find(|p| p.is_file());
     let program = beside.ok_or("the program lucid86 is not built beside the suite")?;
     let mut served: Option<Served> = None;
+    let mut sent = String::new();
     Ok(Box::new(move |r| {
-        let s = match &mut served {
-            Some(s) => s,
-            None => served.insert(Served::start(&program)?),
-        };
-        let mut stream = s.connect()?;
-        let mut sent = String::new();
-        for _ in 0..1 + r.below(24) {
-            let p = if r.one_in(40) { vec![3] } else { packet(r) };
-            sent += &format!("{} ", p.escape_ascii());
-            if stream.write_all(&p).is_err() {
-                break;
-            }
-            if r.one_in(3) {
-                let _ = stream.read(&mut [0; 4096]);
-            }
+        if served.is_none() {
+            served = Served::start(&program);
         }
-        let _ = stream.shutdown(std::net::Shutdown::Write);
-        let _ = stream.read(&mut [0; 4096]);
-        drop(stream);
-        let died = s.died()?;
+        let s = served.as_mut()?;
+        let wrong = match s.connect() {
+            Some(stream) => {
+                sent.clear();
+                session(r, stream, &mut sent)
+            }
+            None => Some("gdb's port isn't heard any more".into()),
+        };
+        // A packet may have ended it: the next round starts another one.
+        let wrong = s.died().or(wrong)?;
         served = None;
-        (!died.is_empty()).then(|| format!("{died} after {sent}"))
+        (!wrong.is_empty()).then(|| format!("{wrong} after {sent}"))
     }))
+}
+
+/// One session; what was wrong with its end.
+fn session(r: &mut Rng, mut stream: TcpStream, sent: &mut String) -> Option<String> {
+    for _ in 0..1 + r.below(24) {
+        let p = if r.one_in(40) { vec![3] } else { packet(r) };
+        *sent += &format!("{} ", p.escape_ascii());
+        if stream.write_all(&p).is_err() {
+            break;
+        }
+        if r.one_in(3) {
+            let _ = stream.read(&mut [0; 4096]);
+        }
+    }
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        match stream.read(&mut [0; 4096]) {
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Ok(n) if n > 0 => {}
+            _ => return None,
+        }
+    }
+    Some("a session that its client has left doesn't end".into())
 }
