@@ -1,10 +1,9 @@
 //! The machine's outside: where its serial ports, debug console, log and pictures go. Called on the machine's thread.
 
-use crate::debug::Event;
+use crate::debug::Inbox;
 use crate::end::Ending;
 use crate::picture::{Camera, Picture};
 use crate::serial::Output;
-use crossbeam_channel::Receiver;
 use lucid86_machine::{HostIo, View};
 use std::fs::File;
 use std::io::Write;
@@ -30,7 +29,7 @@ pub struct Host {
     /// How the run ends.
     pub ending: Arc<Ending>,
     /// Debuggers that want to be heard.
-    pub events: Option<Receiver<Event>>,
+    pub inbox: Option<Inbox>,
 }
 
 impl HostIo for Host {
@@ -61,11 +60,11 @@ impl HostIo for Host {
             Some((camera, picture)) => camera.shoot(view, picture),
             None => LOOK_UP,
         };
-        Some(if self.events.is_some() { again.min(HEAR) } else { again })
+        Some(if self.inbox.is_some() { again.min(HEAR) } else { again })
     }
 
     fn pause(&mut self) -> bool {
-        self.events.as_ref().is_some_and(|e| !e.is_empty())
+        self.inbox.as_mut().is_some_and(Inbox::interrupts)
     }
 
     fn quit(&mut self) -> bool {

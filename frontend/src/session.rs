@@ -67,8 +67,7 @@ fn run_watched(
     let picture = Arc::new(Picture::default());
     let debuggers = Debuggers::open(config, ending)?;
     let shared = debuggers.as_ref().filter(|_| choose::monitor_shares(config)).map(Debuggers::sender);
-    let mut host = connect(config, &mut machine, &opened, &picture, ending, shared)?;
-    host.events = debuggers.as_ref().map(Debuggers::events);
+    let host = connect(config, &mut machine, &opened, &picture, ending, shared)?;
     let input = match opened {
         Opened::None => None,
         _ => Some(machine.connect()),
@@ -143,7 +142,7 @@ fn connect(
         log,
         camera: camera.map(|c| (c, Arc::clone(picture))),
         ending: Arc::clone(ending),
-        events: None,
+        inbox: None,
     })
 }
 

@@ -324,3 +324,51 @@ fn a_signal_ends_in_order() {
     assert_eq!(wait(child), Some(128 + 15));
     assert_eq!(&fs::read(&picture).expect("it was written")[..4], b"\x89PNG");
 }
+
+/// The counts at which a paused machine stood, by what its monitor says to lines that all come at once.
+fn stops(name: &str, lines: &str) -> (Vec<u64>, String) {
+    let g = Guest::new(name, ECHO);
+    let args = ["--clock", "virtual", "--serial", "none", "--monitor", "stdio", "--paused"];
+    let mut child = g.command(&args).spawn().expect("the binary starts");
+    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads its input");
+    let mut out = child.stdout.take().expect("piped");
+    let mut said = String::new();
+    assert_eq!(wait(child), Some(0));
+    out.read_to_string(&mut said).expect("text");
+    let counts = said.split("instruction ").skip(1).filter_map(|t| t.split(',').next()?.parse().ok());
+    (counts.collect(), said)
+}
+
+#[test]
+fn a_line_waits_for_the_move_before_it() {
+    let (counts, said) = stops("lines", "goto 3000000\nstep 5\nregisters\nback 2\nquit\n");
+    assert_eq!(counts, [3_000_000, 3_000_005, 3_000_003]);
+    assert!(
+        said.find("rax").is_some_and(|at| said.find("3000005") < Some(at) && Some(at) < said.find("3000003"))
+    );
+    // What runs on is waited for when that is asked for.
+    let (counts, _) = stops("waits", "at 2000000\nc\nwait\nstep\nquit\n");
+    assert_eq!(counts, [2_000_000, 2_000_001]);
+}
+
+#[test]
+fn a_script_goes_on_after_its_moves() {
+    let dir = std::env::temp_dir();
+    let file = |n: u32| dir.join(format!("lucid86-run-script-{}-{n}", std::process::id()));
+    let (outer, inner) = (file(1), file(2));
+    fs::write(&outer, format!("goto 1000\nsource {}\n# back\nback 3\nnonsense\nstep\n", inner.display()))
+        .expect("a temporary file");
+    fs::write(&inner, "step\nstep 2\n").expect("a temporary file");
+    let (counts, said) = stops("script", &format!("source {}\nstep\nquit\n", outer.display()));
+    // A wrong line ends the script, not what comes after it.
+    assert_eq!(counts, [1000, 1001, 1003, 1000, 1001]);
+    assert!(said.contains("'nonsense' is no command"));
+    [outer, inner].into_iter().for_each(|f| _ = fs::remove_file(f));
+}
+
+#[test]
+fn stop_interrupts_a_move() {
+    let (counts, said) = stops("stop", "until iret\nregisters\nstop\nquit\n");
+    assert_eq!(counts.len(), 1);
+    assert!(said.contains("stopped by hand"));
+}

@@ -2,6 +2,7 @@
 //! everyone, and tells everyone of stops. Reader threads only carry bytes to it.
 
 mod gdb;
+mod inbox;
 mod listen;
 mod monitor;
 mod packets;
@@ -11,15 +12,19 @@ mod target;
 use crate::end::Ending;
 use crate::host::Host;
 use crossbeam_channel::{Receiver, Sender, unbounded};
+pub use inbox::Inbox;
 use lucid86_machine::config::MonitorTo;
 use lucid86_machine::debug::command::Act;
 use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
-use lucid86_machine::{Config, Machine, Outcome};
+use lucid86_machine::{Config, HostIo, Machine, Outcome};
 pub use monitor::Output;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 use target::Stub;
+
+/// How long a machine that stands waits before it looks around.
+const IDLE: Duration = Duration::from_millis(50);
 
 /// Something from a debugger.
 pub enum Event {
@@ -68,19 +73,16 @@ impl Debuggers {
         self.sender.clone()
     }
 
-    /// Asked by the machine's host: whether someone wants to be heard.
-    pub fn events(&self) -> Receiver<Event> {
-        self.events.clone()
-    }
-
     /// Runs the machine to its end.
-    pub fn run(self, machine: Machine, host: Host) -> (Machine, Outcome) {
+    pub fn run(self, machine: Machine, mut host: Host) -> (Machine, Outcome) {
+        host.inbox = Some(Inbox::new(self.events));
         let mut control = Control {
-            events: self.events,
             stub: Stub::new(machine, host),
             gdb: None,
             monitors: Vec::new(),
             running: None,
+            awaited: false,
+            script: 0,
             ended: None,
         };
         let outcome = control.run();
@@ -90,12 +92,15 @@ impl Debuggers {
 
 /// The machine and everyone who debugs it.
 struct Control {
-    events: Receiver<Event>,
     stub: Stub,
     gdb: Option<gdb::Session>,
     monitors: Vec<(u32, monitor::Output)>,
     /// How the machine moves, unless it stands.
     running: Option<Motion>,
+    /// A machine that runs on is waited for, too (`wait`).
+    awaited: bool,
+    /// Whose script it is that goes on after a move.
+    script: u32,
     /// The run has ended: it can only go back from here.
     ended: Option<Outcome>,
 }
@@ -116,29 +121,40 @@ impl Control {
         self.stub.machine.look_out(config.post_mortem.is_some());
         self.running = (!config.paused).then_some(Motion::Continue);
         loop {
-            while let Ok(e) = self.events.try_recv() {
-                if let Some(outcome) = self.event(e) {
-                    return outcome;
-                }
-            }
             if self.stub.host.ending.asked() {
                 return Outcome::Quit;
             }
-            match self.running {
-                Some(motion) => {
-                    if let Some(outcome) = self.go(motion) {
-                        return outcome;
+            let outcome = match self.running {
+                Some(motion) if self.is_waited_for() => self.go(motion),
+                running => match (self.stub.session.next_line(), running) {
+                    (Some(line), _) => self.line(self.script, &line),
+                    (None, running) => {
+                        let patience = if running.is_some() { Duration::ZERO } else { IDLE };
+                        match (self.next_event(patience), running) {
+                            (Some(e), _) => self.event(e),
+                            (None, Some(motion)) => self.go(motion),
+                            (None, None) => None,
+                        }
                     }
-                }
-                None => {
-                    if let Ok(e) = self.events.recv_timeout(Duration::from_millis(50))
-                        && let Some(outcome) = self.event(e)
-                    {
-                        return outcome;
-                    }
-                }
+                },
+            };
+            if let Some(outcome) = outcome {
+                return outcome;
             }
         }
+    }
+
+    /// Whether what debuggers say next waits for the end of the machine's move.
+    fn is_waited_for(&self) -> bool {
+        self.awaited || self.running.is_some_and(|m| m != Motion::Continue)
+    }
+
+    fn next_event(&mut self, patience: Duration) -> Option<Event> {
+        self.stub.host.inbox.as_mut()?.next(patience)
+    }
+
+    fn stand(&mut self) {
+        (self.running, self.awaited) = (None, false);
     }
 
     fn go(&mut self, motion: Motion) -> Option<Outcome> {
@@ -149,11 +165,13 @@ impl Control {
         {
             return Some(outcome.clone());
         }
-        let stopped = self.stub.machine.debug_move(&mut self.stub.host, motion);
-        if stopped.why == Why::Paused && !self.events.is_empty() {
+        let waited_for = self.is_waited_for();
+        let stopped = self.stub.move_by(motion, waited_for);
+        if stopped.why == Why::Paused && self.stub.host.pause() {
             // Someone wants to be heard; a continue goes on afterwards, anything else has been left.
-            if motion != Motion::Continue {
-                self.running = None;
+            if waited_for {
+                self.stub.session.leave_script();
+                self.stand();
                 self.tell(&stopped);
             }
             return None;
@@ -174,7 +192,7 @@ impl Control {
                 return None;
             }
         }
-        self.running = None;
+        self.stand();
         self.tell(&stopped);
         None
     }
@@ -206,7 +224,7 @@ impl Control {
     fn event(&mut self, event: Event) -> Option<Outcome> {
         match event {
             Event::GdbCame(stream) => {
-                self.running = None;
+                self.stand();
                 self.gdb = gdb::Session::new(stream, &mut self.stub);
             }
             Event::Gdb(packets::Part::Own(own, acknowledge)) => {
@@ -220,7 +238,7 @@ impl Control {
                     match g.incoming(&mut self.stub, &bytes, standing) {
                         gdb::After::Stands(g) => {
                             self.gdb = Some(g);
-                            self.running = None;
+                            self.stand();
                         }
                         gdb::After::Runs(g) => {
                             self.gdb = Some(g);
@@ -278,10 +296,13 @@ impl Control {
                     }
                     Act::Move(motion) => {
                         self.running = Some(motion);
+                        self.awaited = false;
+                        self.script = id;
                         return None;
                     }
+                    Act::Wait => self.awaited = self.running.is_some(),
                     Act::Stop if self.running.is_some() => {
-                        self.running = None;
+                        self.stand();
                         let stopped = self.stub.machine.stopped_by_hand();
                         self.tell(&stopped);
                         return None;
@@ -289,7 +310,10 @@ impl Control {
                     Act::Stop | Act::None => {}
                 }
             }
-            Err(e) => output.say(&format!("{e}\n")),
+            Err(e) => {
+                self.stub.session.leave_script();
+                output.say(&format!("{e}\n"));
+            }
         }
         if self.running.is_none() {
             output.prompt();

@@ -23,7 +23,7 @@ use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOp
 use gdbstub::target::{Target, TargetError, TargetResult};
 use lucid86_machine::Machine;
 use lucid86_machine::debug::command::{Act, Session};
-use lucid86_machine::debug::{Bytes, Kind, Motion, Why};
+use lucid86_machine::debug::{Bytes, Kind, Motion, Stopped, Why};
 use std::num::NonZeroUsize;
 
 /// The architecture as gdb sees it.
@@ -371,34 +371,46 @@ impl HwWatchpoint for Stub {
 
 impl MonitorCmd for Stub {
     fn handle_monitor_cmd(&mut self, cmd: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), String> {
-        let line = String::from_utf8_lossy(cmd);
-        match self.machine.command(&mut self.session, &line) {
-            Ok((text, act)) => {
-                output!(out, "{text}");
-                match act {
-                    // gdb believes that nothing moves while it waits for the answer, so it is told of the new place
-                    // by its next look at the registers.
-                    Act::Move(_) | Act::Quit => self.act = act,
-                    Act::Stop | Act::None => {}
+        let mut next = Some(String::from_utf8_lossy(cmd).into_owned());
+        while let Some(line) = next {
+            match self.machine.command(&mut self.session, &line) {
+                Ok((text, act)) => {
+                    output!(out, "{text}");
+                    match act {
+                        // gdb believes that nothing moves while it waits for the answer, so it is told of the new place
+                        // by its next look at the registers.
+                        Act::Move(motion) => output!(out, "{}", self.move_now(motion)),
+                        Act::Quit => self.act = act,
+                        Act::Stop | Act::Wait | Act::None => {}
+                    }
                 }
-                if self.act != Act::None && self.act != Act::Quit {
-                    output!(out, "{}", self.move_now());
+                Err(e) => {
+                    self.session.leave_script();
+                    output!(out, "{e}\n");
                 }
             }
-            Err(e) => output!(out, "{e}\n"),
+            // A script goes on after its moves.
+            next = self.session.next_line();
         }
         Ok(())
     }
 }
 
 impl Stub {
+    /// Moves the machine. `finishing`: only what is urgent interrupts that.
+    pub fn move_by(&mut self, motion: Motion, finishing: bool) -> Stopped {
+        if let Some(inbox) = &mut self.host.inbox {
+            inbox.finishing = finishing;
+        }
+        self.machine.debug_move(&mut self.host, motion)
+    }
+
     /// Carries out a motion that was asked for as a command of gdb's.
-    fn move_now(&mut self) -> String {
-        let Act::Move(motion) = std::mem::replace(&mut self.act, Act::None) else { return String::new() };
+    fn move_now(&mut self, motion: Motion) -> String {
         if motion == Motion::Continue {
             return "use gdb's own continue\n".into();
         }
-        let stopped = self.machine.debug_move(&mut self.host, motion);
+        let stopped = self.move_by(motion, true);
         self.machine.describe(&mut self.session, &stopped) + "(gdb: say 'maintenance flush register-cache')\n"
     }
 }

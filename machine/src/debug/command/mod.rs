@@ -15,6 +15,7 @@ use crate::Machine;
 use crate::outcome::View;
 use lucid86_cpu::fault::vector;
 use lucid86_cpu::watch::{By, Event, Hit};
+use std::collections::VecDeque;
 use std::fmt::Write;
 
 /// What a session remembers between commands.
@@ -31,6 +32,20 @@ pub struct Session {
     /// The last stop, in words.
     last: String,
     depth: u32,
+    /// What of a script is left after a move.
+    rest: VecDeque<String>,
+}
+
+impl Session {
+    /// The next line of the script whose move is done.
+    pub fn next_line(&mut self) -> Option<String> {
+        self.rest.pop_front()
+    }
+
+    /// The rest of the script is not wanted.
+    pub fn leave_script(&mut self) {
+        self.rest.clear();
+    }
 }
 
 impl Default for Session {
@@ -42,6 +57,7 @@ impl Default for Session {
             next: 0,
             last: "nothing has run yet".into(),
             depth: 0,
+            rest: VecDeque::new(),
         }
     }
 }
@@ -55,6 +71,8 @@ pub enum Act {
     Move(Motion),
     /// Stop the machine, if it runs.
     Stop,
+    /// Hear nothing more until it stands.
+    Wait,
     /// End the program.
     Quit,
 }
@@ -69,7 +87,8 @@ const COMMANDS: &[(&str, &[Entry])] = &[
         "Move",
         &[
             (&["continue", "c"], "", "run on"),
-            (&["stop", "halt"], "", "stop a running machine"),
+            (&["stop", "halt"], "", "stop a running machine; every other line waits for the move before it"),
+            (&["wait"], "", "after continue: the next lines wait until the machine stands"),
             (&["step", "s", "si", "stepi"], "[N]", "N instructions"),
             (&["next", "n", "ni"], "", "one instruction; calls, interrupts and repeats to their end"),
             (&["finish", "out"], "", "until the procedure returns"),
@@ -109,6 +128,8 @@ const COMMANDS: &[(&str, &[Entry])] = &[
 
 /// Deepest nesting of scripts.
 const SCRIPTS: u32 = 8;
+/// Most lines of scripts that may wait for a move.
+const MOST_LINES: usize = 100_000;
 
 /// The full name of a command, which may be given by any of its names or the beginning of one.
 fn find(word: &str) -> Result<&'static str, String> {
@@ -122,6 +143,11 @@ fn find(word: &str) -> Result<&'static str, String> {
         [] => Err(format!("'{word}' is no command: help lists them")),
         _ => Err(format!("'{word}' could be {}", near.join(", "))),
     }
+}
+
+/// Whether a line stops a machine that moves. All others wait for the end of a move that ends by itself.
+pub fn is_stop(line: &str) -> bool {
+    find(&line.trim().to_ascii_lowercase()) == Ok("stop")
 }
 
 /// Words that a line could go on with.
@@ -248,6 +274,7 @@ impl Machine {
         match name {
             "quit" => Ok((String::new(), Act::Quit)),
             "stop" => Ok((String::new(), Act::Stop)),
+            "wait" => Ok((String::new(), Act::Wait)),
             "continue" => go(Motion::Continue),
             "step" => go(Motion::Step(s.cpu, number(self)?.max(1))),
             "next" => go(Motion::Over(s.cpu)),
@@ -298,15 +325,26 @@ impl Machine {
             return Err("scripts are nested too deeply".into());
         }
         let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        // What an outer script has left comes after this one's rest.
+        let outer = if s.depth == 0 { std::mem::take(&mut s.rest) } else { VecDeque::new() };
         s.depth += 1;
         let mut out = String::new();
         let mut act = Act::None;
-        for (n, line) in text.lines().enumerate() {
+        let text: Vec<&str> = text.lines().collect();
+        let mut lines = text.into_iter().enumerate();
+        while let Some((n, line)) = lines.next() {
             match self.command(s, line) {
                 Ok((t, Act::None)) => out += &t,
                 Ok((t, a)) => {
                     out += &t;
-                    // The rest of a script after a motion is for the caller's next call: one motion a script here.
+                    // The rest is for when the move is done. A script within this one has left its own.
+                    let left = MOST_LINES.saturating_sub(s.rest.len() + outer.len());
+                    if lines.len() > left {
+                        s.rest.clear();
+                        s.depth -= 1;
+                        return Err(format!("{file}: more than {MOST_LINES} lines wait for moves"));
+                    }
+                    s.rest.extend(lines.map(|l| l.1.to_string()));
                     act = a;
                     break;
                 }
@@ -317,6 +355,7 @@ impl Machine {
             }
         }
         s.depth -= 1;
+        s.rest.extend(outer);
         Ok((out, act))
     }
 
