@@ -6,7 +6,7 @@ mod rig;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::state::{Fpu, Seg, TableReg, cr0, cr4, flag, gpr};
+use lucid86_cpu::state::{Fpu, Seg, TableReg, attr, cr0, cr4, flag, gpr};
 use rig::Rig;
 
 const CODE: u64 = 0x1_0000;
@@ -437,19 +437,21 @@ fn lock_legality() {
 #[test]
 fn what_a_model_lacks() {
     let cases: &[(&str, &[u8])] = &[
-        ("pentium-mmx", &[0xdb, 0xc0]),                    // fcmovnb st0, st0
-        ("pentium-mmx", &[0xda, 0xc9]),                    // fcmove st0, st1
-        ("486", &[0xdb, 0xf1]),                            // fcomi st0, st1
-        ("pentium", &[0xdf, 0xe9]),                        // fucomip st0, st1
-        ("pentium3", &[0xdb, 0x0d, 0, 0, 2, 0]),           // fisttp dword [20000]
-        ("pentium3", &[0xdd, 0x0d, 0, 0, 2, 0]),           // fisttp qword [20000]
-        ("pentium", &[0x0f, 0x44, 0xc1]),                  // cmove eax, ecx
-        ("pentium", &[0x0f, 0xfe, 0xc1]),                  // paddd mm0, mm1
-        ("486", &[0x0f, 0xc7, 0x0d, 0, 0, 2, 0]),          // cmpxchg8b [20000]
-        ("386", &[0x0f, 0xc8]),                            // bswap eax
-        ("pentium3", &[0x66, 0x0f, 0x58, 0xc1]),           // addpd xmm0, xmm1
-        ("core2", &[0x66, 0x0f, 0x38, 0x17, 0xc1]),        // ptest xmm0, xmm1
-        ("x86-64-v2,-fxsr", &[0x0f, 0xae, 5, 0, 0, 2, 0]), // fxsave [20000]
+        ("pentium-mmx", &[0xdb, 0xc0]),                         // fcmovnb st0, st0
+        ("pentium-mmx", &[0xda, 0xc9]),                         // fcmove st0, st1
+        ("486", &[0xdb, 0xf1]),                                 // fcomi st0, st1
+        ("pentium", &[0xdf, 0xe9]),                             // fucomip st0, st1
+        ("pentium3", &[0xdb, 0x0d, 0, 0, 2, 0]),                // fisttp dword [20000]
+        ("pentium3", &[0xdd, 0x0d, 0, 0, 2, 0]),                // fisttp qword [20000]
+        ("pentium", &[0x0f, 0x44, 0xc1]),                       // cmove eax, ecx
+        ("pentium", &[0x0f, 0xfe, 0xc1]),                       // paddd mm0, mm1
+        ("486", &[0x0f, 0xc7, 0x0d, 0, 0, 2, 0]),               // cmpxchg8b [20000]
+        ("386", &[0x0f, 0xc8]),                                 // bswap eax
+        ("pentium3", &[0x66, 0x0f, 0x58, 0xc1]),                // addpd xmm0, xmm1
+        ("core2", &[0x66, 0x0f, 0x38, 0x17, 0xc1]),             // ptest xmm0, xmm1
+        ("core2", &[0x66, 0x0f, 0x38, 0x37, 0xc1]),             // pcmpgtq xmm0, xmm1
+        ("x86-64-v2,-sse4.2", &[0xf2, 0x0f, 0x38, 0xf1, 0xc1]), // crc32 eax, ecx
+        ("x86-64-v2,-fxsr", &[0x0f, 0xae, 5, 0, 0, 2, 0]),      // fxsave [20000]
     ];
     for (model, bytes) in cases {
         let mut r = rig(|a| {
@@ -658,4 +660,34 @@ fn a_store_that_reaches_into_code() {
     r.mem.write_physical(ROUTINE, &[0xb8, 0, 0, 0, 0, 0xc3]);
     assert_eq!(halts(&mut r), []);
     assert_eq!(r.cpu.gpr[gpr::RBX], 20 * 21 / 2);
+}
+
+/// Fifteen bytes are the most; beyond is #GP(0) (SDM volume 2, 2.3.11; volume 3, table 6-2).
+#[test]
+fn the_longest_instruction() {
+    for (prefixes, legal) in [(14, true), (15, false)] {
+        let mut r = rig(|a| {
+            a.db(&[0x66; 15][..prefixes])?;
+            a.db(&[0x90])?;
+            a.hlt()
+        });
+        r.cpu.gpr[gpr::RBP] = prefixes as u64 + 1;
+        let want: &[(u32, u32)] = if legal { &[] } else { &[(13, 0)] };
+        assert_eq!(halts(&mut r), want, "{prefixes} prefixes");
+    }
+}
+
+/// Expand-down, with the limit at the top: no offset is valid (SDM volume 3, 5.3).
+#[test]
+fn an_expand_down_segment_without_room() {
+    let mut r = rig(|a| {
+        a.mov(eax, dword_ptr(0x2_0000))?; // 5 bytes
+        a.hlt()
+    });
+    r.cpu.seg[Seg::Ds as usize].attr |= attr::DC;
+    let mut a = CodeAssembler::new(32).unwrap();
+    a.hlt().unwrap();
+    r.mem.write_physical(STUBS + 64 * 13, &a.assemble(STUBS + 64 * 13).unwrap());
+    assert_eq!(run(&mut r), Stop::Halted);
+    assert_eq!(r.cpu.rip, STUBS + 64 * 13 + 1, "#GP");
 }

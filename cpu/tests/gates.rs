@@ -792,6 +792,21 @@ fn popf_by_level() {
     }
 }
 
+/// The whole frame must fit on the inner stack before any of it is pushed (SDM volume 3, 6.12.1; 5.3 for expand-down).
+#[test]
+fn inner_stacks_that_are_too_small() {
+    // Five doublewords below 5000h: 4FECh is the lowest, and valid offsets are those above the limit.
+    for (limit, fits) in [(0x4feb, true), (0x4fec, false), (0x4ffa, false)] {
+        let mut r = protected("pentium3", 3);
+        r.put64(GDT + u64::from(DATA0), descriptor(0, limit, 0x97, 0x4));
+        set_gate(&mut r, 0x40, gate(CODE0, 0x4000, 0xee, 0));
+        r.put32(u64::from(STACK0) - 4, 0x5a5a_5a5a);
+        let done = helper::soft_int(&mut r.exec(), 0x40, SoftKind::Int, 0x7779);
+        assert_eq!(done, if fits { Ok(()) } else { Err(Fault::ss(u32::from(DATA0))) }, "limit {limit:x}");
+        assert_eq!(r.get32(u64::from(STACK0) - 4) != 0x5a5a_5a5a, fits, "limit {limit:x}");
+    }
+}
+
 /// SDM volume 2, STI (table 4-20), PUSHF: the shadow, virtual interrupts, what isn't pushed.
 #[test]
 fn sti_and_pushf() {

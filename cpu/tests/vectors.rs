@@ -320,7 +320,39 @@ fn xsave_components() {
     // A bit of XSTATE_BV that XCR0 lacks, and a misaligned area.
     r.put64(DATA + 512, 4);
     assert_eq!(run(&mut r, |a| a.xrstor64(ptr(rsi))), Some(13));
+    // Reserved bytes of the header, and none behind them (SDM volume 2, XRSTOR).
+    r.put64(DATA + 512, 0);
+    for (at, refused) in [(520, true), (528, true), (535, true), (536, false)] {
+        r.mem.write_physical(DATA + at, &[1]);
+        assert_eq!(run(&mut r, |a| a.xrstor64(ptr(rsi))), refused.then_some(13), "byte {at}");
+        r.mem.write_physical(DATA + at, &[0]);
+    }
+    // XSAVEOPT leaves memory alone for what is in its initial configuration (SDM volume 1, 13.9).
+    r.put64(DATA, 0x5555);
+    let saved = run(&mut r, |a| {
+        a.fninit()?;
+        a.xor(edx, edx)?;
+        a.mov(eax, 1)?;
+        a.xsaveopt64(ptr(rsi))
+    });
+    assert_eq!((saved, r.get64(DATA), r.get64(DATA + 512)), (None, 0x5555, 0));
     assert_eq!(run(&mut r, |a| a.xsave64(ptr(rsi + 16))), Some(13));
+}
+
+/// A signalling NaN with the exception unmasked: FLD leaves the stack as it is (SDM volume 1, 8.5.1.2 and table 8-10).
+#[test]
+fn an_unmasked_invalid_load() {
+    let mut r = machine();
+    r.put32(DATA, 0x7f80_0001);
+    r.put16(DATA + 8, 0x37e);
+    let ended = run(&mut r, |a| {
+        a.fldcw(word_ptr(rsi + 8))?;
+        a.fld(dword_ptr(rsi))?;
+        a.fnstsw(ax)?;
+        a.fnclex()
+    });
+    // B, ES and IE, TOP as before.
+    assert_eq!((ended, r.cpu.gpr[gpr::RAX] & 0xffff, r.cpu.fpu.tag), (None, 0x8081, 0));
 }
 
 /// SDM volume 1, figures 8-9 to 8-12.

@@ -355,6 +355,64 @@ fn pae() {
     }
 }
 
+/// Bits 62:52 of PAE's entries are reserved (SDM volume 3, tables 4-9 to 4-11).
+#[test]
+fn pae_reserved_bits() {
+    for at in [0x2008, 0x3000] {
+        for bit in 52..63 {
+            let mut r = Rig::new("x86-64-v2", 64);
+            r.protected(0);
+            r.cpu.cr0 |= cr0::PG;
+            r.cpu.cr4 |= cr4::PAE;
+            r.cpu.pdpte = [0, 0x2001, 0, 0];
+            r.put64(0x2008, 0x3003);
+            r.put64(0x3000, 0x4003);
+            let linear = 0x4020_0000;
+            assert_eq!(r.exec().load::<u32>(linear), Ok(0));
+            r.put64(at, r.get64(at) | 1 << bit);
+            assert_eq!(r.exec().load::<u32>(linear), Err(Fault::pf(linear, 9)), "{at:x}, bit {bit}");
+        }
+    }
+}
+
+/// One table at hundreds of places: a change of any entry is seen at each of them.
+#[test]
+fn one_table_at_many_places() {
+    let mut r = Rig::new("x86-64-v2", 64);
+    r.put64(0x1000, 0x2003);
+    r.put64(0x2000, 0x3003);
+    for n in 0..512 {
+        r.put64(0x3000 + 8 * n, 0x4003);
+        r.put64(0x4000 + 8 * n, 0x9003);
+    }
+    r.put64(0x9000, 0x11);
+    r.put64(0xa000, 0x22);
+    r.long(0, 0x1000);
+    // Region n's page n, so that no two meet in the TLB.
+    let linear = |n: u64| n << 21 | n << 12;
+    let mut x = r.exec();
+    for n in 0..400 {
+        assert_eq!(x.load::<u64>(linear(n)), Ok(0x11));
+    }
+    for n in (0..400).rev() {
+        r.put64(0x4000 + 8 * n, 0xa003);
+        assert_eq!(r.exec().load::<u64>(linear(n)), Ok(0x22), "region {n}");
+    }
+}
+
+/// The A20 gate, closed and opened under translations that are known (an address line: SDM volume 3, 8.7.13.4, A20M#).
+#[test]
+fn a20_is_seen_at_once() {
+    let mut r = Rig::new("x86-64-v2", 512);
+    r.put32(0x1234, 1);
+    r.put32(0x10_1234, 2);
+    r.protected(0);
+    for (open, want) in [(true, 2), (false, 1), (true, 2), (false, 1)] {
+        r.mem.set_a20(open);
+        assert_eq!(r.exec().load::<u32>(0x10_1234), Ok(want), "open: {open}");
+    }
+}
+
 /// Both pages of a crossing are checked before any byte changes, and the fault names the second page's first byte.
 #[test]
 fn crossings() {

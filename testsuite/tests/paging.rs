@@ -255,3 +255,48 @@ fn a_page_of_two_names_becomes_code() {
         assert_eq!(r.cpu.gpr[gpr::RBX], 123);
     });
 }
+
+/// Code in the upper half, where spaces have much in common: one page calls the other, whose top-level entry the program
+/// exchanges before each call (SDM volume 3, 4.10.4: a load of CR3 after it).
+#[test]
+fn the_upper_half_is_exchanged_under_its_code() {
+    const FIRST: u64 = 0xffff_8000_0003_0000;
+    const SECOND: u64 = 0xffff_ff80_0003_1000;
+    const TABLES: u64 = 0x4_0000;
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            let mut top = a.create_label();
+            a.mov(rsi, FIRST)?;
+            a.mov(rdi, PML4 + 8 * 511)?;
+            a.xor(ebx, ebx)?;
+            a.mov(ebp, 200)?;
+            a.set_label(&mut top)?;
+            a.call(rsi)?;
+            a.add(rbx, rax)?;
+            a.xor(qword_ptr(rdi), 0x4000)?;
+            a.mov(rax, cr3)?;
+            a.mov(cr3, rax)?;
+            a.dec(ebp)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        let mut put = |at: u64, v: u64| r.poke(at, &v.to_le_bytes());
+        // The first page is mapped as low memory is; the second by one or the other set of tables.
+        put(PML4 + 8 * 256, 0x10_1003);
+        put(PML4 + 8 * 511, TABLES | 0x23);
+        for (set, frame) in [(TABLES, 0x3_1000), (TABLES + 0x4000, 0x3_2000)] {
+            put(set, (set + 0x1000) | 3);
+            put(set + 0x1000, (set + 0x2000) | 3);
+            put(set + 0x2000 + 8 * 0x31, frame | 3);
+        }
+        let mut a = CodeAssembler::new(64).expect("assembler");
+        a.mov(rax, SECOND).expect("MOV");
+        a.jmp(rax).expect("JMP");
+        let code = a.assemble(FIRST).expect("assembled");
+        r.poke(0x3_0000, &code);
+        r.poke(0x3_1000, &[0xb8, 1, 0, 0, 0, 0xc3]);
+        r.poke(0x3_2000, &[0xb8, 0xe8, 3, 0, 0, 0xc3]);
+        assert_eq!(halts(&mut r), None);
+        assert_eq!(r.cpu.gpr[gpr::RBX], 100 + 100 * 1000);
+    });
+}

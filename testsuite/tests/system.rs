@@ -107,6 +107,57 @@ fn canonical_addresses() {
     });
 }
 
+/// Code that runs off the end of the lower half: #GP(0) at the first address that isn't canonical (SDM volume 3, 6.15, #GP).
+#[test]
+fn running_off_the_canonical_addresses() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            a.mov(rax, 0x7fff_ffff_ffffu64)?;
+            a.jmp(rax)
+        });
+        for (at, v) in [
+            (long::PML4 + 8 * 255, 0x3_0003u64),
+            (0x3_0ff8, 0x3_1003),
+            (0x3_1ff8, 0x3_2003),
+            (0x3_2ff8, 0x3_3003),
+        ] {
+            r.poke(at, &v.to_le_bytes());
+        }
+        r.poke(0x3_3fff, &[0x90]);
+        assert_eq!(halts(&mut r), Some(13));
+        let sp = r.cpu.gpr[gpr::RSP];
+        assert_eq!((r.peek64(sp), r.peek64(sp + 8)), (0, 0x8000_0000_0000));
+    });
+}
+
+/// At level 3 with CR0.AM and EFLAGS.AC an unaligned access is #AC(0), also in code that has run without (SDM volume 3, 6.15, #AC).
+#[test]
+fn alignment_checks_begin_with_the_flag() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            let (mut routine, mut top) = (a.create_label(), a.create_label());
+            a.mov(ecx, 40)?;
+            a.mov(rsi, long::CODE + 1)?;
+            a.set_label(&mut top)?;
+            a.call(routine)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.pushfq()?;
+            a.or(qword_ptr(rsp), 1 << 18)?;
+            a.popfq()?;
+            a.call(routine)?;
+            a.hlt()?;
+            a.set_label(&mut routine)?;
+            a.add(eax, dword_ptr(rsi))?;
+            a.ret()
+        });
+        to_ring_3(&mut r);
+        r.cpu.cr0 |= lucid86_cpu::state::cr0::AM;
+        assert_eq!(halts(&mut r), Some(17));
+        assert_eq!(r.peek64(r.cpu.gpr[gpr::RSP]), 0, "error code");
+    });
+}
+
 /// TF over SYSCALL: no single-step trap when IA32_FMASK clears TF (SDM volume 3, section 5.8.8; Linux relies on it, its
 /// entry code runs on the user's stack at first).
 #[test]
