@@ -6,6 +6,7 @@ use lucid86_cpu::Fault;
 use lucid86_cpu::exec::Stop;
 use lucid86_cpu::fault::vector;
 use lucid86_cpu::helper::{self, SoftKind};
+use lucid86_cpu::mmu::Access;
 use lucid86_cpu::model::CpuModel;
 use lucid86_cpu::state::{Activity, Seg, TableReg, attr, cr0, cr4, efer, flag, gpr};
 use rig::Rig;
@@ -530,7 +531,6 @@ fn control_registers_across_modes() {
     assert_eq!(to(&mut r, 4, cr4::PCIDE), gp, "PCIDs outside long mode");
     assert_eq!(helper::lmsw(&mut r.exec(), 0), Ok(()));
     assert_ne!(r.cpu.cr0 & cr0::PE, 0, "LMSW clears PE not");
-    assert_ne!(r.cpu.cr0 & cr0::ET, 0, "ET is always set");
     r.cpu.msr.efer |= efer::LME;
     r.cpu.cr4 |= cr4::PAE;
     r.cpu.tr.attr = attr::P | 3;
@@ -541,6 +541,19 @@ fn control_registers_across_modes() {
     assert_eq!(to(&mut r, 0, cr0::PE), gp, "paging stays on with PCIDs");
     r.cpu.cr4 &= !cr4::PCIDE;
     assert_eq!(to(&mut r, 0, cr0::PE), Ok(()));
+    assert_ne!(r.cpu.cr0 & cr0::ET, 0, "ET can't be cleared");
+}
+
+/// All bytes of an access must have canonical addresses (SDM volume 1, 3.3.7.1).
+#[test]
+fn accesses_across_the_canonical_boundary() {
+    let mut r = long(0);
+    let mut linear = |s, at, len| r.exec().linear(s, at, len, Access::Read);
+    for (len, last) in [(1, HOLE - 1), (2, HOLE - 2), (8, HOLE - 8), (16, HOLE - 16)] {
+        assert_eq!(linear(Seg::Ds, last, len), Ok(last));
+        assert_eq!(linear(Seg::Ds, last + 1, len), Err(Fault::gp(0)), "{len} bytes");
+        assert_eq!(linear(Seg::Ss, last + 1, len), Err(Fault::ss(0)), "{len} bytes");
+    }
 }
 
 /// SDM volume 3, 18.2.5: LEN masks the address's low bits; I/O breakpoints need CR4.DE and hit any byte.

@@ -125,8 +125,8 @@ fn running_off_the_canonical_addresses() {
         }
         r.poke(0x3_3fff, &[0x90]);
         assert_eq!(halts(&mut r), Some(13));
-        let sp = r.cpu.gpr[gpr::RSP];
-        assert_eq!((r.peek64(sp), r.peek64(sp + 8)), (0, 0x8000_0000_0000));
+        let frame = r.cpu.gpr[gpr::RSP];
+        assert_eq!((r.peek64(frame), r.peek64(frame + 8)), (0, 0x8000_0000_0000));
     });
 }
 
