@@ -9,12 +9,14 @@ usage: cargo run --release -p testsuite -- COMMAND ...
 
   captures DIR [--model 286|8086] [--engine E] [--limit N]   hardware captures (shared/vectors/README.md, part 1)
   flat DIR [--engine E] [--limit N]                          flat programs (shared/vectors/README.md, part 2)
-  guests [NAME...] [--required] [--engine E] [--minutes N] [--list]   real software from Debian's packages
+  guests [NAME...] [--required] [--engine E] [--minutes N] [--jobs N] [--list]   real software from Debian's packages
+  guests net [--mib N] [--peer]   those on the network: how much is copied, and throughput beside QEMU's
   oracle [--seed N] [--cases N] [--minutes N] [--engine E] [--only PREFIX] [--bits 32|64]
                      every encoding on the host's own processor
   inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
   fuzz NAME [--minutes N] [--seed N] [--rounds N] [--engine E] [--without PREFIX,...]
-                     decode, single, program: random bytes, instructions and programs, against the host; card, router;
+                     decode, single, program: random bytes, instructions and programs, against the host;
+                     card, router, dhcp, dns, tftp: what a driver, a guest and the world do to the network;
                      commands, expressions, recordings, snapshots, scripts, packets: what a debugger is given
   instructions       the page docs/instructions.md, from the decoder
   sessions [--required]   a session at Linux's shell, run thrice and by the host's clock: same end, figures of idling
