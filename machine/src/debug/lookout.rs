@@ -67,7 +67,7 @@ impl Machine {
             return (!std::mem::replace(&mut l.told, true)).then_some(Why::Trouble(text));
         }
         match l.closed {
-            Some((p, since)) if closed && p == page => {
+            Some((p, since)) if closed && p == page && since <= count => {
                 if l.told || count - since < LOOP {
                     return None;
                 }
