@@ -3,8 +3,8 @@
 
 use crossterm::{cursor, event, execute, terminal};
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Shared knowledge about the end of the run.
 #[derive(Debug, Default)]
@@ -13,6 +13,16 @@ pub struct Ending {
     signal: AtomicI32,
     raw: AtomicBool,
     full_screen: AtomicBool,
+    below: OnceLock<Below>,
+}
+
+/// Draws what is to stay below lines on standard error.
+struct Below(Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Below {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Below")
+    }
 }
 
 impl Ending {
@@ -79,10 +89,21 @@ impl Ending {
         }
     }
 
+    /// Has something drawn again below every line that is said.
+    pub fn keep_below(&self, draw: impl Fn() + Send + Sync + 'static) {
+        let _ = self.below.set(Below(Box::new(draw)));
+    }
+
     /// A line on standard error, in whatever mode the terminal is.
     pub fn say(&self, line: &str) {
-        let end = if self.raw.load(Ordering::SeqCst) { "\r\n" } else { "\n" };
-        let _ = write!(std::io::stderr(), "lucid86: {line}{end}");
+        let raw = self.raw.load(Ordering::SeqCst);
+        let below = self.below.get().filter(|_| raw);
+        let begin = if below.is_some() { "\r\x1b[K" } else { "" };
+        let end = if raw { "\r\n" } else { "\n" };
+        let _ = write!(std::io::stderr(), "{begin}lucid86: {line}{end}");
+        if let Some(Below(draw)) = below {
+            draw();
+        }
     }
 }
 

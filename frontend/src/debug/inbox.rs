@@ -22,7 +22,7 @@ fn is_urgent(e: &Event) -> bool {
     match e {
         Event::GdbCame(_) | Event::Gdb(_) | Event::GdbGone => true,
         Event::Line(_, line) => is_stop(line),
-        Event::MonitorCame(..) | Event::MonitorGone(_) => false,
+        Event::MonitorCame(..) | Event::MonitorGone(_) | Event::Complete(..) => false,
     }
 }
 

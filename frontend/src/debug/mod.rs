@@ -1,6 +1,8 @@
 //! Serving debuggers: gdb on a socket, monitors as text. One [`Control`] on the machine's thread runs the machine, hears
 //! everyone, and tells everyone of stops. Reader threads only carry bytes to it.
 
+mod console;
+mod editor;
 mod gdb;
 mod inbox;
 mod listen;
@@ -14,7 +16,7 @@ use crate::host::Host;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 pub use inbox::Inbox;
 use lucid86_machine::config::MonitorTo;
-use lucid86_machine::debug::command::Act;
+use lucid86_machine::debug::command::{Act, complete};
 use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
 use lucid86_machine::{Config, HostIo, Machine, Outcome};
 pub use monitor::Output;
@@ -38,6 +40,8 @@ pub enum Event {
     MonitorCame(u32, monitor::Output),
     /// A line from a monitor.
     Line(u32, String),
+    /// What could the last word of a line be that is being typed?
+    Complete(String, Sender<Vec<String>>),
     /// A monitor is gone.
     MonitorGone(u32),
 }
@@ -62,7 +66,9 @@ impl Debuggers {
         }
         match &config.monitor {
             Some(MonitorTo::Tcp(address)) => monitor::listen(address, &sender, ending)?,
-            Some(MonitorTo::Stdio) if !crate::choose::monitor_shares(config) => monitor::stdio(&sender),
+            Some(MonitorTo::Stdio) if !crate::choose::monitor_shares(config) => {
+                monitor::stdio(&sender, ending)
+            }
             _ => {}
         }
         Ok(Some(Debuggers { events, sender }))
@@ -269,6 +275,10 @@ impl Control {
             }
             Event::MonitorGone(id) => self.monitors.retain(|m| m.0 != id),
             Event::Line(id, line) => return self.line(id, &line),
+            Event::Complete(line, to) => {
+                // Who asked may have gone on.
+                let _ = to.try_send(complete(&self.stub.machine, line.trim_start()));
+            }
         }
         None
     }

@@ -1,11 +1,15 @@
 //! A monitor's two ends: lines in, text out, on standard input and output or on a socket.
 
+use super::console::{self, Console};
 use super::{Event, listen};
 use crate::end::Ending;
 use crossbeam_channel::Sender;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+
+/// What says that a command may come.
+pub const PROMPT: &str = "(lucid86) ";
 
 /// Longest line.
 const LONGEST: u64 = 4096;
@@ -19,6 +23,8 @@ pub enum Output {
         /// A terminal: prompts are shown.
         prompt: bool,
     },
+    /// A terminal whose lines are edited here.
+    Terminal(Console),
     /// A socket.
     Socket(TcpStream),
 }
@@ -31,6 +37,7 @@ impl Output {
                 std::io::stdout().write_all(text.replace('\n', "\r\n").as_bytes())
             }
             Output::Stdout { .. } => std::io::stdout().write_all(text.as_bytes()),
+            Output::Terminal(c) => return c.say(text),
             Output::Socket(s) => s.write_all(text.as_bytes()),
         };
         let _ = std::io::stdout().flush();
@@ -38,8 +45,10 @@ impl Output {
 
     /// Says that a command may come.
     pub fn prompt(&mut self) {
-        if !matches!(self, Output::Stdout { prompt: false, .. }) {
-            self.say("(lucid86) ");
+        match self {
+            Output::Stdout { prompt: false, .. } => {}
+            Output::Terminal(c) => c.prompt(),
+            _ => self.say(PROMPT),
         }
     }
 }
@@ -73,9 +82,12 @@ pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result
 }
 
 /// A monitor on standard input and output, of its own.
-pub fn stdio(to: &Sender<Event>) {
-    let to = to.clone();
+pub fn stdio(to: &Sender<Event>, ending: &Arc<Ending>) {
     let prompt = std::io::stdin().is_terminal();
+    if prompt && std::io::stdout().is_terminal() && console::start(to, ending) {
+        return;
+    }
+    let to = to.clone();
     let _ = to.send(Event::MonitorCame(0, Output::Stdout { raw: false, prompt }));
     std::thread::spawn(move || {
         lines(0, std::io::stdin(), &to);
