@@ -56,8 +56,11 @@ impl Shared {
         }
     }
 
+    /// Frames on their way. Who has set `held` before it looks here, and who has set `waiting` before it looks at `held`, can't
+    /// both miss what the other did: those are sequentially consistent, and `underway` is read after `waiting`.
     fn load(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed) + self.underway.load(Ordering::Relaxed)
+        let waiting = self.waiting.load(Ordering::SeqCst);
+        waiting + self.underway.load(Ordering::Relaxed)
     }
 }
 
@@ -98,7 +101,7 @@ impl Plug {
     /// So many frames wait for the card now.
     pub fn waiting(&self, frames: usize) {
         self.shared.waiting.store(frames, Ordering::SeqCst);
-        if self.shared.held.load(Ordering::Relaxed) && self.shared.load() < INBOUND / 2 {
+        if self.shared.held.load(Ordering::SeqCst) && self.shared.load() < INBOUND / 2 {
             self.shared.held.store(false, Ordering::Relaxed);
             self.shared.wake();
         }
@@ -124,8 +127,9 @@ impl Cable {
     /// Frames that can be sent now without piling up.
     pub fn room(&self) -> usize {
         let room = || INBOUND.saturating_sub(self.shared.load());
-        if room() > 0 {
-            return room();
+        match room() {
+            0 => {}
+            some => return some,
         }
         self.shared.held.store(true, Ordering::SeqCst);
         // What was taken before the machine could see that we wait for it would wake nobody.
