@@ -154,15 +154,17 @@ fn gate_faults() {
     assert_eq!(helper::deliver_fault(&mut r.exec(), Fault::pf(1, 4)), Err(Stop::TripleFault));
 }
 
+/// IRETQ with this frame.
+fn frame(r: &mut Rig, f: [u64; 5]) -> Result<(), Fault> {
+    r.cpu.gpr[gpr::RSP] = 0x5_0000;
+    for (i, v) in f.iter().enumerate() {
+        r.put64(0x5_0000 + 8 * i as u64, *v);
+    }
+    helper::iret(&mut r.exec(), 8, 0)
+}
+
 #[test]
 fn iretq_checks() {
-    let frame = |r: &mut Rig, f: [u64; 5]| {
-        r.cpu.gpr[gpr::RSP] = 0x5_0000;
-        for (i, v) in f.iter().enumerate() {
-            r.put64(0x5_0000 + 8 * i as u64, *v);
-        }
-        helper::iret(&mut r.exec(), 8, 0)
-    };
     let (c, d) = (u64::from(CODE), u64::from(DATA));
     let (u, ud) = (u64::from(USER), u64::from(USER_DATA));
     let mut r = long(0);
@@ -431,13 +433,6 @@ fn descriptors_of_sixteen_bytes() {
 /// SDM volume 2, IRET: SS at level 3, code segments that are neither 64-bit nor 32-bit.
 #[test]
 fn iretq_looks_at_ss_and_the_kind_of_code() {
-    let frame = |r: &mut Rig, f: [u64; 5]| {
-        r.cpu.gpr[gpr::RSP] = 0x5_0000;
-        for (i, v) in f.iter().enumerate() {
-            r.put64(0x5_0000 + 8 * i as u64, *v);
-        }
-        helper::iret(&mut r.exec(), 8, 0)
-    };
     let mut r = long(0);
     assert_eq!(frame(&mut r, [0, u64::from(USER), 2, 0, 3]), Err(Fault::gp(0)), "null SS of level 3");
     let ss = u64::from(DATA | 3);

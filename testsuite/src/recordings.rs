@@ -6,7 +6,7 @@ use crate::guests::fetch::{Arch, Cache};
 use crate::guests::list::Scratch;
 use crate::guests::net::server::Server;
 use crate::guests::net::{Script, linux};
-use crate::tally::Tally;
+use crate::tally::{Failure, Tally};
 use lucid86_machine::config::{ClockKind, Engine};
 use lucid86_machine::{Config, HostIo, Input, Machine, Outcome, Until, View};
 use std::path::{Path, PathBuf};
@@ -48,8 +48,13 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
         Err(skipped) => return Ok(skipped),
     };
     let mut tally = Tally::default();
-    tally.case("a recorded boot, typed at and on a network", recorded(&cache));
-    tally.case("saved and loaded under load", saved_and_loaded(&cache, cycles, seed));
+    let results = [
+        ("a recorded boot, typed at and on a network", recorded(&cache)),
+        ("saved and loaded under load", saved_and_loaded(&cache, cycles, seed)),
+    ];
+    for (name, result) in results {
+        tally.case(name, true, result.map_err(Failure::Run));
+    }
     Ok(tally)
 }
 

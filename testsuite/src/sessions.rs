@@ -4,7 +4,7 @@
 
 use crate::guests::fetch::Cache;
 use crate::guests::list::shell;
-use crate::tally::Tally;
+use crate::tally::{Failure, Tally};
 use lucid86_machine::config::ClockKind;
 use lucid86_machine::{Config, HostIo, Machine, Outcome, Until, View};
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
     };
     let mut tally = Tally::default();
     for (name, case) in CASES {
-        tally.case(name, case(&config));
+        tally.case(name, true, case(&config).map_err(Failure::Run));
     }
     Ok(tally)
 }

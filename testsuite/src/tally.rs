@@ -13,15 +13,34 @@ pub struct Tally {
     pub skipped: u64,
 }
 
+/// Why a case did not pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// What it is made of could not be had here.
+    Missing(String),
+    /// It did not do what it must.
+    Run(String),
+}
+
+impl From<String> for Failure {
+    fn from(e: String) -> Failure {
+        Failure::Run(e)
+    }
+}
+
 impl Tally {
-    /// Counts a case and says what came of it.
-    pub fn case(&mut self, name: &str, result: Result<String, String>) {
+    /// Counts a case and says what came of it. What is `required` may not be skipped.
+    pub fn case(&mut self, name: &str, required: bool, result: Result<String, Failure>) {
         match result {
             Ok(said) => {
                 self.passed += 1;
                 println!("{name}: {said}");
             }
-            Err(e) => {
+            Err(Failure::Missing(e)) if !required => {
+                self.skipped += 1;
+                println!("{name}: skipped: {e}");
+            }
+            Err(Failure::Missing(e) | Failure::Run(e)) => {
                 self.failed += 1;
                 println!("{name}: FAILED: {e}");
             }

@@ -7,7 +7,7 @@ pub mod list;
 pub mod media;
 pub mod net;
 
-use crate::tally::Tally;
+use crate::tally::{Failure, Tally};
 use fetch::Cache;
 use list::{CI, GUESTS, Guest, Make};
 use lucid86_machine::config::{ClockKind, Engine};
@@ -100,21 +100,11 @@ fn all_names() -> impl Iterator<Item = &'static str> {
 /// Runs a case of the network and counts it. One at a time: they measure.
 fn on_the_network(name: &str, case: net::Case, cache: &Mutex<Cache>, o: &Options, tally: &Mutex<Tally>) {
     let started = Instant::now();
-    let options =
-        net::Options { engine: o.engine, limit: o.limit, big: o.big, required: o.required, peer: o.peer };
+    let options = net::Options { engine: o.engine, limit: o.limit, big: o.big, peer: o.peer };
     let result = case(&cache.lock().unwrap_or_else(PoisonError::into_inner), &options);
     let seconds = started.elapsed().as_secs_f64();
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    match result {
-        Ok(said) => {
-            tally.passed += 1;
-            println!("{name}: ok ({seconds:.1} s): {said}");
-        }
-        Err(e) => {
-            tally.failed += 1;
-            println!("{name}: FAILED ({seconds:.1} s): {e}");
-        }
-    }
+    let said = result.map(|said| format!("ok ({seconds:.1} s): {said}"));
+    tally.lock().unwrap_or_else(PoisonError::into_inner).case(name, o.required, said);
 }
 
 /// The next of a queue that several threads take from.
@@ -126,35 +116,14 @@ fn next<T>(queue: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
 fn one(name: &str, make: Make, cache: &Mutex<Cache>, o: &Options, tally: &Mutex<Tally>) {
     let started = Instant::now();
     let result = run(name, make, cache, o);
-    let seconds = started.elapsed().as_secs_f64();
-    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-    match result {
-        Ok(()) => {
-            tally.passed += 1;
-            println!("{name}: ok ({seconds:.1} s)");
-        }
-        Err(Failure::Fetch(e)) if !o.required => {
-            tally.skipped += 1;
-            println!("{name}: skipped: {e}");
-        }
-        Err(Failure::Fetch(e) | Failure::Run(e)) => {
-            tally.failed += 1;
-            println!("{name}: FAILED ({seconds:.1} s): {e}");
-        }
-    }
-}
-
-enum Failure {
-    /// What the guest is made of could not be had.
-    Fetch(String),
-    /// It did not do what it must.
-    Run(String),
+    let said = result.map(|()| format!("ok ({:.1} s)", started.elapsed().as_secs_f64()));
+    tally.lock().unwrap_or_else(PoisonError::into_inner).case(name, o.required, said);
 }
 
 fn run(name: &str, make: Make, cache: &Mutex<Cache>, o: &Options) -> Result<(), Failure> {
     let (runs, made) = {
         let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        (make(&cache).map_err(Failure::Fetch)?, cache.made().map_err(Failure::Fetch)?)
+        (make(&cache).map_err(Failure::Missing)?, cache.made().map_err(Failure::Missing)?)
     };
     for guest in runs {
         run_one(name, guest, &made, o).map_err(Failure::Run)?;

@@ -4,6 +4,7 @@
 use super::cases::{Script, contains, linux};
 use super::session::{self, Options};
 use crate::guests::fetch::{Arch, Cache, read};
+use crate::tally::Failure;
 use lucid86_machine::Config;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,19 +37,22 @@ fn folder(linux: &Config) -> Result<Folder, String> {
 }
 
 /// iPXE from Debian's ISO.
-pub fn ipxe(cache: &Cache, o: &Options) -> Result<String, String> {
-    let iso = cache.package("ipxe", Arch::Amd64)?.join("usr/lib/ipxe/ipxe.iso");
+pub fn ipxe(cache: &Cache, o: &Options) -> Result<String, Failure> {
+    let iso = cache.package("ipxe", Arch::Amd64).map_err(Failure::Missing)?.join("usr/lib/ipxe/ipxe.iso");
     boots(cache, o, ("cdrom", &iso.display().to_string()), "")
 }
 
 /// iPXE as the card's boot ROM, started by our BIOS.
-pub fn rom(cache: &Cache, o: &Options) -> Result<String, String> {
-    let rom = cache.package("ipxe-qemu", Arch::Amd64)?.join("usr/lib/ipxe/qemu/pxe-ne2k_pci.rom");
+pub fn rom(cache: &Cache, o: &Options) -> Result<String, Failure> {
+    let rom = cache
+        .package("ipxe-qemu", Arch::Amd64)
+        .map_err(Failure::Missing)?
+        .join("usr/lib/ipxe/qemu/pxe-ne2k_pci.rom");
     boots(cache, o, ("boot", "n"), &format!(",romfile={}", rom.display()))
 }
 
-fn boots(cache: &Cache, o: &Options, from: (&str, &str), more: &str) -> Result<String, String> {
-    let folder = folder(&linux(cache, Arch::I386, &[])?)?;
+fn boots(cache: &Cache, o: &Options, from: (&str, &str), more: &str) -> Result<String, Failure> {
+    let folder = folder(&linux(cache, Arch::I386, &[]).map_err(Failure::Missing)?)?;
     let mut config = Config { memory: 512 << 20, ..Config::default() };
     let net = format!("user,tftp={},bootfile=boot.ipxe{more}", folder.0.display());
     for (word, value) in [from, ("net", &net)] {

@@ -6,6 +6,7 @@ use super::{boot, pairs, peer};
 use crate::guests::fetch::{Arch, Cache};
 use crate::guests::list::made;
 use crate::guests::media::{self, Kernel};
+use crate::tally::Failure;
 use lucid86_machine::Config;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A case by name; what it has to tell besides having passed.
-pub type Case = fn(&Cache, &Options) -> Result<String, String>;
+pub type Case = fn(&Cache, &Options) -> Result<String, Failure>;
 
 /// All cases.
 pub const NETWORK: &[(&str, Case)] = &[
@@ -87,11 +88,11 @@ pub fn contains(run: &Run, words: &str, what: &str) -> Result<(), String> {
 }
 
 /// DHCP, ping, a large file both ways, many connections at once, a port forwarded into the guest; beside QEMU if asked.
-fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) -> Result<String, String> {
+fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) -> Result<String, Failure> {
     let server = Server::start(o.big)?;
     let forward = free_port()?;
     let net = format!("user,host=on,forward=tcp:{forward}:80,model={model}");
-    let config = linux(cache, arch, &[net])?;
+    let config = linux(cache, arch, &[net]).map_err(Failure::Missing)?;
     let script = transfer_script(server.port, driver);
     let ours = transfer(o, forward, |stop| session::run(&config, &script, o, stop))?;
     let said = format!("{} MiB {ours}", o.big >> 20);
@@ -99,11 +100,7 @@ fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) 
         return Ok(said);
     }
     if !peer::installed() {
-        return if o.required {
-            Err("there is no QEMU".into())
-        } else {
-            Ok(said + "; skipped: there is no QEMU")
-        };
+        return Err(Failure::Missing(format!("there is no QEMU to run beside; ours: {said}")));
     }
     let forward = free_port()?;
     let (card, jumpers) = model.split_once(',').unwrap_or((model, ""));

@@ -4,6 +4,7 @@ use super::cases::{Script, contains, free_port, linux};
 use super::peer;
 use super::session::{self, Options, Run};
 use crate::guests::fetch::{Arch, Cache};
+use crate::tally::Failure;
 use lucid86_machine::Config;
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -21,14 +22,16 @@ enum End {
 
 impl End {
     /// A machine whose card `mac` is plugged into a socket, `listen=` or `connect=`.
-    fn ours(cache: &Cache, mac: &str, socket: &str) -> Result<End, String> {
-        Ok(End::Ours(linux(cache, Arch::I386, &[format!("socket,{socket},mac={mac}")])?))
+    fn ours(cache: &Cache, mac: &str, socket: &str) -> Result<End, Failure> {
+        Ok(End::Ours(
+            linux(cache, Arch::I386, &[format!("socket,{socket},mac={mac}")]).map_err(Failure::Missing)?,
+        ))
     }
 
-    fn qemu(cache: &Cache, mac: &str, socket: &str) -> Result<End, String> {
+    fn qemu(cache: &Cache, mac: &str, socket: &str) -> Result<End, Failure> {
         let device = format!("ne2k_pci,netdev=net0,mac={mac}");
         let words = ["-netdev", &format!("socket,id=net0,{socket}"), "-device", &device].map(str::to_owned);
-        Ok(End::Qemu(linux(cache, Arch::I386, &[])?, words.to_vec()))
+        Ok(End::Qemu(linux(cache, Arch::I386, &[]).map_err(Failure::Missing)?, words.to_vec()))
     }
 
     fn run(&self, script: &str, o: &Options, stop: &Arc<AtomicBool>) -> Result<Run, String> {
@@ -67,7 +70,7 @@ fn met(me: u8, other: u8) -> Script {
 }
 
 /// Brings both up, lets them ping each other, and the second one send a file to the first.
-fn together(first: &End, second: &End, o: &Options) -> Result<String, String> {
+fn together(first: &End, second: &End, o: &Options) -> Result<String, Failure> {
     let takes = met(1, 2).step("nc -l -p 5000 > /tmp/got; crc32 /tmp/got", "/tmp/got").0 + "quit\n";
     let sends = met(2, 1)
         .step(&format!("head -c {FILE} /dev/urandom > /tmp/sent; crc32 /tmp/sent"), "/tmp/sent")
@@ -92,7 +95,7 @@ fn together(first: &End, second: &End, o: &Options) -> Result<String, String> {
 const MACS: [&str; 2] = ["52:54:00:00:00:01", "52:54:00:00:00:02"];
 
 /// Two of ours, over TCP.
-pub fn ours(cache: &Cache, o: &Options) -> Result<String, String> {
+pub fn ours(cache: &Cache, o: &Options) -> Result<String, Failure> {
     let port = free_port()?;
     let first = End::ours(cache, MACS[0], &format!("listen=:{port}"))?;
     let second = End::ours(cache, MACS[1], &format!("connect=:{port}"))?;
@@ -100,7 +103,7 @@ pub fn ours(cache: &Cache, o: &Options) -> Result<String, String> {
 }
 
 /// Two of ours, over datagrams.
-pub fn datagrams(cache: &Cache, o: &Options) -> Result<String, String> {
+pub fn datagrams(cache: &Cache, o: &Options) -> Result<String, Failure> {
     let (a, b) = (free_port()?, free_port()?);
     let first = End::ours(cache, MACS[0], &format!("udp=127.0.0.1:{b},local=127.0.0.1:{a}"))?;
     let second = End::ours(cache, MACS[1], &format!("udp=127.0.0.1:{a},local=127.0.0.1:{b}"))?;
@@ -108,9 +111,9 @@ pub fn datagrams(cache: &Cache, o: &Options) -> Result<String, String> {
 }
 
 /// Two of ours, over a unix socket.
-pub fn unix(cache: &Cache, o: &Options) -> Result<String, String> {
+pub fn unix(cache: &Cache, o: &Options) -> Result<String, Failure> {
     if !cfg!(unix) {
-        return Ok("skipped: this system has no unix sockets".into());
+        return Err(Failure::Missing("this system has no unix sockets".into()));
     }
     let path = std::env::temp_dir().join(format!("lucid86-cable-{}", std::process::id()));
     let first = End::ours(cache, MACS[0], &format!("listen=unix:{}", path.display()))?;
@@ -119,13 +122,9 @@ pub fn unix(cache: &Cache, o: &Options) -> Result<String, String> {
 }
 
 /// One of ours with QEMU: first we listen, then QEMU does.
-pub fn qemu(cache: &Cache, o: &Options) -> Result<String, String> {
+pub fn qemu(cache: &Cache, o: &Options) -> Result<String, Failure> {
     if !peer::installed() {
-        return if o.required {
-            Err("there is no QEMU".into())
-        } else {
-            Ok("skipped: there is no QEMU".into())
-        };
+        return Err(Failure::Missing("there is no QEMU".into()));
     }
     let port = free_port()?;
     let first = End::ours(cache, MACS[0], &format!("listen=:{port}"))?;

@@ -15,8 +15,6 @@ pub struct Options {
     pub limit: Duration,
     /// Bytes of the large transfers.
     pub big: usize,
-    /// Whether a missing QEMU is a failure.
-    pub required: bool,
     /// Whether throughput is measured beside QEMU.
     pub peer: bool,
 }
