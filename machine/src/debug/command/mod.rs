@@ -165,7 +165,7 @@ pub fn complete(machine: &Machine, line: &str) -> Vec<String> {
 fn help(word: &str) -> Result<String, String> {
     let line = |e: &Entry| {
         let names = e.0.join(", ");
-        format!("  {:<34}{}\n", format!("{names} {}", e.1), e.2)
+        format!("  {:<33} {}\n", format!("{names} {}", e.1), e.2)
     };
     if !word.is_empty() {
         let name = find(word)?;
