@@ -77,6 +77,10 @@ pub struct Derived {
     pub(crate) space_seen: u32,
     /// TLB misses of translated code.
     pub(crate) fills: u64,
+    /// Direct access was taken away while translated code filled the TLB.
+    pub(crate) withdrawn: bool,
+    /// The native block whose group's leader couldn't serve.
+    pub(crate) group_missed: Option<u32>,
     /// Instructions that the interpreter ran in the middle of translated code.
     pub(crate) slow: u64,
     /// Whether to measure the time in each engine.

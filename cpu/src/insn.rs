@@ -34,10 +34,10 @@ pub mod kind {
     /// Loads the data segment register that `dst` names and changes nothing else of the hidden state (not SS, whose size
     /// is in the key).
     pub const SEGMENT: u8 = 2;
-    /// A single IN or OUT: of the processor it changes a general register at most.
-    pub const PORT: u8 = 4;
+    /// The same of the one that `third` names.
+    pub const FAR_POINTER: u8 = 8;
     /// SWAPGS.
-    pub const SWAPGS: u8 = 8;
+    pub const SWAPGS: u8 = 4;
 }
 
 /// A decoded instruction.
@@ -124,6 +124,15 @@ impl Insn {
     pub fn is_flat(&self, seg: u8) -> bool {
         self.flat >> seg & 1 != 0
     }
+    /// The data segment register (not SS) that it loads.
+    #[inline(always)]
+    pub fn loads_segment(&self) -> Option<usize> {
+        match self.kind {
+            kind::SEGMENT => Some(usize::from(self.dst)),
+            kind::FAR_POINTER => Some(usize::from(self.third)),
+            _ => None,
+        }
+    }
     /// The `iced_x86::Code`.
     pub fn code(&self) -> iced_x86::Code {
         iced_x86::Code::try_from(self.code as usize).unwrap_or(iced_x86::Code::INVALID)
@@ -144,8 +153,8 @@ impl Insn {
             {
                 kind::SEGMENT
             }
-            Out_DX_AL | Out_DX_AX | Out_DX_EAX | In_AL_DX | In_AX_DX | In_EAX_DX | Out_imm8_AL
-            | Out_imm8_AX | Out_imm8_EAX | In_AL_imm8 | In_AX_imm8 | In_EAX_imm8 => kind::PORT,
+            Les_r16_m1616 | Les_r32_m1632 | Lds_r16_m1616 | Lds_r32_m1632 | Lfs_r16_m1616 | Lfs_r32_m1632
+            | Lfs_r64_m1664 | Lgs_r16_m1616 | Lgs_r32_m1632 | Lgs_r64_m1664 => kind::FAR_POINTER,
             Swapgs => kind::SWAPGS,
             _ => 0,
         }
@@ -277,17 +286,14 @@ impl ModeKey {
     /// The key after `i` has run on a processor of this key, without a look at what `i` can't have changed.
     #[inline]
     pub fn after(self, cpu: &Cpu, i: &Insn) -> ModeKey {
-        if i.kind & (kind::PORT | kind::SWAPGS) != 0
-            || i.kind & kind::FLAGS != 0 && self.cpl() == 0 && !self.v86()
-        {
+        if i.kind & kind::SWAPGS != 0 || i.kind & kind::FLAGS != 0 && self.cpl() == 0 && !self.v86() {
             return self;
         }
-        if i.kind & kind::SEGMENT != 0 {
+        if let Some(n) = i.loads_segment() {
             // In 64-bit code no bit hangs on them; where alignment is checked they say nothing.
             if self.code64() || self.0 >> 23 & 1 != 0 {
                 return self;
             }
-            let n = usize::from(i.dst);
             return ModeKey(self.0 & !(1 << (9 + n)) | u32::from(flat(n, &cpu.seg[n], false)) << (9 + n));
         }
         ModeKey::of(cpu)

@@ -240,11 +240,14 @@ pub type Helper = for<'a, 'b, 'c> fn(&'a mut Exec<'b>, &'c Insn) -> Result<(), F
 /// exact, `cpu.gpr` and `cpu.vec` are in place; an `Err` means that nothing of the instruction has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Neither reads nor writes RFLAGS (they may be stale in `cpu.rflags`); leaves `cpu.rip` alone. Control goes on
-    /// with the next instruction of the block.
+    /// Neither reads nor writes the status flags (they may be stale in `cpu.rflags`); leaves `cpu.rip` alone. Control
+    /// goes on with the next instruction of the block, unless a chip asks for attention or code has changed.
     Inline,
     /// As `Inline`, but status flags are exact in `cpu.rflags` before and taken from there after.
     InlineFlags,
+    /// As `Inline`; loads the data segment register that [`Insn::loads_segment`] names. The block goes on if that leaves
+    /// the mode as it was.
+    Segment,
     /// May change anything but where control goes (leaves `cpu.rip` alone): ends the block; mode, interrupts and the
     /// end of the slice are looked at again before the next instruction.
     Step,
@@ -344,6 +347,8 @@ pub trait Ops: Sized {
     fn store_operand(&mut self, i: &Insn, ea: Self::V, w: u8, v: Self::V) -> Done {
         self.store(i, i.seg, ea, w, v)
     }
+    /// The selector in segment register `seg` (numbered as [`crate::state::Seg`]), zero-extended.
+    fn selector(&mut self, seg: u8) -> Self::V;
     /// The address of the next instruction (as CALL pushes it), truncated to the code size.
     fn next_ip(&mut self, i: &Insn) -> Self::V;
     /// Loads from `seg:ea` (`seg` as [`crate::state::Seg`], normally `i.seg`).

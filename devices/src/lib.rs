@@ -160,6 +160,12 @@ pub trait VideoMemory {
     fn get(&self, offset: usize) -> u8;
     /// Stores one byte.
     fn set(&mut self, offset: usize, value: u8);
+    /// Stores two bytes, the low one at `offset`, which is even.
+    fn set_word(&mut self, offset: usize, value: u16) {
+        let [low, high] = value.to_le_bytes();
+        self.set(offset, low);
+        self.set(offset + 1, high);
+    }
     /// Copies bytes out.
     fn read(&self, offset: usize, to: &mut [u8]);
     /// Stores `value` in `len` bytes from `offset` on.

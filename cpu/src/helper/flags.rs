@@ -68,8 +68,11 @@ pub fn popf(x: &mut Exec, v: u64, width: u8) -> Result<(), Fault> {
         }
     }
     bits &= x.cpu.writable_flags();
-    x.cpu.rflags = x.cpu.rflags & !(bits | flag::RF) | v & bits;
-    x.view_changed();
+    let old = x.cpu.rflags;
+    x.cpu.rflags = old & !(bits | flag::RF) | v & bits;
+    if (old ^ x.cpu.rflags) & flag::AC != 0 {
+        x.view_changed();
+    }
     Ok(())
 }
 

@@ -40,6 +40,8 @@ pub struct Block {
     pub second: u32,
     /// Whether the last instruction sets RIP.
     pub end: End,
+    /// Its translation makes no groups of accesses.
+    pub solo: bool,
     /// Runs the last two instructions as one.
     pub pair: Option<super::pairs::Pair>,
     /// Successors within the page: (offset in the page, block).
@@ -210,6 +212,12 @@ impl Blocks {
         self.blocks[id as usize].native = native;
     }
 
+    /// A block's translation is to be made again, without groups of accesses.
+    pub fn make_solo(&mut self, id: u32) {
+        let b = &mut self.blocks[id as usize];
+        (b.solo, b.native) = (true, crate::jit::NONE);
+    }
+
     /// All translations are gone.
     pub fn forget_natives(&mut self) {
         for b in &mut self.blocks {
@@ -253,6 +261,7 @@ impl Blocks {
             end_off,
             second,
             end,
+            solo: false,
             pair,
             next: [(0, NONE); 2],
             native: crate::jit::NONE,

@@ -403,6 +403,10 @@ impl Ops for Direct<'_> {
         self.store_slow(i, i.seg, ea, w, v)
     }
     #[inline(always)]
+    fn selector(&mut self, seg: u8) -> u64 {
+        self.x.cpu.seg[seg_from(seg) as usize].selector.into()
+    }
+    #[inline(always)]
     fn next_ip(&mut self, i: &Insn) -> u64 {
         self.after(i) & Insn::mask(i.code_width())
     }
@@ -502,10 +506,18 @@ impl Ops for Direct<'_> {
     #[inline(always)]
     fn call(&mut self, i: &Insn, how: Call, f: Helper) -> Done {
         self.place(i);
-        if how == Call::Inline {
+        if matches!(how, Call::Inline | Call::Segment) {
             let r = f(&mut self.x, i);
             self.look_around();
-            return self.done(r);
+            self.done(r)?;
+            if how == Call::Segment {
+                let key = self.key.after(self.x.cpu, i);
+                if key != self.key {
+                    self.key = key;
+                    self.stop_at = 0;
+                }
+            }
+            return Ok(());
         }
         self.sync_flags();
         let r = f(&mut self.x, i);
@@ -520,7 +532,7 @@ impl Ops for Direct<'_> {
         }
         // A string instruction changes nothing that the next one hangs on, unless it stopped half way.
         self.attention |= match how {
-            Call::Inline | Call::InlineFlags => false,
+            Call::Inline | Call::Segment | Call::InlineFlags => false,
             Call::Step => !self.goes_on(i),
             Call::Transfer => !self.arrives(),
             Call::Counted => self.x.cpu.rflags & flag::RF != 0,

@@ -286,6 +286,16 @@ impl Direct<'_> {
     ) -> Result<(), Fault> {
         if let Some(native) = self.native(blocks, j, id, *left) {
             *left = self.run_native(j, native);
+            if let Some(missed) = self.x.derived.group_missed.take()
+                && let Some(block) = j.group_missed(missed)
+            {
+                blocks.make_solo(block);
+                j.drop_native(missed);
+                // Links to be made may name it.
+                if !matches!(*left, Left::Fault(_) | Left::Interpret | Left::Attention) {
+                    *left = Left::Go;
+                }
+            }
             return match *left {
                 Left::Fault(f) => Err(f),
                 _ => Ok(()),
@@ -376,6 +386,7 @@ impl Direct<'_> {
             b.key,
             matches!(b.end, End::Jump | End::Transfer),
             second,
+            b.solo,
         );
         if let Some(t) = started {
             self.x.derived.times[1] += t.elapsed();

@@ -136,6 +136,9 @@ impl Ops for Builder {
     fn ea(&mut self, _: &Insn) -> Val {
         self.put(Op::Ea)
     }
+    fn selector(&mut self, seg: u8) -> Val {
+        self.put(Op::Selector(seg))
+    }
     fn next_ip(&mut self, _: &Insn) -> Val {
         self.put(Op::NextIp)
     }

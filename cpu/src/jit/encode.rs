@@ -294,6 +294,15 @@ impl Asm {
             _ => self.load(8, to, rm),
         }
     }
+    /// Sign-extending load or move of `w` bytes to 32 bits, zeros above.
+    pub fn movsx_32(&mut self, w: u8, to: R, rm: impl Into<Rm>) {
+        let rm = rm.into();
+        match w {
+            1 => self.op(0, false, &[0x0f], 0xbe, to.0, rm, false, true),
+            2 => self.op(0, false, &[0x0f], 0xbf, to.0, rm, false, false),
+            _ => self.load(4, to, rm),
+        }
+    }
     /// LEA with a 4- or 8-byte result.
     pub fn lea(&mut self, w: u8, to: R, m: Mem) {
         self.op(0, w == 8, &[], 0x8d, to.0, m.into(), false, false);

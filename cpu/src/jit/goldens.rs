@@ -50,7 +50,7 @@ fn listing(key: ModeKey, bytes: &[u8]) -> String {
         insns.push(i);
     }
     let mut asm = Asm::default();
-    let none = Runtime { fill: 0, helper: [0; 4], one: 0, vector: 0, fpu_load: 0, fpu_store: 0 };
+    let none = Runtime { fill: 0, helper: [0; 5], one: 0, vector: 0, fpu_load: 0, fpu_store: 0 };
     let mut stubs = stubs::emit(&mut asm, none, 2048);
     stubs.exact = true;
     let ends = matches!(insns.last().map(Insn::code), Some(c) if {

@@ -134,6 +134,8 @@ pub enum Op {
     Ea,
     /// Address of the next instruction.
     NextIp,
+    /// Selector in a segment register.
+    Selector(u8),
     Load(Place),
     Store {
         at: Place,
@@ -288,6 +290,7 @@ impl Op {
             | Op::Flags
             | Op::Ea
             | Op::NextIp
+            | Op::Selector(_)
             | Op::Fence
             | Op::CheckDirect
             | Op::JumpDirect(_)

@@ -17,6 +17,7 @@ pub mod builder;
 pub mod encode;
 #[cfg(test)]
 mod goldens;
+pub mod groups;
 mod host;
 pub mod ir;
 pub mod listing;
@@ -27,7 +28,7 @@ pub mod regs;
 pub mod stubs;
 pub mod vectors;
 
-use crate::insn::{Insn, ModeKey, kind};
+use crate::insn::{Insn, ModeKey};
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
@@ -63,9 +64,14 @@ struct Native {
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
+    /// How often a group's leader couldn't serve its group.
+    group_misses: u32,
     /// For listings.
     source: Option<Box<listing::Source>>,
 }
+
+/// A block whose leaders couldn't serve their groups so often is translated again without groups.
+const MOST_MISSES: u32 = 64;
 
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,6 +166,7 @@ impl Jit {
                 step as *const () as usize,
                 transfer as *const () as usize,
                 counted as *const () as usize,
+                segment as *const () as usize,
             ],
             one: one as *const () as usize,
             vector: vector as *const () as usize,
@@ -210,6 +217,7 @@ impl Jit {
         key: ModeKey,
         ends: bool,
         second: Option<u64>,
+        solo: bool,
     ) -> Option<u32> {
         if key.alignment_checked() {
             self.statistics.refused += 1;
@@ -229,7 +237,14 @@ impl Jit {
                 return Some(REFUSED);
             }
             let whole = ends && n == insns.len();
-            match lower(&insns[..n], &self.builder.ops, key, whole, Entry { second, counter }, &self.stubs) {
+            match lower(
+                &insns[..n],
+                &self.builder.ops,
+                key,
+                whole,
+                Entry { second, counter, solo },
+                &self.stubs,
+            ) {
                 Ok(l) => {
                     let id = self.install(block, &insns[..n], key, l)?;
                     if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize))
@@ -289,6 +304,7 @@ impl Jit {
             sources: Vec::new(),
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
+            group_misses: 0,
             source: None,
         }));
         Some(id)
@@ -351,6 +367,14 @@ impl Jit {
                 *e = JumpEntry::default();
             }
         }
+    }
+
+    /// A leader of native block `id` couldn't serve its group: the decoded block, if that has happened so often that it
+    /// had better be translated without groups. The caller then drops this translation.
+    pub fn group_missed(&mut self, id: u32) -> Option<u32> {
+        let n = self.natives.get_mut(id as usize)?.as_mut()?;
+        n.group_misses += 1;
+        (n.group_misses == MOST_MISSES).then_some(n.block)
     }
 
     /// Links a jump to another page, for the processor's present space.
@@ -564,7 +588,14 @@ extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     }
     let view = own_view(x.cpu);
     let access = if write != 0 { Access::Write } else { Access::Read };
-    if x.prefetch(linear, access, view).is_err() {
+    let withdrawn = x.derived.tlb.withdrawn();
+    let done = x.prefetch(linear, access, view).is_ok();
+    if x.derived.tlb.withdrawn() != withdrawn {
+        // What groups rest on may be gone: `one` has to know.
+        x.derived.withdrawn = true;
+        return 0;
+    }
+    if !done {
         return 0;
     }
     if x.derived.attention || !x.derived.code_touched.is_empty() {
@@ -641,14 +672,25 @@ extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const In
     }
 }
 
-/// Lets the interpreter run an instruction whose access is not to plain memory. 0 go on, 1 fault, 2 something came up.
-extern "sysv64" fn one(cpu: *mut Cpu, _: usize, packed: u64, insns: *const Insn) -> u64 {
+/// Lets the interpreter run an instruction whose access is not to plain memory: 0 go on, 1 fault, 2 go on outside. Of
+/// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses.
+extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
     let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
     place(x, i, packed);
     x.derived.slow += 1;
+    let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
+    if leads {
+        x.derived.group_missed = Some(native as u32);
+    }
+    let withdrawn = x.derived.tlb.withdrawn();
+    let earlier = std::mem::take(&mut x.derived.withdrawn);
     match crate::interp::one(x, i) {
-        Ok(up) => after(x, packed).max(2 * u64::from(up)),
+        Ok(up) => {
+            // Followers may not go on without their leader, or where direct access was taken away.
+            let lost = leads || under && (earlier || x.derived.tlb.withdrawn() != withdrawn);
+            after(x, packed).max(2 * u64::from(up || lost))
+        }
         Err(f) => failed_late(x, packed, f),
     }
 }
@@ -696,9 +738,6 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     follow(x);
     let old = ModeKey(x.cpu.scratch.0.key);
     let key = old.after(x.cpu, i);
-    if i.kind & kind::SEGMENT != 0 && !key.code64() {
-        prepare_segment(x.cpu, key, usize::from(i.dst));
-    }
     if key == old && i.kind != 0 {
         // A chip may have stored to page tables, or a segment's load marked its descriptor in one.
         return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
@@ -715,6 +754,40 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
         return 0;
     }
     x.cpu.scratch.0.space = space;
+    x.cpu.scratch.0.exit_rip = x.next_rip(i);
+    3
+}
+
+/// Runs a [`Helper`] of kind [`Call::Segment`](crate::ops::Call).
+extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed(x, f);
+    }
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = old.after(x.cpu, i);
+    if let Some(n) = i.loads_segment()
+        && !key.code64()
+    {
+        prepare_segment(x.cpu, key, n);
+    }
+    let up = after(x, packed);
+    if key == old {
+        return up;
+    }
+    x.cpu.scratch.0.key = key.0;
+    prepare(x.cpu, key);
+    if up != 0 {
+        return up;
+    }
+    // Another mode is another block.
+    x.cpu.scratch.0.space = space_key(x, key);
+    x.derived.space_seen = x.derived.tlb.code_changes();
     x.cpu.scratch.0.exit_rip = x.next_rip(i);
     3
 }

@@ -4,7 +4,9 @@
 //! the block first: at its end, or wherever an instruction may have to be handed to the interpreter, which sees all
 //! state exact.
 
+use super::groups::Groups;
 use super::ir::{Op, Val};
+use crate::insn::ModeKey;
 use crate::ops::{Alu, BitOp, Call, Cond, Shift, Unary};
 
 /// The six status flags as a small mask.
@@ -63,7 +65,7 @@ pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
         Op::Cond(c) | Op::BranchCond(c) => (cond_reads(c), 0),
         Op::Flags => (fl::ALL, 0),
         Op::SetFlags { mask, .. } => (0, from_rflags(mask)),
-        Op::Call { how: Call::Inline, .. } => (0, 0),
+        Op::Call { how: Call::Inline | Call::Segment, .. } => (0, 0),
         Op::Call { .. } => (fl::ALL, fl::ALL),
         Op::Vec { flags: true, .. } => (0, fl::ALL),
         _ => (0, 0),
@@ -95,6 +97,11 @@ pub fn may_leave(op: &Op) -> bool {
     )
 }
 
+/// Bytes of a whole general register in code of a kind, other than 16-bit code.
+pub fn full_width(key: ModeKey) -> u8 {
+    if key.code64() { 8 } else { 4 }
+}
+
 /// Results of the analysis, by operation.
 #[derive(Default)]
 pub struct Facts {
@@ -120,15 +127,15 @@ pub struct Incoming {
 }
 
 /// Finds out what a block does with the flags that it is entered with.
-pub fn incoming(ops: &[Op]) -> Incoming {
+pub fn incoming(ops: &[Op], groups: &Groups) -> Incoming {
     let constant = |v: Val| match ops[v.n()] {
         Op::Imm(c) => Some(c),
         _ => None,
     };
     let (mut changed, mut dirty) = (0u16, 0);
-    for op in ops {
+    for (i, op) in ops.iter().enumerate() {
         let (reads, kills) = effect(op, constant);
-        if may_leave(op) {
+        if may_leave(op) && !groups.follows(i) {
             dirty |= changed;
         }
         let partly = match op {
@@ -152,7 +159,7 @@ pub fn incoming(ops: &[Op]) -> Incoming {
 }
 
 /// Looks through a block's operations.
-pub fn analyse(ops: &[Op]) -> Facts {
+pub fn analyse(ops: &[Op], groups: &Groups) -> Facts {
     let n = ops.len();
     let mut f = Facts {
         uses: vec![0; n],
@@ -161,7 +168,13 @@ pub fn analyse(ops: &[Op]) -> Facts {
         read: vec![0; n],
         exposed: vec![false; n],
     };
+    let mut wanted = vec![false; n];
+    ops.iter().for_each(|op| op.uses(|v| wanted[v.n()] = true));
     for (i, op) in ops.iter().enumerate() {
+        // A second result that nobody wants is no use of the first.
+        if matches!(op, Op::High(_) | Op::Remainder(_)) && !wanted[i] {
+            continue;
+        }
         op.uses(|v| {
             f.uses[v.n()] += 1;
             f.last[v.n()] = i as u32;
@@ -177,8 +190,9 @@ pub fn analyse(ops: &[Op]) -> Facts {
         let (reads, kills) = effect(op, constant);
         live = live & !kills | reads;
         read = read & !kills | reads;
-        exposed = exposed && kills != fl::ALL || may_leave(op);
-        if may_leave(op) {
+        let leaves = may_leave(op) && !groups.follows(i);
+        exposed = exposed && kills != fl::ALL || leaves;
+        if leaves {
             live = fl::ALL;
         }
     }

@@ -66,6 +66,9 @@ pub fn vector_temps(long: bool) -> u16 {
     if long { 0xc000 } else { 0xff00 }
 }
 
+/// Slots for [`super::groups`].
+pub const GROUPS: usize = super::groups::SLOTS;
+
 /// Number of spill slots.
 pub const SLOTS: usize = 8;
 
@@ -122,6 +125,8 @@ pub struct Scratch {
     pub fpu_on: u32,
     /// Whether the host's vector registers and MXCSR are the guest's.
     pub vec_on: u32,
+    /// What to add to linear addresses in groups' pages to have the host's.
+    pub groups: [u64; GROUPS],
 }
 
 impl Default for Scratch {
@@ -137,6 +142,7 @@ impl Default for Scratch {
             link: 0,
             fill: 0,
             slots: [0; SLOTS],
+            groups: [0; GROUPS],
             vec: [0; 6],
             exec: 0,
             jumps: 0,
@@ -203,6 +209,7 @@ pub mod field {
         fpu_on,
         vec_on,
         slots,
+        groups,
         vec
     );
 
@@ -226,6 +233,16 @@ pub mod field {
     /// Spill slot `n`.
     pub fn slot(n: u8) -> Mem {
         plus(slots(), 8 * i32::from(n))
+    }
+    /// Delta of a group's page.
+    pub fn group(n: u8) -> Mem {
+        plus(groups(), 8 * i32::from(n))
+    }
+    /// Selector of segment `s`.
+    pub fn selector(s: u8) -> Mem {
+        let base = seg_base(s);
+        let from = offset_of!(crate::state::Segment, base) as i32;
+        Mem { disp: base.disp - from + offset_of!(crate::state::Segment, selector) as i32, ..base }
     }
     /// Base of segment `s`.
     pub fn seg_base(s: u8) -> Mem {

@@ -109,8 +109,8 @@ pub struct Runtime {
     /// (processor, linear in `fill`, bytes, write) -> nonzero if it is now in the TLB.
     pub fill: usize,
     /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside after the instruction,
-    /// 3 go on outside with this instruction (counted) or at another mode's or space's code (step). By kind of call.
-    pub helper: [usize; 4],
+    /// 3 go on outside with this instruction (counted) or at another mode's or space's code (step, segment). By kind of call.
+    pub helper: [usize; 5],
     /// The same for an instruction that the interpreter runs.
     pub one: usize,
     /// The same for vector code.
@@ -133,7 +133,7 @@ pub struct Set {
     exits: [usize; 7],
     jump: usize,
     fill: [usize; 2],
-    helper: [usize; 4],
+    helper: [usize; 5],
     one: usize,
     vector: usize,
 }
@@ -179,6 +179,7 @@ fn kind(how: Call) -> usize {
         Call::Step => 1,
         Call::Transfer => 2,
         Call::Counted => 3,
+        Call::Segment => 4,
     }
 }
 

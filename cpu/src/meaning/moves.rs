@@ -168,6 +168,16 @@ meaning! {
         let v = S::read(o, i, W)?;
         o.push(i, W, v)
     }
+    /// PUSH of a segment register: a wide push writes zeros above the selector.
+    pub PushSeg<const W: u8>(o, i) {
+        let v = o.selector(i.dst);
+        o.push(i, W, v)
+    }
+    /// MOV from a segment register: two bytes to memory, a whole register.
+    pub MovFromSeg<const W: u8; D: Operand>(o, i) {
+        let v = o.selector(i.src);
+        D::write(o, i, W, v)
+    }
     /// PUSH SP of an 8086, which pushes the new value.
     pub PushNewSp(o, i) {
         let v = o.sp(i, -2);

@@ -418,7 +418,8 @@ fn mov<S: Select>(s: S, ins: &Instruction, i: &Insn, old: Generation) -> Result<
     if d == K::R && !ins.op0_register().is_gpr() {
         let r = ins.op0_register();
         return if r.is_segment_register() {
-            Ok(s.take::<MovToSeg>())
+            let data = !matches!(r, iced_x86::Register::SS | iced_x86::Register::CS);
+            Ok(if data { s.take::<MovToSeg>() } else { s.take::<MovToSs>() })
         } else if r.is_cr() {
             Ok(s.take::<MovToCr>())
         } else if r.is_dr() {
@@ -430,7 +431,10 @@ fn mov<S: Select>(s: S, ins: &Instruction, i: &Insn, old: Generation) -> Result<
     if k == K::R && !ins.op1_register().is_gpr() {
         let r = ins.op1_register();
         return if r.is_segment_register() {
-            Ok(s.take::<MovFromSeg>())
+            Ok(match d {
+                K::M => s.take::<MovFromSeg<2, Mem>>(),
+                _ => by_width3!(s, w, MovFromSeg<[]; Rd>),
+            })
         } else if r.is_cr() {
             Ok(s.take::<MovFromCr>())
         } else if r.is_dr() {
@@ -462,7 +466,7 @@ fn push<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> S
         K::B => by_width3!(s, w, Push<[]; Base>),
         K::M => by_width3!(s, w, Push<[]; Mem>),
         K::I => by_width3!(s, w, Push<[]; Imm>),
-        K::R if ins.op0_register().is_segment_register() => s.take::<PushSeg>(),
+        K::R if ins.op0_register().is_segment_register() => by_width3!(s, w, PushSeg<[];>),
         K::R if i.dst == 4 && w == 2 && model.generation == Generation::I8086 => s.take::<PushNewSp>(),
         K::R => by_width3!(s, w, Push<[]; Rd>),
     }
@@ -475,6 +479,7 @@ fn pop<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> S:
         K::M if model.generation == Generation::I286 => s.take::<PopMem286>(),
         K::M => by_width3!(s, w, PopMem<[];>),
         _ if ins.op0_register() == iced_x86::Register::CS => s.take::<PopCs>(),
+        _ if ins.op0_register() == iced_x86::Register::SS => s.take::<PopSs>(),
         _ if ins.op0_register().is_segment_register() => s.take::<PopSeg>(),
         _ => by_width3!(s, w, Pop<[];>),
     }
@@ -488,7 +493,7 @@ fn far_pointer<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> S::Out {
         M::Lfs => 4,
         _ => 5,
     };
-    s.take::<LoadFarPointer>()
+    if i.third == 2 { s.take::<Lss>() } else { s.take::<LoadFarPointer>() }
 }
 
 fn strings<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S> {

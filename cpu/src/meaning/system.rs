@@ -15,7 +15,7 @@ macro_rules! helpers {
 
 const fn end_of(how: Call) -> End {
     match how {
-        Call::Inline | Call::InlineFlags => End::No,
+        Call::Inline | Call::InlineFlags | Call::Segment => End::No,
         Call::Step => End::Step,
         Call::Transfer => End::Transfer,
         Call::Counted => End::Counted,
@@ -80,8 +80,8 @@ helpers! {
     Pushf = InlineFlags tail::pushf;
     /// POPF.
     Popf = Step tail::popf;
-    /// CLI.
-    Cli = Step tail::cli;
+    /// CLI: nothing can come of it, so the block goes on.
+    Cli = Inline tail::cli;
     /// STI.
     Sti = Step tail::sti;
     /// HLT.
@@ -98,10 +98,10 @@ helpers! {
     CmpXchg8b = InlineFlags tail::cmpxchg8b;
     /// CMPXCHG16B.
     CmpXchg16b = InlineFlags tail::cmpxchg16b;
-    /// IN.
-    In = Step tail::port_in;
+    /// IN: what a chip brings about is looked at as after an access to one in memory.
+    In = Inline tail::port_in;
     /// OUT.
-    Out = Step tail::port_out;
+    Out = Inline tail::port_out;
     /// INT n.
     IntN = Transfer tail::int_n;
     /// INT3.
@@ -122,18 +122,20 @@ helpers! {
     CallFarMem = Transfer tail::call_far_mem;
     /// RETF.
     FarRet = Transfer tail::far_ret;
-    /// MOV from a segment register.
-    MovFromSeg = Inline tail::mov_from_seg;
-    /// MOV to a segment register.
-    MovToSeg = Step tail::mov_to_seg;
-    /// PUSH of a segment register.
-    PushSeg = Inline tail::push_seg;
-    /// POP of a segment register.
-    PopSeg = Step tail::pop_seg;
+    /// MOV to a data segment register.
+    MovToSeg = Segment tail::mov_to_seg;
+    /// MOV to SS, or to CS of an 8086.
+    MovToSs = Step tail::mov_to_seg;
+    /// POP of a data segment register.
+    PopSeg = Segment tail::pop_seg;
+    /// POP SS.
+    PopSs = Step tail::pop_seg;
     /// POP CS of an 8086.
     PopCs = Transfer tail::pop_cs;
-    /// LES, LDS, LSS, LFS, LGS.
-    LoadFarPointer = Step tail::load_far_pointer;
+    /// LES, LDS, LFS, LGS.
+    LoadFarPointer = Segment tail::load_far_pointer;
+    /// LSS.
+    Lss = Step tail::load_far_pointer;
     /// LGDT, LIDT.
     LoadTable = Step tail::load_table;
     /// SGDT, SIDT.

@@ -484,20 +484,10 @@ tails! {
     }
     /// RETF.
     far_ret(x, i) { helper::far_ret(x, i.size, i.imm as u16) }
-    /// MOV r, Sreg.
-    mov_from_seg(x, i) {
-        let v = u64::from(x.cpu.seg[seg_from(i.src) as usize].selector);
-        if i.is_mem() { x.store_operand(i, 0, 2, v) } else { x.set_reg(i.dst, i.size, v); Ok(()) }
-    }
     /// MOV Sreg, r/m.
     mov_to_seg(x, i) {
         let v = x.rm2(i, 2)?;
         load_seg(x, i.dst, v as u16)
-    }
-    /// PUSH Sreg: a wide push writes zeros above the selector.
-    push_seg(x, i) {
-        let v = u64::from(x.cpu.seg[seg_from(i.dst) as usize].selector);
-        x.push_one(i, i.size, v)
     }
     /// POP Sreg.
     pop_seg(x, i) {

@@ -415,6 +415,13 @@ impl Exec<'_> {
         }
     }
 
+    /// Whether more than its translation hangs on a data access at `linear`: breakpoints, or an 8086's wrap.
+    #[inline(always)]
+    fn overseen(&self, linear: u64) -> bool {
+        let wraps = linear & (3 << 62) == WRAPS && self.cpu.model.generation == Generation::I8086;
+        wraps || self.cpu.dr7 & 0xff != 0 || self.derived.watch.has_data()
+    }
+
     #[inline]
     fn split(&mut self, linear: u64, n: usize, access: Access, view: View) -> Result<Split, Fault> {
         if linear & (3 << 62) == WRAPS && self.cpu.model.generation == Generation::I8086 {
@@ -452,6 +459,18 @@ impl Exec<'_> {
     #[cold]
     #[inline(never)]
     fn store_slow(&mut self, linear: u64, n: usize, v: u64) -> Result<(), Fault> {
+        if linear & OFFSET <= PAGE - n as u64 && !self.overseen(linear) {
+            let view = own_view(self.cpu);
+            self.derived.tlb.activate(self.cpu, view);
+            let phys = self.translate(linear, Access::Write, view)?;
+            let place = self.mem.write_place(self.mem.mask(phys) / PAGE);
+            if let Place::Frame(f) = place {
+                self.derived.tlb.upgrade_write(self.cpu, self.mem, linear, f, view);
+            }
+            self.write_place(phys, place, n, v);
+            self.settle();
+            return Ok(());
+        }
         let h = self.probe_slow(linear, n)?;
         self.write_split(&h.split, n, v);
         Ok(())
@@ -542,9 +561,16 @@ impl Exec<'_> {
 
     /// Writes 1, 2, 4 or 8 bytes inside a page. The caller settles.
     fn write_piece(&mut self, phys: u64, n: usize, v: u64) {
+        let place = self.mem.write_place(self.mem.mask(phys) / PAGE);
+        self.write_place(phys, place, n, v);
+    }
+
+    /// The same, where `place` is known to answer.
+    #[inline(always)]
+    fn write_place(&mut self, phys: u64, place: Place, n: usize, v: u64) {
         let phys = self.mem.mask(phys);
         let start = (phys & OFFSET) as usize;
-        match self.mem.write_place(phys / PAGE) {
+        match place {
             Place::Frame(f) => match n {
                 1 => self.mem.store_word(f, start, v as u8),
                 2 => self.mem.store_word(f, start, v as u16),

@@ -99,6 +99,7 @@ pub struct Tlb {
     /// Host address of RAM.
     base: u64,
     code_serial: u32,
+    withdrawn: u64,
     halves: Halves,
     /// Counters.
     pub statistics: TlbStatistics,
@@ -130,13 +131,22 @@ impl Tlb {
             seen_epoch: 0,
             base: 0,
             code_serial: 0,
+            withdrawn: 0,
             halves: Halves::default(),
             statistics: TlbStatistics::default(),
         }
     }
 
+    /// A number that is another one once any direct access may have been taken away: not by a table's making room, but
+    /// because a translation changed or a frame must be asked about.
+    #[inline(always)]
+    pub fn withdrawn(&self) -> u64 {
+        self.withdrawn
+    }
+
     /// Drops everything. Marks on walked frames stay and go when next stored to.
     pub fn clear(&mut self) {
+        self.withdrawn += 1;
         self.hot = Table::default();
         self.hot_at = None;
         self.current = None;
@@ -249,6 +259,7 @@ impl Tlb {
     /// Voids every translation, lazily.
     pub fn void_all(&mut self) {
         self.statistics.full_voids += 1;
+        self.withdrawn += 1;
         self.generation = self.generation.wrapping_add(1);
         for g in 0..self.groups.len() {
             self.code_changed(g);
@@ -260,6 +271,7 @@ impl Tlb {
     /// Sends every direct store through the slow path once, lazily.
     pub fn void_writes(&mut self) {
         self.statistics.write_voids += 1;
+        self.withdrawn += 1;
         self.write_generation = self.write_generation.wrapping_add(1);
         self.freshen_hot();
     }
@@ -537,6 +549,7 @@ impl Tlb {
             return;
         }
         mem.add_marks(frame, marks);
+        self.withdrawn += 1;
         if marks & mark::WATCHED != 0 {
             self.void_all();
             return;
@@ -677,6 +690,7 @@ impl Tlb {
             return;
         }
         self.statistics.pages_dropped += 1;
+        self.withdrawn += 1;
         if hit {
             self.code_changed(group);
         }

@@ -184,6 +184,7 @@ impl Lapic {
     }
 
     /// IA32_APIC_BASE bit 11: the local APIC is there at all.
+    #[inline]
     pub fn enabled(&self) -> bool {
         self.base & BASE_ENABLE != 0
     }

@@ -60,6 +60,11 @@ impl Vga {
 
     /// Stores to the window, low byte first; `offset` counts from A0000h.
     pub fn store(&mut self, vram: &mut dyn VideoMemory, offset: u32, width: Width, value: u64) {
+        if width == Width::Word
+            && let Some(at) = self.pair(offset)
+        {
+            return vram.set_word(at, value as u16);
+        }
         for i in 0..width as u32 {
             self.store_byte(vram, offset.wrapping_add(i), (value >> (8 * i)) as u8);
         }
@@ -89,6 +94,32 @@ impl Vga {
             (self.odd_even_address(a), 0b1111, self.gc.read_map())
         };
         Some(Target::Planes { at: ((at & 0xffff) as usize + bank) * 4, planes, select })
+    }
+
+    /// Where a character and its attribute, written as one word, lie side by side: a text mode whose odd addresses are
+    /// plane 1, with the graphics controller passing bytes through.
+    fn pair(&self, offset: u32) -> Option<usize> {
+        let beside = self.seq.odd_even()
+            && self.gc.chain_odd_even()
+            && !self.seq.chain4()
+            && !self.dispi.linear()
+            && self.seq.map_mask() == 0b11;
+        if offset & 1 != 0 || !beside || !self.passes() {
+            return None;
+        }
+        match self.target(offset, true)? {
+            Target::Planes { at, .. } => Some(at),
+            Target::Linear(_) => None,
+        }
+    }
+
+    /// Whether the graphics controller stores bytes as they come.
+    fn passes(&self) -> bool {
+        self.gc.write_mode() == 0
+            && self.gc.enable_set_reset() == 0
+            && self.gc.rotate() == 0
+            && self.gc.logic() == 0
+            && self.gc.bit_mask() == 0xff
     }
 
     fn odd_even_address(&self, a: u32) -> u32 {
@@ -160,12 +191,8 @@ impl Vga {
         } else {
             let passes = self.seq.chain4()
                 && self.seq.map_mask() == 0xf
-                && self.gc.write_mode() == 0
+                && self.passes()
                 && !self.gc.compares()
-                && self.gc.enable_set_reset() == 0
-                && self.gc.rotate() == 0
-                && self.gc.logic() == 0
-                && self.gc.bit_mask() == 0xff
                 && self.misc & misc::RAM_ENABLE != 0
                 && self.gc.graphics();
             let (base, len) = self.gc.window();

@@ -140,6 +140,13 @@ impl VideoMemory for VideoFrames<'_> {
         }
     }
 
+    fn set_word(&mut self, offset: usize, value: u16) {
+        if offset & 1 == 0 && offset + 1 < self.len() {
+            let frame = self.first + (offset / PAGE as usize) as u32;
+            self.mem.store_word(frame, offset % PAGE as usize, value);
+        }
+    }
+
     fn read(&self, offset: usize, to: &mut [u8]) {
         let n = to.len().min(self.len().saturating_sub(offset));
         self.mem.ram.copy_out(self.at(offset.min(self.len())), &mut to[..n]);

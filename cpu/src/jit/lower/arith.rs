@@ -74,7 +74,7 @@ impl Lower<'_> {
         let v = self.at;
         let compares = self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And);
         if compares && self.ends_in_branch() {
-            self.hold(a, b)?;
+            self.hold(w, a, b)?;
         }
         let mut recipe = self.recipe(op, w, a, b);
         if compares {
@@ -122,9 +122,18 @@ impl Lower<'_> {
     }
 
     /// An operand of a comparison that came from memory is kept for the recipe.
-    fn hold(&mut self, a: Val, b: Val) -> Low<()> {
+    fn hold(&mut self, w: u8, a: Val, b: Val) -> Low<()> {
         let from_memory = |v: Val| matches!(self.loc[v.n()], Loc::At { .. });
-        let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else { return Ok(()) };
+        let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else {
+            // Nor would a wide constant fit the recipe's number.
+            if let Some(c) = self.imm32(b, w)
+                && i16::try_from(c).is_err()
+            {
+                self.asm.store_imm(8, field::held(), c);
+                self.held = Some(b);
+            }
+            return Ok(());
+        };
         self.pull(v)?;
         let t = self.temp(v)?;
         self.asm.store(8, field::held(), t);
@@ -146,8 +155,8 @@ impl Lower<'_> {
             _ => None,
         };
         let second = match self.imm32(b, w) {
-            Some(c) => flags::Second::Imm(c),
-            None => flags::Second::Guest(guest(b)?),
+            Some(c) if self.held != Some(b) => flags::Second::Imm(c),
+            _ => flags::Second::Guest(guest(b)?),
         };
         Some(Recipe { how, w, a: guest(a)?, b: second })
     }
@@ -347,15 +356,45 @@ impl Lower<'_> {
             return Ok(());
         }
         let from = self.operand(v, w)?;
+        if let Some((set, r, sw)) = self.goes_to(4) {
+            let h = self.land(set, r)?;
+            match sw {
+                4 => self.asm.movsx_32(w, h, from),
+                _ => self.asm.movsx(w, h, from),
+            }
+            return Ok(());
+        }
         let t = self.fresh()?;
+        let used = self.facts.last[self.at] as usize;
+        if self.facts.uses[self.at] == 1 && matches!(self.ops[used], Op::Set { w: 4, .. }) {
+            self.asm.movsx_32(w, t, from);
+            self.result(t, 4, true);
+            return Ok(());
+        }
         self.asm.movsx(w, t, from);
         self.result(t, 8, true);
         Ok(())
     }
 
+    /// A choice between a register's old content and something else (CMOV), which the host makes in the register itself.
+    fn select_in_place(&mut self, cc: u8, a: Val, b: Val) -> Low<bool> {
+        let Loc::Guest { r: old, w } = self.loc[b.n()] else { return Ok(false) };
+        let Some((set, r, sw)) = self.goes_to(4) else { return Ok(false) };
+        if r != old || sw != w {
+            return Ok(false);
+        }
+        let from = if self.constant(a).is_some() { self.temp(a)?.into() } else { self.operand(a, w)? };
+        let h = self.land(set, r)?;
+        self.asm.cmov(cc, w, h, from);
+        Ok(true)
+    }
+
     pub(super) fn select(&mut self, c: Val, a: Val, b: Val) -> Low<()> {
         if let Loc::Cond(cc) = self.loc[c.n()] {
             self.need_for_cond(cc)?;
+            if self.select_in_place(cc, a, b)? {
+                return Ok(());
+            }
             let a = self.full(a)?;
             let t = self.copy(b)?;
             self.asm.cmov(cc, 8, t, a);
@@ -569,6 +608,18 @@ impl Lower<'_> {
             if let Some(c) = self.imm32(b, w) {
                 let from =
                     if self.constant(a).is_some() { self.temp(a)?.into() } else { self.operand(a, w)? };
+                if let Rm::Reg(r) = from {
+                    self.lock(r);
+                }
+                if w >= 4
+                    && let Some((set, r, sw)) = self.goes_to(w)
+                    && sw == w
+                {
+                    let h = self.land(set, r)?;
+                    self.asm.imul_imm(w, h, from, c);
+                    self.produced(fl::C | fl::O, fl::ALL);
+                    return Ok(());
+                }
                 let t = match (from, self.loc[a.n()]) {
                     // Its own register, if nobody needs it afterwards.
                     (Rm::Reg(r), Loc::Temp { .. }) if self.facts.last[a.n()] == self.at as u32 => {
@@ -594,6 +645,14 @@ impl Lower<'_> {
             let b_rm = if self.constant(b).is_some() { self.temp(b)?.into() } else { self.operand(b, w)? };
             if let Rm::Reg(r) = b_rm {
                 self.lock(r);
+            }
+            if w >= 4
+                && matches!(self.loc[a.n()], Loc::Guest { r, .. } if r < 16 && self.host(r).is_some())
+                && let Some(Rm::Reg(h)) = self.in_place(a, w)?
+            {
+                self.asm.op_0f(0xaf, w, h, b_rm);
+                self.produced(fl::C | fl::O, fl::ALL);
+                return Ok(());
             }
             let t = self.copy(a)?;
             self.asm.op_0f(0xaf, w, t, b_rm);

@@ -4,6 +4,7 @@ use super::flags::Recipe;
 use super::{Cold, Linear, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
+use crate::jit::groups::{self, Role};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads};
 use crate::jit::regs::{TABLE, field};
@@ -459,7 +460,10 @@ impl Lower<'_> {
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;
         self.asm.mov_imm(R::R14, f as usize as u64);
-        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(how != Call::Inline) << 32);
+        self.asm.mov_imm(
+            R::R15,
+            rest as u64 | (i as u64) << 16 | u64::from(!matches!(how, Call::Inline | Call::Segment)) << 32,
+        );
         self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
         self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
         self.call_to(Target::Helper(how));
@@ -484,7 +488,7 @@ impl Lower<'_> {
             self.asm.bind(at);
             match how {
                 Call::Counted => self.leave(i + 1, insn.off, Target::Attention),
-                Call::Step => {
+                Call::Step | Call::Segment => {
                     let rest = self.insns.len() - i - 1;
                     if rest > 0 {
                         self.asm.alu_imm(0, 8, field::budget(), rest as i32);
@@ -580,6 +584,26 @@ impl Lower<'_> {
         can.into_iter().map(|c| c.then(|| self.asm.label())).collect()
     }
 
+    /// Whether instruction `n` has a group's leader, and whether it stands between a leader and a follower.
+    fn groups_at(&self, n: usize) -> (bool, bool) {
+        let (mut k, mut leads) = (0, false);
+        let (mut first, mut last) = ([usize::MAX; groups::SLOTS], [0; groups::SLOTS]);
+        for (i, op) in self.ops.iter().enumerate() {
+            if let Op::Begin(b) = op {
+                k = usize::from(*b);
+            }
+            match self.groups.role(i) {
+                Some(Role::Leads { slot, .. }) => {
+                    leads |= k == n;
+                    first[usize::from(slot)] = k;
+                }
+                Some(Role::Follows(slot)) => last[usize::from(slot)] = k,
+                None => {}
+            }
+        }
+        (leads, first.iter().zip(last).any(|(f, l)| *f < n && n < l))
+    }
+
     /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
     fn slow_paths(&mut self, slow: &[Option<Label>], used: &[Option<Option<Recipe>>]) {
         for (n, l) in slow.iter().enumerate() {
@@ -588,9 +612,13 @@ impl Lower<'_> {
             self.asm.bind(l);
             self.cook_cold(flags);
             let rest = self.insns.len() - n;
-            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32);
+            let (leads, under) = self.groups_at(n);
+            let groups = u64::from(leads) << 33 | u64::from(under) << 34;
+            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups);
             self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
             self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x35, 0, 0, 0, 0]); // lea r14, [rip + block]
             self.call_to(Target::One);
             let (on, fault) = (self.asm.label(), self.asm.label());
             self.asm.alu_imm(7, 4, R::R14, 1);
@@ -614,6 +642,23 @@ impl Lower<'_> {
         }
     }
 
+    /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page.
+    fn fits_page(&mut self, lin: Linear, before: i32, span: i32, back: Label) {
+        let missed = self.asm.label();
+        self.asm.jcc(5, missed);
+        let m = match lin {
+            Linear::Reg(r) => Mem::at(r, 0),
+            Linear::Ea(m) => m,
+        };
+        self.asm.push(R::RAX);
+        self.asm.lea(8, R::RAX, field::plus(m, -before));
+        self.asm.alu_imm(4, 4, R::RAX, 4095);
+        self.asm.alu_imm(7, 4, R::RAX, 4096 - span);
+        self.asm.pop(R::RAX);
+        self.asm.jcc(6, back);
+        self.asm.bind(missed);
+    }
+
     pub(super) fn cold_paths(&mut self) {
         let slow = self.slow_labels();
         // What its flags are made from, for each instruction that goes there.
@@ -625,7 +670,7 @@ impl Lower<'_> {
         }
         for c in std::mem::take(&mut self.cold) {
             match c {
-                Cold::Fill { from, back, write, w, lin, at } => {
+                Cold::Fill { from, back, write, w, lin, at, group } => {
                     self.asm.bind(from);
                     match lin {
                         Linear::Reg(r) => self.asm.store(8, field::fill(), r),
@@ -639,7 +684,10 @@ impl Lower<'_> {
                     }
                     self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
                     // ZF: filled.
-                    self.asm.jcc(4, back);
+                    match group {
+                        None => self.asm.jcc(4, back),
+                        Some((before, span)) => self.fits_page(lin, before, span, back),
+                    }
                     match slow[usize::from(at.n)] {
                         Some(l) if at.note.is_none() => self.asm.jmp(l),
                         _ => self.bail(at),

@@ -2,6 +2,7 @@
 
 use super::{Cold, Linear, Loc, Low, Lower};
 use crate::jit::encode::{Label, Mem, R, Rm};
+use crate::jit::groups::Role;
 use crate::jit::ir::{Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{TABLE, field};
@@ -66,6 +67,9 @@ impl Lower<'_> {
 
     /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
+        if let Some(Role::Follows(slot)) = self.groups.role(self.at) {
+            return self.follow(at, slot);
+        }
         self.expose()?;
         let a = self.address(at.ea)?;
         self.probe_address(at, a, write)
@@ -83,7 +87,9 @@ impl Lower<'_> {
         let whole = self.long() && a.w == 8;
         let near =
             !self.key.long_mode() && a.w == 4 && a.m.index.is_none() && a.m.disp.unsigned_abs() < 1 << 12;
-        if plain && (whole || near) {
+        // A temporary and an index besides: the sum is wanted in one register anyway.
+        let sum = a.m.index.is_some() && a.m.base.is_some_and(|b| self.is_temp(b));
+        if plain && !sum && (whole || near) {
             return self.probe_in_place(at, a, write);
         }
         self.probe_copy(at, a, write, flat)
@@ -95,30 +101,46 @@ impl Lower<'_> {
     }
 
     /// Compares the address in `c` with the tag of the entry in `x`: goes to `from` if it is not one for direct access of
-    /// `w` bytes. `c` is used up.
-    fn check_tag(&mut self, c: R, x: R, w: u8, write: bool, from: Label) {
+    /// `span` bytes. `c` is used up.
+    fn check_tag(&mut self, c: R, x: R, span: i32, write: bool, from: Label) {
         let tag = self.entry(x, if write { Array::Write } else { Array::Read });
         self.asm.alu_r_rm(6, 8, c, tag);
-        self.asm.alu_imm(7, 8, c, 4096 - i32::from(w));
+        self.asm.alu_imm(7, 8, c, 4096 - span);
         self.asm.jcc(7, from);
     }
 
-    fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
-        let x = self.fresh()?;
-        let c = self.fresh()?;
-        let back = self.asm.label();
-        let from = self.asm.label();
-        self.asm.bind(back);
-        match a.m {
-            Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
-            m => self.asm.lea(8, c, m),
+    /// What the access at hand probes for: from how many bytes below its address on, how many, and the slot for the delta.
+    fn range(&self, w: u8) -> (i32, i32, Option<u8>) {
+        match self.groups.role(self.at) {
+            Some(Role::Leads { slot, before, span }) => (before, span, Some(slot)),
+            _ => (0, i32::from(w), None),
         }
-        self.asm.bextr(x, c, TABLE);
-        self.check_tag(c, x, at.w, write, from);
-        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Ea(a.m), at: self.here() });
-        let delta = self.entry(x, Array::Delta);
-        self.asm.load(8, x, delta);
-        self.give(c);
+    }
+
+    /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
+    fn follow(&mut self, at: Place, slot: u8) -> Low<Mem> {
+        let a = self.address(at.ea)?;
+        if let Some(h) = a.held {
+            self.lock(h);
+        }
+        if self.long() {
+            let x = self.fresh()?;
+            self.asm.load(8, x, field::group(slot));
+            return Ok(self.in_page(x, a));
+        }
+        // The register may have wrapped since the leader's address was made: cut as the processor does.
+        let h = match a.held {
+            Some(h) => h,
+            None => self.fresh()?,
+        };
+        self.lea(h, a.m, 4);
+        let x = self.fresh()?;
+        self.asm.load(8, x, field::group(slot));
+        Ok(Mem { base: Some(x), index: Some((h, 0)), disp: 0 })
+    }
+
+    /// The host operand for an address in the page whose delta is in `x`.
+    fn in_page(&mut self, x: R, a: Address) -> Mem {
         // x + base + index * scale + disp has one register too many: fold the index (or the held temporary) in.
         let mut m = a.m;
         if let Some((i, s)) = m.index {
@@ -131,13 +153,45 @@ impl Lower<'_> {
         let base = m.base.unwrap_or(x);
         if self.is_temp(base) {
             // A temporary may be given back before the operand is used.
-            self.asm.alu_rm_r(0, 8, x, base);
+            self.asm.lea(8, x, Mem { base: Some(x), index: Some((base, 0)), disp: 0 });
             if a.held == Some(base) {
                 self.give(base);
             }
-            return Ok(Mem::at(x, m.disp));
+            return Mem::at(x, m.disp);
         }
-        Ok(Mem { base: Some(x), index: Some((base, 0)), disp: m.disp })
+        Mem { base: Some(x), index: Some((base, 0)), disp: m.disp }
+    }
+
+    fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
+        let (before, span, slot) = self.range(at.w);
+        let x = self.fresh()?;
+        let c = self.fresh()?;
+        let back = self.asm.label();
+        let from = self.asm.label();
+        self.asm.bind(back);
+        match field::plus(a.m, -before) {
+            Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
+            m => self.asm.lea(8, c, m),
+        }
+        self.asm.bextr(x, c, TABLE);
+        self.check_tag(c, x, span, write, from);
+        let group = slot.map(|_| (before, span));
+        self.cold.push(Cold::Fill {
+            from,
+            back,
+            write,
+            w: at.w,
+            lin: Linear::Ea(a.m),
+            at: self.here(),
+            group,
+        });
+        let delta = self.entry(x, Array::Delta);
+        self.asm.load(8, x, delta);
+        if let Some(n) = slot {
+            self.asm.store(8, field::group(n), x);
+        }
+        self.give(c);
+        Ok(self.in_page(x, a))
     }
 
     fn probe_copy(&mut self, at: Place, a: Address, write: bool, flat: bool) -> Low<Mem> {
@@ -168,13 +222,34 @@ impl Lower<'_> {
         let back = self.asm.label();
         // Whatever has to make room for it does so once, before the place that a fill comes back to.
         let c = self.fresh()?;
+        let (before, span, slot) = self.range(at.w);
         self.asm.bind(back);
-        self.asm.mov(8, c, h);
-        self.asm.bextr(x, h, TABLE);
-        self.check_tag(c, x, at.w, write, from);
-        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin: Linear::Reg(h), at: self.here() });
+        if before == 0 {
+            self.asm.mov(8, c, h)
+        } else {
+            self.asm.lea(8, c, Mem::at(h, -before))
+        }
+        self.asm.bextr(x, c, TABLE);
+        self.check_tag(c, x, span, write, from);
+        let group = slot.map(|_| (before, span));
+        self.cold.push(Cold::Fill {
+            from,
+            back,
+            write,
+            w: at.w,
+            lin: Linear::Reg(h),
+            at: self.here(),
+            group,
+        });
         let delta = self.entry(x, Array::Delta);
-        self.asm.alu_r_rm(0, 8, h, delta);
+        match slot {
+            Some(n) => {
+                self.asm.load(8, x, delta);
+                self.asm.store(8, field::group(n), x);
+                self.asm.alu_r_rm(0, 8, h, x);
+            }
+            None => self.asm.alu_r_rm(0, 8, h, delta),
+        }
         self.give(c);
         self.give(x);
         Ok(Mem::at(h, 0))
@@ -183,15 +258,12 @@ impl Lower<'_> {
     pub(super) fn load(&mut self, at: Place) -> Low<()> {
         let m = self.probe(at, false)?;
         self.loc[self.at] = Loc::At { m, w: at.w };
-        if let Some((set, r)) = self.goes_to(at.w) {
-            // Straight to the register that it is for (POP).
+        if let Some((set, r, _)) = self.goes_to(at.w) {
+            // Straight to the register that it is for.
             self.lock_mem(m);
-            self.preserve(r)?;
-            let Rm::Reg(h) = self.guest_rm(r) else { return self.refuse() };
-            self.asm.load(at.w, h, m);
+            let h = self.land(set, r)?;
+            self.asm.movzx(at.w, h, m);
             self.give_mem(m);
-            self.loc[self.at] = Loc::InPlace;
-            self.done[set] = true;
             return Ok(());
         }
         // A value that is used more than once, or after other operations may have changed memory, is loaded now.
@@ -200,25 +272,6 @@ impl Lower<'_> {
             self.pull(Val(self.at as u32))?;
         }
         Ok(())
-    }
-
-    /// The `Set` of a whole register, in a host register, that is all the value at hand is for, if nothing in between
-    /// has to do with that register or may leave.
-    fn goes_to(&self, w: u8) -> Option<(usize, u8)> {
-        use crate::jit::ir::Op;
-        let v = self.at;
-        let set = self.facts.last[v] as usize;
-        let Op::Set { r, w: sw, .. } = self.ops[set] else { return None };
-        if self.facts.uses[v] != 1 || r >= 16 || sw != w || w < 4 {
-            return None;
-        }
-        self.host(r)?;
-        let apart = |op: &Op| match *op {
-            Op::Imm(_) | Op::Pure { .. } | Op::Zext { .. } => true,
-            Op::Get { r: g, .. } | Op::Set { r: g, .. } => g != r && g < 16,
-            _ => false,
-        };
-        self.ops[v + 1..set].iter().all(apart).then_some((set, r))
     }
 
     /// Loads a value that is still in host memory into a temporary: the one that holds its address.

@@ -16,6 +16,7 @@ mod vector;
 mod x87;
 
 use super::encode::{Asm, Label, Mem, R, Rm};
+use super::groups::{self, Groups};
 use super::ir::{Op, Val};
 use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
@@ -86,8 +87,9 @@ enum Loc {
 
 /// Code out of the hot path, written after it.
 enum Cold {
-    /// A probe missed: fill and try again, or leave before instruction `n`.
-    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place },
+    /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for so many bytes, from
+    /// so many below the address on.
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<(i32, i32)> },
     /// Load the guest's x87 state, or leave before the instruction.
     Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
@@ -134,6 +136,7 @@ pub struct Lower<'a> {
     key: ModeKey,
     conv: Convention,
     facts: Facts,
+    groups: Groups,
     loc: Vec<Loc>,
     /// `Set`s that are done already.
     done: Vec<bool>,
@@ -193,6 +196,8 @@ pub struct Entry {
     pub second: Option<u64>,
     /// Counts here.
     pub counter: Option<u64>,
+    /// Each access probes for itself: see [`groups`].
+    pub solo: bool,
 }
 
 /// Translates `ops`, made of `insns`.
@@ -205,7 +210,8 @@ pub fn lower(
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
-    let incoming = incoming(ops);
+    let groups = if entry.solo { Groups::none() } else { groups::find(ops, insns, key) };
+    let incoming = incoming(ops, &groups);
     let n = ops.len();
     let mut l = Lower {
         asm: Asm::default(),
@@ -213,7 +219,8 @@ pub fn lower(
         ops,
         key,
         conv,
-        facts: analyse(ops),
+        facts: analyse(ops, &groups),
+        groups,
         loc: vec![Loc::Gone; n],
         done: vec![false; n],
         free: conv.temps,
@@ -598,11 +605,11 @@ impl Lower<'_> {
         if to != r || tw != w {
             return Ok(None);
         }
-        for op in &self.ops[v + 1..set] {
+        for (k, op) in self.ops[v + 1..set].iter().enumerate() {
             let touches = match *op {
                 Op::Begin(_) | Op::Ea => true,
                 Op::Get { r: g, .. } | Op::Set { r: g, .. } => g == r || g >= 16 && g & 3 == r,
-                _ => super::passes::may_leave(op),
+                _ => super::passes::may_leave(op) && !self.groups.follows(v + 1 + k),
             };
             if touches {
                 return Ok(None);
@@ -612,6 +619,34 @@ impl Lower<'_> {
         self.done[set] = true;
         self.loc[v] = Loc::InPlace;
         Ok(Some(self.guest_rm(r)))
+    }
+
+    /// The `Set` of a whole register, in a host register, that is all the value at hand, of `w` bytes, is for, if nothing in
+    /// between has to do with that register or may leave: the operation, the guest register, its width.
+    fn goes_to(&self, w: u8) -> Option<(usize, u8, u8)> {
+        let v = self.at;
+        let set = self.facts.last[v] as usize;
+        let Op::Set { r, w: sw, .. } = self.ops[set] else { return None };
+        if self.facts.uses[v] != 1 || r >= 16 || sw < w || sw < 4 {
+            return None;
+        }
+        self.host(r)?;
+        let apart = |op: &Op| match *op {
+            Op::Imm(_) | Op::Pure { .. } | Op::Zext { .. } | Op::High(_) => true,
+            Op::Get { r: g, .. } | Op::Set { r: g, .. } => g != r && g < 16,
+            _ => false,
+        };
+        self.ops[v + 1..set].iter().all(apart).then_some((set, r, sw))
+    }
+
+    /// Makes way for the value at hand in the register of guest register `r`, as [`Lower::goes_to`] found: whoever calls
+    /// writes all of it, with an instruction that reads its operands first.
+    fn land(&mut self, set: usize, r: u8) -> Low<R> {
+        self.preserve(r)?;
+        let Some(h) = self.host(r) else { return self.refuse() };
+        self.loc[self.at] = Loc::InPlace;
+        self.done[set] = true;
+        Ok(h)
     }
 
     /// After a 4-byte operation in place on a register that lives in memory: clears the upper half.
@@ -786,6 +821,11 @@ impl Lower<'_> {
                 let t = self.fresh()?;
                 self.asm.load(8, t, field::page_rip());
                 self.lea(t, Mem::at(t, i32::from(i.off) + i32::from(i.len)), i.code_width());
+                self.result(t, 8, true);
+            }
+            Op::Selector(seg) => {
+                let t = self.fresh()?;
+                self.asm.movzx(2, t, field::selector(seg));
                 self.result(t, 8, true);
             }
             Op::Cond(c) => self.loc[v.n()] = Loc::Cond(c.0),

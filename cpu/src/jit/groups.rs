@@ -1,0 +1,245 @@
+//! Accesses of a block that share a probe: those at constant distances from one another, such as a frame's or a structure's.
+//!
+//! The first of a group, its *leader*, probes for the whole range that the group covers; the difference between host and
+//! linear addresses, which is one for the page, goes to a slot, and the others, its *followers*, take it from there. A
+//! follower cannot fault or miss, so flags live across it. What keeps that true:
+//! - Rights are those of one view and page, and a page that may be stored to may be read: a group that begins with a store
+//!   serves loads too, one that begins with a load serves loads only.
+//! - An instruction with a leader that translated code can't run itself ends the block (there is nothing in the slot).
+//! - Rust code in between (a miss, an instruction that the interpreter runs) that takes any direct access away ends the
+//!   block: see [`crate::mmu::Tlb::withdrawn`]. Other calls end all groups.
+//! - A block whose leaders fail often, because the range lies across a page's end, is translated again without groups.
+
+use super::ir::{Op, Place, Val};
+use super::passes::full_width;
+use crate::insn::{Insn, ModeKey};
+use crate::ops::{Alu, Pure};
+
+/// Most bytes that a group covers: the longer, the more often it crosses a page's end.
+const SPAN: i64 = 128;
+
+/// Slots for groups; as many groups may there be in a block.
+pub const SLOTS: usize = 8;
+
+/// What an access has to do with a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It probes for `span` bytes from `before` bytes below its own address on, and fills the slot.
+    Leads {
+        #[allow(missing_docs)]
+        slot: u8,
+        #[allow(missing_docs)]
+        before: i32,
+        #[allow(missing_docs)]
+        span: i32,
+    },
+    /// It goes by the slot.
+    Follows(u8),
+}
+
+/// The roles of a block's operations.
+#[derive(Debug, Default)]
+pub struct Groups(Vec<Option<Role>>);
+
+impl Groups {
+    /// None at all.
+    pub fn none() -> Groups {
+        Groups::default()
+    }
+
+    /// The role of operation `i`.
+    pub fn role(&self, i: usize) -> Option<Role> {
+        self.0.get(i).copied().flatten()
+    }
+
+    /// Whether operation `i` follows.
+    pub fn follows(&self, i: usize) -> bool {
+        matches!(self.role(i), Some(Role::Follows(_)))
+    }
+
+    /// Whether operation `i` leads.
+    pub fn leads(&self, i: usize) -> bool {
+        matches!(self.role(i), Some(Role::Leads { .. }))
+    }
+}
+
+/// A value that is known as far as it is the content of a register at some time, or a sum of two, plus a constant. Each
+/// change of a register that isn't by a constant makes a new number for its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    base: u32,
+    /// Number of the index's content and its shift.
+    index: Option<(u32, u8)>,
+    plus: i64,
+}
+
+struct Group {
+    base: u32,
+    index: Option<(u32, u8)>,
+    low: i64,
+    end: i64,
+    write: bool,
+    /// Operations, with their places.
+    members: Vec<(usize, i64)>,
+}
+
+struct Search<'a> {
+    ops: &'a [Op],
+    insns: &'a [Insn],
+    key: ModeKey,
+    /// Width of a whole register.
+    w: u8,
+    regs: [Known; 16],
+    next: u32,
+    values: Vec<Option<Known>>,
+    /// From here on groups are open.
+    open: usize,
+    groups: Vec<Group>,
+}
+
+/// Finds the groups of a block.
+pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
+    // In 16-bit code, and in compatibility mode, addresses are made step by step.
+    if key.bits() == 16 || key.long_mode() && !key.code64() {
+        return Groups::none();
+    }
+    let known = |r: usize| Known { base: r as u32, index: None, plus: 0 };
+    let mut s = Search {
+        ops,
+        insns,
+        key,
+        w: full_width(key),
+        regs: std::array::from_fn(known),
+        next: 16,
+        values: vec![None; ops.len()],
+        open: 0,
+        groups: Vec::new(),
+    };
+    let mut n = 0;
+    for (i, op) in ops.iter().enumerate() {
+        if let Op::Begin(k) = op {
+            n = usize::from(*k);
+        }
+        s.look(i, n);
+    }
+    let mut roles = vec![None; ops.len()];
+    let worth = s.groups.iter().filter(|g| g.members.len() > 1);
+    for (slot, g) in worth.take(SLOTS).enumerate() {
+        for (k, (i, at)) in g.members.iter().enumerate() {
+            let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
+            let slot = slot as u8;
+            roles[*i] = Some(if k == 0 { Role::Leads { slot, before, span } } else { Role::Follows(slot) });
+        }
+    }
+    Groups(roles)
+}
+
+impl Search<'_> {
+    fn constant(&self, v: Val) -> Option<i64> {
+        match self.ops[v.n()] {
+            Op::Imm(c) => Some(crate::interp::flags::sext(self.w, c) as i64),
+            _ => None,
+        }
+    }
+
+    fn forget(&mut self, r: u8) {
+        self.regs[usize::from(r & 15)] = Known { base: self.next, index: None, plus: 0 };
+        self.next += 1;
+    }
+
+    fn sum(&self, a: Val, b: Val, minus: bool) -> Option<Known> {
+        if let (Some(k), Some(c)) = (self.values[a.n()], self.constant(b)) {
+            return Some(Known { plus: k.plus.checked_add(if minus { -c } else { c })?, ..k });
+        }
+        match (self.constant(a), self.values[b.n()]) {
+            (Some(c), Some(k)) if !minus => Some(Known { plus: k.plus.checked_add(c)?, ..k }),
+            _ => None,
+        }
+    }
+
+    /// The offset of the instruction's memory operand.
+    fn operand(&self, i: &Insn) -> Option<Known> {
+        if i.base >= 16 || i.addr != self.w {
+            return None;
+        }
+        let base = self.regs[usize::from(i.base)];
+        let mut k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
+        if i.index < 16 {
+            let index = self.regs[usize::from(i.index)];
+            let shift = i.scale & 3;
+            if base.index.is_some() || index.index.is_some() {
+                return None;
+            }
+            k.index = Some((index.base, shift));
+            k.plus = k.plus.checked_add(index.plus.checked_mul(1 << shift)?)?;
+        }
+        // Outside long mode the host operand is made in place only near a register: see `Lower::probe_address`.
+        let near = k.index.is_none() && i.disp.unsigned_abs() < 1 << 12;
+        (self.key.code64() || near).then_some(k)
+    }
+
+    fn look(&mut self, i: usize, n: usize) {
+        let w = self.w;
+        self.values[i] = match self.ops[i] {
+            Op::Get { r, w: gw } if r < 16 && gw >= w => Some(self.regs[usize::from(r)]),
+            Op::Pure { op: Pure::Add, a, b } | Op::Alu { op: Alu::Add, a, b, w: _ } if self.whole(i) => {
+                self.sum(a, b, false)
+            }
+            Op::Pure { op: Pure::Sub, a, b } | Op::Alu { op: Alu::Sub, a, b, w: _ } if self.whole(i) => {
+                self.sum(a, b, true)
+            }
+            Op::Zext { w: zw, v } if zw == w => self.values[v.n()],
+            Op::Ea => self.operand(&self.insns[n]),
+            _ => None,
+        };
+        match self.ops[i] {
+            Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
+                Some(k) if k.index.is_none() => self.regs[usize::from(r)] = k,
+                _ => self.forget(r),
+            },
+            Op::Set { r, .. } => self.forget(if r < 16 { r } else { r & 3 }),
+            // Their results are in place before they are set.
+            Op::Mul { .. } | Op::Div { .. } | Op::CmpXchg { .. } => {
+                self.forget(0);
+                self.forget(2);
+            }
+            Op::Call { .. } => {
+                (0..16).for_each(|r| self.forget(r));
+                self.values.fill(None);
+                self.open = self.groups.len();
+            }
+            Op::Load(at) | Op::LoadX { at, aligned: false } => self.access(i, at, false),
+            Op::Store { at, .. } | Op::StoreX { at, aligned: false, .. } => self.access(i, at, true),
+            Op::CheckStore(at) | Op::Probe(at) => self.access(i, at, true),
+            _ => {}
+        }
+    }
+
+    /// Whether an operation's width is that of a register.
+    fn whole(&self, i: usize) -> bool {
+        !matches!(self.ops[i], Op::Alu { w, .. } if w != self.w)
+    }
+
+    fn access(&mut self, i: usize, at: Place, write: bool) {
+        let flat = self.key.flat() >> at.seg & 1 != 0;
+        let Some(k) = self.values[at.ea.n()].filter(|_| flat) else { return };
+        let end = k.plus.saturating_add(i64::from(at.w));
+        let open = &mut self.groups[self.open..];
+        let fits = |g: &&mut Group| {
+            g.base == k.base && g.index == k.index && end.max(g.end) - k.plus.min(g.low) <= SPAN
+        };
+        // The latest that serves.
+        let joined = open.iter_mut().rev().filter(fits).find(|g| g.write || !write);
+        match joined {
+            Some(g) => {
+                g.low = g.low.min(k.plus);
+                g.end = g.end.max(end);
+                g.members.push((i, k.plus));
+            }
+            None => {
+                let members = vec![(i, k.plus)];
+                self.groups.push(Group { base: k.base, index: k.index, low: k.plus, end, write, members });
+            }
+        }
+    }
+}
