@@ -109,6 +109,10 @@ impl Insn {
     pub fn stack_width(&self) -> u8 {
         2 << (self.mode >> 2 & 3)
     }
+    /// V86 mode.
+    pub fn v86(&self) -> bool {
+        self.mode & 64 != 0
+    }
     /// Code segment without base and limit.
     #[inline(always)]
     pub fn code_flat(&self) -> bool {

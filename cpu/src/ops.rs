@@ -24,7 +24,7 @@
 //! `crate::meaning::select` maps a decoded instruction to its type and hands that to a [`Select`]or, which
 //! monomorphizes `run` for the `Ops` it wants (see `crate::interp::Handler`).
 
-use crate::{Exec, Fault, insn::Insn};
+use crate::{Exec, Fault, insn::Insn, state::flag};
 
 /// Why a meaning stopped early. The fault itself waits in the implementation ([`Ops::raise`] put it there), so that
 /// results stay as small as a register.
@@ -258,6 +258,9 @@ pub enum Call {
     Counted,
 }
 
+/// What [`Ops::system_flags`] has.
+pub const SYSTEM_FLAGS: u64 = !(flag::STATUS | flag::RF | flag::VM);
+
 /// Whether a meaning is the last of its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -325,6 +328,8 @@ pub trait Ops: Sized {
 
     /// 1 if the condition holds, else 0.
     fn cond(&mut self, c: Cond) -> Self::V;
+    /// The other bits of RFLAGS that PUSHF shows outside V86 mode: all but RF and VM.
+    fn system_flags(&mut self) -> Self::V;
     /// The status flags (CF PF AF ZF SF OF at their places in RFLAGS, other bits 0).
     fn flags(&mut self) -> Self::V;
     /// Replaces the flags in `mask` (status flags and DF) by those in `v`.

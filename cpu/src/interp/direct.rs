@@ -403,6 +403,10 @@ impl Ops for Direct<'_> {
         self.store_slow(i, i.seg, ea, w, v)
     }
     #[inline(always)]
+    fn system_flags(&mut self) -> u64 {
+        self.x.cpu.rflags & SYSTEM_FLAGS
+    }
+    #[inline(always)]
     fn selector(&mut self, seg: u8) -> u64 {
         self.x.cpu.seg[seg_from(seg) as usize].selector.into()
     }

@@ -136,6 +136,9 @@ impl Ops for Builder {
     fn ea(&mut self, _: &Insn) -> Val {
         self.put(Op::Ea)
     }
+    fn system_flags(&mut self) -> Val {
+        self.put(Op::SystemFlags)
+    }
     fn selector(&mut self, seg: u8) -> Val {
         self.put(Op::Selector(seg))
     }

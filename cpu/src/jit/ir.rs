@@ -134,6 +134,8 @@ pub enum Op {
     Ea,
     /// Address of the next instruction.
     NextIp,
+    /// What RFLAGS have besides the status flags, RF and VM.
+    SystemFlags,
     /// Selector in a segment register.
     Selector(u8),
     Load(Place),
@@ -290,6 +292,7 @@ impl Op {
             | Op::Flags
             | Op::Ea
             | Op::NextIp
+            | Op::SystemFlags
             | Op::Selector(_)
             | Op::Fence
             | Op::CheckDirect

@@ -221,6 +221,10 @@ pub mod field {
     pub fn rflags() -> Mem {
         Mem::at(STATE, offset_of!(Cpu, rflags) as i32)
     }
+    /// One byte: whether the interrupt line is up.
+    pub fn intr() -> Mem {
+        Mem::at(STATE, offset_of!(Cpu, intr) as i32)
+    }
     /// What SWAPGS exchanges the base of GS with.
     pub fn kernel_gs_base() -> Mem {
         let at = offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, kernel_gs_base);

@@ -168,6 +168,13 @@ meaning! {
         let v = S::read(o, i, W)?;
         o.push(i, W, v)
     }
+    /// PUSHF outside V86 mode.
+    pub Pushf<const W: u8>(o, i) {
+        let status = o.flags();
+        let rest = o.system_flags();
+        let v = o.pure(Pure::Or, status, rest);
+        o.push(i, W, v)
+    }
     /// PUSH of a segment register: a wide push writes zeros above the selector.
     pub PushSeg<const W: u8>(o, i) {
         let v = o.selector(i.dst);

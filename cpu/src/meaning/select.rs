@@ -382,7 +382,12 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
         }
         M::Pushf | M::Pushfd | M::Pushfq => {
             i.size = stack_bytes(ins);
-            s.take::<Pushf>()
+            let w = i.size;
+            if i.v86() || model.generation == Generation::I8086 {
+                s.take::<PushfChecked>()
+            } else {
+                by_width3!(s, w, Pushf<[];>)
+            }
         }
         M::Popf | M::Popfd | M::Popfq => {
             i.size = stack_bytes(ins);

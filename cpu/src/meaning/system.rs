@@ -76,8 +76,8 @@ helpers! {
     PopMem286 = Inline tail::pop_mem_286;
     /// ESC without an x87.
     Escape = Step tail::escape;
-    /// PUSHF.
-    Pushf = InlineFlags tail::pushf;
+    /// PUSHF in V86 mode, or of an 8086.
+    PushfChecked = InlineFlags tail::pushf;
     /// POPF.
     Popf = Step tail::popf;
     /// CLI: nothing can come of it, so the block goes on.

@@ -456,6 +456,7 @@ impl Lower<'_> {
             return Ok(());
         }
         self.flush_note()?;
+        let done = self.open_interrupts();
         // Values in temporaries don't survive.
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;
@@ -504,10 +505,30 @@ impl Lower<'_> {
             self.asm.load(8, R::R14, field::exit_rip());
             self.jump_to(Target::Jump);
         }
+        if let Some(done) = done {
+            self.asm.bind(done);
+        }
         self.flags = super::flags::State::in_memory();
         self.vec_ready = false;
         self.fpu_ready = false;
         Ok(())
+    }
+
+    /// STI at privilege level 0 where no interrupt waits and the slice goes on: nothing comes of it, and nobody sees the
+    /// shadow. Elsewhere shared code runs; the label is where it goes on.
+    fn open_interrupts(&mut self) -> Option<Label> {
+        if self.insn().code() != Code::Sti || self.key.v86() || self.key.cpl() != 0 && !self.key.real() {
+            return None;
+        }
+        let (slow, done) = (self.asm.label(), self.asm.label());
+        self.asm.alu_imm(7, 1, field::intr(), 0);
+        self.asm.jcc(5, slow);
+        self.asm.alu_imm(7, 8, field::budget(), 0);
+        self.asm.jcc(14, slow);
+        self.asm.alu_imm(1, 4, field::rflags(), flag::IF as i32);
+        self.asm.jmp(done);
+        self.asm.bind(slow);
+        Some(done)
     }
 
     /// Makes the vector state the guest's, if it isn't.

@@ -823,6 +823,13 @@ impl Lower<'_> {
                 self.lea(t, Mem::at(t, i32::from(i.off) + i32::from(i.len)), i.code_width());
                 self.result(t, 8, true);
             }
+            Op::SystemFlags => {
+                self.expose()?;
+                let t = self.fresh()?;
+                self.asm.load(4, t, field::rflags());
+                self.asm.alu_imm(4, 4, t, crate::ops::SYSTEM_FLAGS as i32);
+                self.result(t, 8, true);
+            }
             Op::Selector(seg) => {
                 let t = self.fresh()?;
                 self.asm.movzx(2, t, field::selector(seg));
