@@ -158,7 +158,9 @@ impl Ops for Effects {
         }
         debug_assert!(i.base < 16 || i.base >= IP_REG);
     }
-    fn system_flags(&mut self) {}
+    fn system_flags(&mut self) {
+        self.flags_read |= flag::DF & !self.flags_written;
+    }
     fn selector(&mut self, _: u8) {}
     fn next_ip(&mut self, _: &Insn) {}
     fn load(&mut self, _: &Insn, seg: u8, (): (), w: u8) -> Result<(), Bail> {
