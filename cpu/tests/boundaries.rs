@@ -120,6 +120,92 @@ fn sti_shadows_one_instruction() {
     assert_eq!(halts(&mut r), [(0x21, 2)]);
 }
 
+/// What an OUT brings about comes before the next instruction, although that is in the same block; with IF clear it comes
+/// after the instruction that follows STI.
+#[test]
+fn an_interrupt_that_a_port_raises_comes_at_once() {
+    let mut r = rig(|a| {
+        a.sti()?; // 0
+        a.mov(al, 0x22)?; // 1
+        a.out(i32::from(rig::RAISE), al)?; // 3
+        a.inc(ecx)?; // 5
+        a.cli()?; // 6
+        a.mov(al, 0x23)?; // 7
+        a.out(i32::from(rig::RAISE), al)?; // 9
+        a.inc(ecx)?; // 11
+        a.sti()?; // 12
+        a.inc(ecx)?; // 13
+        a.inc(ecx)?; // 14
+        a.cli()?;
+        a.hlt()
+    });
+    assert_eq!(halts(&mut r), [(0x22, 5), (0x23, 14)]);
+    assert_eq!(r.cpu.gpr[gpr::RCX], 4);
+}
+
+/// Loads of data segments between accesses of one block: each access goes by what was loaded last (SDM volume 3, section
+/// 3.4.3), by MOV, POP and LFS, from flat to a base and limit of its own and back; beyond the limit it is #GP.
+#[test]
+fn accesses_go_by_the_segment_just_loaded() {
+    let mut r = rig(|a| {
+        a.mov(ebp, 6)?;
+        a.mov(ebx, 0x1111_1111)?;
+        a.mov(eax, 0x18)?;
+        a.mov(ecx, 0x10)?;
+        a.mov(ds, eax)?;
+        a.mov(dword_ptr(0x10).ds(), ebx)?;
+        a.push(ds)?;
+        a.mov(dword_ptr(0x14), ebx)?;
+        a.mov(ds, ecx)?;
+        a.mov(dword_ptr(0x3_0014), ebx)?;
+        a.add(ebx, ebx)?;
+        a.pop(es)?;
+        a.mov(dword_ptr(0x18).es(), ebx)?;
+        a.mov(edx, es)?;
+        a.lfs(esi, dword_ptr(0x3_0020))?;
+        a.mov(dword_ptr(esi).fs(), ebx)?;
+        a.mov(dword_ptr(0x1000).fs(), ebx)?; // beyond the limit
+        a.mov(edi, 1)?;
+        a.hlt()
+    });
+    // Base 20000h, 4096 bytes.
+    r.put64(GDT + 24, 0x0040_9302_0000_0fff);
+    r.put32(0x3_0020, 0x1c);
+    r.put32(0x3_0024, 0x18);
+    let log = halts(&mut r);
+    assert_eq!(log.len(), 1);
+    assert_eq!(log[0].0, 13);
+    assert_eq!(r.cpu.gpr[gpr::RDX], 0x18);
+    let words = [0x2_0010, 0x2_0014, 0x3_0014, 0x2_0018, 0x2_001c].map(|at| r.get32(at));
+    assert_eq!(words, [0x1111_1111, 0x1111_1111, 0x1111_1111, 0x2222_2222, 0x2222_2222]);
+}
+
+/// PUSHF shows all of RFLAGS but RF and VM (SDM volume 2, PUSHF).
+#[test]
+fn pushed_flags_are_those_of_the_moment() {
+    let mut r = rig(|a| {
+        a.mov(eax, 0x7fff_ffff)?;
+        a.add(eax, 1)?;
+        a.pushfd()?;
+        a.pop(ebx)?;
+        a.sti()?;
+        a.std()?;
+        a.stc()?;
+        a.pushfd()?;
+        a.cli()?;
+        a.cld()?;
+        a.pop(ecx)?;
+        a.hlt()
+    });
+    let system = flag::ONE | 3 << 12 | flag::ID | flag::AC;
+    r.cpu.rflags = system | flag::RF;
+    assert_eq!(halts(&mut r), []);
+    // 7FFFFFFFh + 1: OF, SF, AF, PF.
+    assert_eq!(r.cpu.gpr[gpr::RBX], system | flag::OF | flag::SF | flag::AF | flag::PF);
+    let later = flag::OF | flag::SF | flag::AF | flag::PF | flag::CF | flag::DF | flag::IF;
+    assert_eq!(r.cpu.gpr[gpr::RCX], system | later);
+}
+
 #[test]
 fn mov_ss_shadows_interrupts_and_single_step() {
     let mut r = rig(|a| {

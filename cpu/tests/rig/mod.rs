@@ -9,7 +9,10 @@ use lucid86_cpu::model::CpuModel;
 use lucid86_cpu::state::{Seg, Segment, attr, cr0, efer};
 use lucid86_cpu::{Board, Clock, Cpu, Exec, Memory};
 
-/// Ports float, chips read what they were told, nothing interrupts.
+/// A byte written here raises the interrupt line, with that vector.
+pub const RAISE: u16 = 0xf0;
+
+/// Ports float, chips read what they were told, nothing interrupts by itself.
 #[derive(Clone, Default, PartialEq, Debug)]
 pub struct Bare {
     pub chip_log: Vec<(u16, u64, u8, u64)>,
@@ -24,6 +27,9 @@ impl Board for Bare {
         !0
     }
     fn port_out(&mut self, _: &mut Memory, _: Moment, port: u16, width: u8, value: u32) {
+        if port == RAISE {
+            self.interrupt = Some(value as u8);
+        }
         self.ports.push((port, width, value));
     }
     fn chip_read(&mut self, _: &mut Memory, _: Moment, _: u16, _: u64, _: u8) -> u64 {

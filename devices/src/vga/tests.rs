@@ -200,6 +200,34 @@ fn text_goes_to_planes_0_and_1_and_comes_back_as_cells() {
     assert_eq!(t.cursor, Some(Cursor { col: 1, row: 1, first_line: 13, last_line: 14 }));
 }
 
+/// A word is its two bytes, whatever the registers make of them.
+#[test]
+fn a_word_stored_is_two_bytes_stored() {
+    let planes = [3u8, 1, 2, 0xf];
+    let graphics =
+        [(3u8, 0u8), (3, 2), (3, 0x10), (1, 0xf), (8, 0x7f), (5, 0x11), (5, 0x12), (6, 0x0c), (4, 1)];
+    for mode in [&MODE_3, &MODE_12, &MODE_4] {
+        for at in [0xb8000u32, 0xb8002, 0xb8001, 0xb8fff, 0xbfffe, 0xbffff, 0xa0000, 0xa0003] {
+            for (mask, (i, value)) in
+                planes.into_iter().flat_map(|p| graphics.into_iter().map(move |g| (p, g)))
+            {
+                let (mut once, mut a) = (set_mode(mode), vram());
+                let (mut twice, mut b) = (set_mode(mode), vram());
+                for v in [&mut once, &mut twice] {
+                    indexed(v, 0x3c4, 2, mask);
+                    indexed(v, 0x3ce, i, value);
+                }
+                once.store(&mut a, at - 0xa0000, Width::Word, 0x8741);
+                poke(&mut twice, &mut b, at, 0x41);
+                if at + 1 < 0xc0000 {
+                    poke(&mut twice, &mut b, at + 1, 0x87);
+                }
+                assert!(a.0 == b.0, "{at:x}, map mask {mask}, graphics register {i} = {value:x}");
+            }
+        }
+    }
+}
+
 /// Writes a glyph as a font loader does: planar access to plane 2 at A0000h.
 fn load_glyph(v: &mut Vga, m: &mut Ram, at: u32, rows: &[u8]) {
     indexed(v, 0x3c4, 2, 4);
