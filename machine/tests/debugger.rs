@@ -8,7 +8,7 @@ use iced_x86::code_asm::*;
 use lucid86_cpu::watch::{By, Bytes, Event, Hit};
 use lucid86_machine::config::Engine;
 use lucid86_machine::debug::{Goal, Kind, Stopped, Why};
-use lucid86_machine::{Config, Machine, NoIo, Outcome, View};
+use lucid86_machine::{Config, HostIo, Machine, NoIo, Outcome, View};
 
 /// Where the counter lies.
 const COUNTER: u64 = 0x20_0000;
@@ -17,13 +17,17 @@ const ROUNDS: u32 = 50_000;
 
 /// Counts up in memory, then switches off by the debug exit.
 fn counting(a: &mut CodeAssembler) -> u64 {
+    counting_to(a, ROUNDS)
+}
+
+fn counting_to(a: &mut CodeAssembler, rounds: u32) -> u64 {
     let mut again = a.create_label();
     a.mov(ecx, 0u32).unwrap();
     a.set_label(&mut again).unwrap();
     a.inc(ecx).unwrap();
     a.mov(dword_ptr(COUNTER), ecx).unwrap();
     a.add(ebx, 3u32).unwrap();
-    a.cmp(ecx, ROUNDS).unwrap();
+    a.cmp(ecx, rounds).unwrap();
     a.jb(again).unwrap();
     a.mov(eax, 7u32).unwrap();
     a.out(0xf4, al).unwrap();
@@ -209,6 +213,47 @@ fn the_way_back_is_the_way_there() {
         m.go_to(&mut NoIo, start.0);
         assert_eq!(m.state_hash(), start.1);
     });
+}
+
+/// Counts how often a run asks whether to pause.
+struct Asked(u32);
+
+impl HostIo for Asked {
+    fn serial_out(&mut self, _: usize, _: &[u8]) {}
+    fn pause(&mut self) -> bool {
+        self.0 += 1;
+        false
+    }
+}
+
+#[test]
+fn the_way_ahead_in_the_past_begins_at_the_nearest_snapshot() {
+    let c = Config { memory: 16 << 20, ..config() };
+    let mut m = machine("ahead", c, |a| {
+        counting_to(a, 8_000_000);
+    });
+    m.keep_history(256 << 20);
+    let mut io = Asked(0);
+    m.debug_run(&mut io, Goal::Count(12_000_000));
+    assert!(io.0 > 0);
+    let far = (m.count(), m.state_hash());
+    m.checkpoint("far").unwrap();
+    m.debug_run(&mut NoIo, Goal::Count(12_400_000));
+    let farther = (m.count(), m.state_hash());
+    m.debug_run(&mut NoIo, Goal::Count(20_000_000));
+    let present = (m.count(), m.state_hash());
+    m.go_to(&mut NoIo, 1_000_000);
+    assert_eq!(m.count(), 1_000_000);
+    // Nothing is run for what a snapshot holds.
+    let mut io = Asked(0);
+    assert_eq!(m.go_to(&mut io, far.0).why, Why::Done);
+    assert_eq!(((m.count(), m.state_hash()), io.0), (far, 0));
+    m.go_to(&mut NoIo, 1_000_000);
+    assert_eq!(m.go_to(&mut NoIo, farther.0).why, Why::Done);
+    assert_eq!((m.count(), m.state_hash()), farther);
+    m.go_to(&mut NoIo, 2_000_000);
+    assert_eq!(m.go_to(&mut NoIo, 30_000_000).why, Why::Present);
+    assert_eq!((m.count(), m.state_hash()), present);
 }
 
 #[test]

@@ -16,33 +16,45 @@ impl Machine {
         h.snapshots.iter().rposition(|s| s.at.count <= count)
     }
 
+    /// Whether the way to a moment is shorter from this snapshot before it than from here: always if it lies behind, and
+    /// in the past if the snapshot lies far enough ahead.
+    fn is_nearer(&self, index: usize, behind: bool) -> bool {
+        let at = self.debug.history.as_ref().map(|h| h.snapshots[index].at.count);
+        behind || self.in_past() && at.is_some_and(|n| n > self.progress.count + 8 * NEAR)
+    }
+
     /// Goes to the moment at which `count` instructions were complete, back or forward.
     pub fn go_to(&mut self, io: &mut dyn HostIo, count: u64) -> Stopped {
-        if count < self.progress.count {
-            let Some(i) = self.snapshot_before(count) else {
-                let first = usize::from(self.debug.history.as_ref().is_none_or(|h| h.snapshots.is_empty()));
-                if first == 0 {
+        let behind = count < self.progress.count;
+        match self.snapshot_before(count) {
+            Some(i) if self.is_nearer(i, behind) => {
+                if let Err(e) = self.restore(i) {
+                    return self.at(Why::Ended(Outcome::HostError(e)));
+                }
+            }
+            None if behind => {
+                if self.debug.history.as_ref().is_some_and(|h| !h.snapshots.is_empty()) {
                     let _ = self.restore(0);
                 }
                 return self.at(Why::Beginning);
-            };
-            if let Err(e) = self.restore(i) {
-                return self.at(Why::Ended(Outcome::HostError(e)));
             }
+            _ => {}
         }
         self.quietly_to(io, count)
     }
 
     /// Goes to a virtual time.
     pub fn go_to_time(&mut self, io: &mut dyn HostIo, t_ns: u64) -> Stopped {
-        if t_ns < self.time_ns() {
-            let h = self.debug.history.as_ref();
-            let Some(i) = h.and_then(|h| h.snapshots.iter().rposition(|s| s.at.now_ns <= t_ns)) else {
-                return self.at(Why::Beginning);
-            };
-            if let Err(e) = self.restore(i) {
-                return self.at(Why::Ended(Outcome::HostError(e)));
+        let behind = t_ns < self.time_ns();
+        let h = self.debug.history.as_ref();
+        match h.and_then(|h| h.snapshots.iter().rposition(|s| s.at.now_ns <= t_ns)) {
+            Some(i) if self.is_nearer(i, behind) => {
+                if let Err(e) = self.restore(i) {
+                    return self.at(Why::Ended(Outcome::HostError(e)));
+                }
             }
+            None if behind => return self.at(Why::Beginning),
+            _ => {}
         }
         let points = std::mem::take(&mut self.debug.points);
         let stopped = self.forward(io, Goal::Time(t_ns));
