@@ -351,6 +351,14 @@ fn a_line_waits_for_the_move_before_it() {
     assert_eq!(counts, [2_000_000, 2_000_001]);
 }
 
+/// In a segment with a base a branch's offset is not its address.
+#[test]
+fn branches_are_named_by_where_they_go() {
+    let (_, said) = stops("names", "step\nquit\n");
+    let line = said.lines().find(|l| l.contains("fe05b  ")).unwrap_or_default();
+    assert!(line.contains("jmp") && line.ends_with("; bios.post"), "{said}");
+}
+
 #[test]
 fn a_script_goes_on_after_its_moves() {
     let dir = std::env::temp_dir();

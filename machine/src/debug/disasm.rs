@@ -86,7 +86,9 @@ impl Machine {
                 let _ = writeln!(out, "{mark} {at:#018x}  (no memory)");
                 break;
             }
-            let i = Decoder::with_ip(bits, &bytes[..n], at, DecoderOptions::NONE).decode();
+            // Targets are offsets in the code segment.
+            let base = self.code_base(cpu, at, bits);
+            let i = Decoder::with_ip(bits, &bytes[..n], at.wrapping_sub(base), DecoderOptions::NONE).decode();
             let len = i.len().max(1);
             let hex = bytes[..len.min(n)].iter().fold(String::new(), |s, b| s + &format!("{b:02x}"));
             let mut text = String::new();
@@ -97,7 +99,7 @@ impl Machine {
             }
             let target = match i.flow_control() {
                 FlowControl::Call | FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
-                    self.symbol_text(i.near_branch_target())
+                    self.symbol_text(base.wrapping_add(i.near_branch_target()))
                 }
                 _ => None,
             };
@@ -106,6 +108,21 @@ impl Machine {
             at = at.wrapping_add(len as u64);
         }
         out
+    }
+
+    /// The base of the code segment that `at` is in: the processor's own if that reaches so far, else, of 16-bit code, its
+    /// 64 KiB.
+    fn code_base(&self, cpu: usize, at: u64, bits: u32) -> u64 {
+        let (base, reach) = match bits {
+            64 => return 0,
+            16 => (self.segment_base(cpu, Seg::Cs), 0xffff),
+            _ => (self.segment_base(cpu, Seg::Cs), 0xffff_ffff),
+        };
+        match () {
+            () if at.wrapping_sub(base) <= reach => base,
+            () if bits == 16 => at & !0xffff,
+            () => 0,
+        }
     }
 
     /// An address as symbol and offset, if one is near.
