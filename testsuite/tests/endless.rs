@@ -42,3 +42,45 @@ fn code_written_without_end_stays_within_its_memory() {
         }
     });
 }
+
+/// Rounds of the test below, and how often each runs its routine.
+const REWRITTEN: u32 = 400;
+const CALLS: u32 = 30;
+
+#[test]
+fn code_that_is_always_written_anew_is_soon_left_to_the_interpreter() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            let (mut top, mut again) = (a.create_label(), a.create_label());
+            a.xor(ebx, ebx)?;
+            a.mov(esi, REWRITTEN)?;
+            a.set_label(&mut top)?;
+            // The place changes, the page does not.
+            a.mov(edi, esi)?;
+            a.and(edi, 0x3f)?;
+            a.shl(edi, 6)?;
+            a.add(rdi, PLACES as i32)?;
+            // MOV EAX, ESI as an immediate; RET.
+            a.mov(byte_ptr(rdi), 0xb8u32)?;
+            a.mov(ptr(rdi + 1), esi)?;
+            a.mov(byte_ptr(rdi + 5), 0xc3u32)?;
+            a.mov(ecx, CALLS)?;
+            a.set_label(&mut again)?;
+            a.call(rdi)?;
+            a.add(rbx, rax)?;
+            a.dec(ecx)?;
+            a.jne(again)?;
+            a.dec(esi)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.derived = Derived::new(engine);
+        assert_eq!(halts(&mut r), None);
+        let sum = (1..=u64::from(REWRITTEN)).sum::<u64>() * u64::from(CALLS);
+        assert_eq!(r.cpu.gpr[gpr::RBX], sum);
+        if let (Engine::Translator, Some(jit)) = (engine, &r.derived.jit) {
+            // The first time in each place, and until it is known that it doesn't last.
+            assert!(jit.statistics.translated < 64 + 16, "{:?}", jit.statistics);
+        }
+    });
+}

@@ -75,12 +75,12 @@ impl Stack {
         if self.wide || top >= total {
             let low = top.wrapping_sub(total);
             let at = self.linear(x, low, total, Access::Write)?;
-            let mut bytes = [0u8; 320];
-            for (i, v) in values.iter().rev().enumerate() {
-                let from = i * width as usize;
-                bytes[from..from + width as usize].copy_from_slice(&v.to_le_bytes()[..width as usize]);
+            // Room for an interrupt's frame, or for that of a call gate with 31 parameters.
+            if total <= 64 {
+                write_frame::<64>(x, at, values, width, self.view)?;
+            } else {
+                write_frame::<320>(x, at, values, width, self.view)?;
             }
-            x.store_bytes_view(at, &bytes[..total as usize], self.view)?;
             self.sp = low;
             return Ok(());
         }
@@ -120,4 +120,20 @@ impl Stack {
     pub fn release(&mut self, n: u64) {
         self.sp = self.sp.wrapping_add(n) & self.mask();
     }
+}
+
+/// Writes `values`, the last of them at linear address `at`, as one frame of at most `N` bytes.
+fn write_frame<const N: usize>(
+    x: &mut Exec,
+    at: u64,
+    values: &[u64],
+    width: u8,
+    view: View,
+) -> Result<(), Fault> {
+    let mut bytes = [0u8; N];
+    let w = width as usize;
+    for (to, v) in bytes.chunks_exact_mut(w).zip(values.iter().rev()) {
+        to.copy_from_slice(&v.to_le_bytes()[..w]);
+    }
+    x.store_bytes_view(at, &bytes[..w * values.len()], view)
 }

@@ -20,11 +20,16 @@ pub const MAX_BLOCK: usize = 64;
 const MAX_INSNS: usize = 1 << 19;
 /// Slots of the direct-mapped front of the index.
 const SLOTS: usize = 1 << 14;
+/// How often a block runs on the interpreter before it is translated.
+const HOT: u16 = 12;
+/// Up to how often that doubles where translations are lost again and again.
+const MAX_REWRITTEN: u8 = 6;
 /// No block.
 pub const NONE: u32 = u32::MAX;
 
-/// A decoded block.
+/// A decoded block: a cache line of the host, for the interpreter's way from one to the next waits for it.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub struct Block {
     /// Place of the first byte in RAM: frame * 4096 + offset.
     pub at: u64,
@@ -50,7 +55,11 @@ pub struct Block {
     pub native: u32,
     /// How often the interpreter ran it.
     pub heat: u16,
+    /// From which run on it is worth a translation.
+    pub hot: u16,
 }
+
+const _: () = assert!(size_of::<Block>() == 64);
 
 impl Block {
     /// Whether a successor can still be noted.
@@ -86,6 +95,11 @@ struct CodeFrame {
     /// A bit for each 64 bytes that a block covers.
     granules: u64,
     blocks: Vec<u32>,
+    /// How often translations were lost to stores: each time makes code in the frame wait twice as long for the next.
+    rewritten: u8,
+    /// Code was decoded in it since the last such time. A page that is filled with something else is one loss, in however
+    /// many stores.
+    used: bool,
 }
 
 /// Hashes the small integer keys of the index: multiply and fold.
@@ -196,15 +210,15 @@ impl Blocks {
 
     /// Frames that have decoded code.
     pub fn frames_with_code(&self) -> impl Iterator<Item = u32> {
-        self.frames.keys().copied()
+        self.frames.iter().filter(|(_, f)| f.granules != 0).map(|(&n, _)| n)
     }
 
-    /// Counts a run of a block on the interpreter; gives the count.
+    /// Counts a run of a block on the interpreter: whether it is worth a translation now.
     #[inline]
-    pub fn warm(&mut self, id: u32) -> u16 {
+    pub fn warm(&mut self, id: u32) -> bool {
         let b = &mut self.blocks[id as usize];
         b.heat = b.heat.saturating_add(1);
-        b.heat
+        b.heat >= b.hot
     }
 
     /// Remembers a block's translation.
@@ -253,6 +267,9 @@ impl Blocks {
         self.insns.extend_from_slice(insns);
         let last = &insns[insns.len() - 1];
         let end_off = last.off + u16::from(last.len);
+        let frame = (at / PAGE) as u32;
+        let f = self.frames.entry(frame).or_default();
+        f.used = true;
         self.blocks.push(Block {
             at,
             key,
@@ -266,11 +283,10 @@ impl Blocks {
             next: [(0, NONE); 2],
             native: crate::jit::NONE,
             heat: 0,
+            hot: HOT << f.rewritten,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);
-        let frame = (at / PAGE) as u32;
-        let f = self.frames.entry(frame).or_default();
         f.granules |= granules((at % PAGE) as u16, end_off.min(PAGE as u16));
         f.blocks.push(id);
         tlb.mark_frame(mem, frame, mark::CODE);
@@ -291,12 +307,16 @@ impl Blocks {
             return;
         };
         if f.granules & hit == 0 {
+            if f.granules == 0 {
+                mem.clear_marks(t.frame, mark::CODE);
+            }
             return;
         }
         let mut kept = 0;
         let (blocks, slots, index, statistics) =
             (&mut self.blocks, &mut self.slots, &mut self.index, &mut self.statistics);
         let dropped = &mut self.dropped;
+        let lost = dropped.len();
         f.blocks.retain(|&id| {
             let b = &mut blocks[id as usize];
             if b.key == ModeKey::NEVER {
@@ -320,9 +340,14 @@ impl Blocks {
             false
         });
         f.granules = kept;
+        if dropped.len() > lost && std::mem::take(&mut f.used) {
+            f.rewritten = (f.rewritten + 1).min(MAX_REWRITTEN);
+        }
         if f.blocks.is_empty() {
-            self.frames.remove(&t.frame);
             mem.clear_marks(t.frame, mark::CODE);
+            if f.rewritten == 0 {
+                self.frames.remove(&t.frame);
+            }
         }
     }
 

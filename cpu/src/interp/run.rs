@@ -97,9 +97,6 @@ pub(crate) fn one(x: &mut Exec<'_>, i: &Insn) -> Result<bool, Fault> {
     r
 }
 
-/// How often a block runs on the interpreter before it is translated.
-const HOT: u16 = 12;
-
 /// Takes the translator out of `derived`, making it first if the engine wants one.
 fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
     let size = derived.tlb.size();
@@ -137,26 +134,19 @@ impl Direct<'_> {
         let alone = jit.is_none() && !self.x.derived.watch.has_code();
         loop {
             let known = if self.attention || self.x.count >= self.x.limit {
-                None
+                NONE
             } else {
-                match self.linked(blocks, from) {
-                    None if alone => self.known(blocks, from),
-                    linked => linked,
-                }
+                let id = self.linked(blocks, from);
+                if id == NONE && alone { self.known(blocks, from).unwrap_or(NONE) } else { id }
             };
-            let r = match known {
-                Some(id) => {
-                    from = id;
-                    self.run_block(blocks, id)
+            if known == NONE {
+                if let Err(stop) = self.turn(blocks, &mut from, jit, &mut left) {
+                    return stop;
                 }
-                None => {
-                    if let Err(stop) = self.turn(blocks, &mut from, jit, &mut left) {
-                        return stop;
-                    }
-                    continue;
-                }
-            };
-            if let Err(f) = r {
+                continue;
+            }
+            from = known;
+            if let Err(f) = self.run_block(blocks, known) {
                 from = NONE;
                 if let Err(stop) = self.deliver(f) {
                     return stop;
@@ -366,7 +356,7 @@ impl Direct<'_> {
     }
 
     fn translate(&mut self, blocks: &mut Blocks, j: &mut Jit, id: u32) -> Option<u32> {
-        if !self.x.derived.eager && blocks.warm(id) < HOT {
+        if !self.x.derived.eager && !blocks.warm(id) {
             return None;
         }
         let started = self.x.derived.measure.then(Instant::now);
@@ -421,11 +411,11 @@ impl Direct<'_> {
         left
     }
 
-    /// A successor that is known from before.
+    /// A successor that is known from before, or [`NONE`].
     #[inline(always)]
-    fn linked(&self, blocks: &Blocks, from: u32) -> Option<u32> {
+    fn linked(&self, blocks: &Blocks, from: u32) -> u32 {
         if from == NONE {
-            return None;
+            return NONE;
         }
         let off = self.x.cpu.rip.wrapping_sub(self.rip_base);
         let next = &blocks.block(from).next;
@@ -434,9 +424,9 @@ impl Direct<'_> {
         } else if off == u64::from(next[1].0) {
             next[1].1
         } else {
-            return None;
+            return NONE;
         };
-        (id != NONE && blocks.block(id).key == self.key).then_some(id)
+        if id != NONE && blocks.block(id).key == self.key { id } else { NONE }
     }
 
     /// The block at RIP, if it was found before and is all in one page.

@@ -543,7 +543,7 @@ fn prepare(cpu: &mut Cpu, key: ModeKey) {
     if key.code64() || key.flat() == 0x3f && key.code_flat() {
         return;
     }
-    for n in 0..cpu.seg.len() {
+    for n in (0..cpu.seg.len()).filter(|n| key.flat() >> n & 1 == 0) {
         prepare_segment(cpu, key, n);
     }
     let limit = u64::from(cpu.seg[Seg::Cs as usize].limit);

@@ -100,13 +100,19 @@ impl Lower<'_> {
         Mem { base: Some(TABLE), index: Some((x, 3)), disp: displacement(a, self.common.tlb_size) }
     }
 
-    /// Compares the address in `c` with the tag of the entry in `x`: goes to `from` if it is not one for direct access of
-    /// `span` bytes. `c` is used up.
-    fn check_tag(&mut self, c: R, x: R, span: i32, write: bool, from: Label) {
+    /// Looks up the address in `c`, which is used up: puts the number of its entry into `x` and gives the operand of the
+    /// entry's delta. Where the entry doesn't allow direct access, code that fills it comes back to `back`.
+    fn look_up(&mut self, c: R, x: R, at: Place, write: bool, lin: Linear, back: Label) -> Mem {
+        let (before, span, slot) = self.range(at.w);
+        let from = self.asm.label();
+        self.asm.bextr(x, c, TABLE);
         let tag = self.entry(x, if write { Array::Write } else { Array::Read });
         self.asm.alu_r_rm(6, 8, c, tag);
         self.asm.alu_imm(7, 8, c, 4096 - span);
         self.asm.jcc(7, from);
+        let (w, group) = (at.w, slot.map(|_| (before, span)));
+        self.cold.push(Cold::Fill { from, back, write, w, lin, at: self.here(), group });
+        self.entry(x, Array::Delta)
     }
 
     /// What the access at hand probes for: from how many bytes below its address on, how many, and the slot for the delta.
@@ -163,29 +169,16 @@ impl Lower<'_> {
     }
 
     fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
-        let (before, span, slot) = self.range(at.w);
+        let (before, _, slot) = self.range(at.w);
         let x = self.fresh()?;
         let c = self.fresh()?;
         let back = self.asm.label();
-        let from = self.asm.label();
         self.asm.bind(back);
         match field::plus(a.m, -before) {
             Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
             m => self.asm.lea(8, c, m),
         }
-        self.asm.bextr(x, c, TABLE);
-        self.check_tag(c, x, span, write, from);
-        let group = slot.map(|_| (before, span));
-        self.cold.push(Cold::Fill {
-            from,
-            back,
-            write,
-            w: at.w,
-            lin: Linear::Ea(a.m),
-            at: self.here(),
-            group,
-        });
-        let delta = self.entry(x, Array::Delta);
+        let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
         self.asm.load(8, x, delta);
         if let Some(n) = slot {
             self.asm.store(8, field::group(n), x);
@@ -218,30 +211,17 @@ impl Lower<'_> {
             let size = if self.long() { 8 } else { 4 };
             self.asm.alu_r_rm(0, size, h, field::seg_base(at.seg));
         }
-        let from = self.asm.label();
         let back = self.asm.label();
         // Whatever has to make room for it does so once, before the place that a fill comes back to.
         let c = self.fresh()?;
-        let (before, span, slot) = self.range(at.w);
+        let (before, _, slot) = self.range(at.w);
         self.asm.bind(back);
         if before == 0 {
             self.asm.mov(8, c, h)
         } else {
             self.asm.lea(8, c, Mem::at(h, -before))
         }
-        self.asm.bextr(x, c, TABLE);
-        self.check_tag(c, x, span, write, from);
-        let group = slot.map(|_| (before, span));
-        self.cold.push(Cold::Fill {
-            from,
-            back,
-            write,
-            w: at.w,
-            lin: Linear::Reg(h),
-            at: self.here(),
-            group,
-        });
-        let delta = self.entry(x, Array::Delta);
+        let delta = self.look_up(c, x, at, write, Linear::Reg(h), back);
         match slot {
             Some(n) => {
                 self.asm.load(8, x, delta);
