@@ -78,7 +78,7 @@ pub struct Derived {
     /// TLB misses of translated code.
     pub(crate) fills: u64,
     /// Direct access was taken away while translated code filled the TLB.
-    pub(crate) withdrawn: bool,
+    pub(crate) fill_withdrew: bool,
     /// The native block whose group's leader couldn't serve.
     pub(crate) group_missed: Option<u32>,
     /// Instructions that the interpreter ran in the middle of translated code.

@@ -35,9 +35,9 @@ pub mod kind {
     /// is in the key).
     pub const SEGMENT: u8 = 2;
     /// The same of the one that `third` names.
-    pub const FAR_POINTER: u8 = 8;
+    pub const FAR_POINTER: u8 = 4;
     /// SWAPGS.
-    pub const SWAPGS: u8 = 4;
+    pub const SWAPGS: u8 = 8;
 }
 
 /// A decoded instruction.
@@ -84,7 +84,7 @@ pub struct Insn {
     /// Code size (bits 1:0: 0 = 16, 1 = 32, 2 = 64 bits), stack size (3:2, likewise), memory operand present (bit 4),
     /// modes (5: real, 6: V86), code segment flat (7).
     pub mode: u8,
-    /// Bits of [`kind`]. After any of them control may go straight on if [`crate::Exec`] is smooth.
+    /// One of [`kind`], or zero.
     pub kind: u8,
 }
 

@@ -187,3 +187,27 @@ fn a_stack_lies_across_the_end_of_a_page() {
         assert_eq!((r.cpu.gpr[gpr::RAX], r.cpu.gpr[gpr::RBX]), ((1..=200).sum(), 0));
     });
 }
+
+/// The displacement is as low as can be, and another access of the group lies below.
+#[test]
+fn the_lowest_displacement() {
+    on_both(|engine| {
+        let mut r = machine(engine, |a| {
+            let mut top = a.create_label();
+            a.mov(ebp, 20)?;
+            a.set_label(&mut top)?;
+            a.mov(rbx, WINDOW + 0x40 + (1 << 31))?;
+            a.mov(ptr(rbx + i32::MIN), rbp)?;
+            a.sub(rbx, 8)?;
+            a.add(rax, qword_ptr(rbx + i32::MIN))?;
+            a.mov(ptr(rbx + i32::MIN), rbp)?;
+            a.dec(ebp)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        map(&mut r, 1);
+        assert_eq!(halts(&mut r), None);
+        assert_eq!(r.cpu.gpr[gpr::RAX], (2..=20).sum::<u64>());
+        assert_eq!((word(&r, 0x38), word(&r, 0x40)), (1, 1));
+    });
+}

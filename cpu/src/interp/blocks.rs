@@ -23,7 +23,7 @@ const SLOTS: usize = 1 << 14;
 /// How often a block runs on the interpreter before it is translated.
 const HOT: u16 = 12;
 /// Up to how often that doubles where translations are lost again and again.
-const MAX_REWRITTEN: u8 = 6;
+const MAX_REWRITTEN: u8 = 4;
 /// No block.
 pub const NONE: u32 = u32::MAX;
 

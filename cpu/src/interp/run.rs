@@ -280,11 +280,8 @@ impl Direct<'_> {
                 && let Some(block) = j.group_missed(missed)
             {
                 blocks.make_solo(block);
+                // It was left with a fault or with something to look at: no link to be made names it.
                 j.drop_native(missed);
-                // Links to be made may name it.
-                if !matches!(*left, Left::Fault(_) | Left::Interpret | Left::Attention) {
-                    *left = Left::Go;
-                }
             }
             return match *left {
                 Left::Fault(f) => Err(f),

@@ -162,6 +162,8 @@ impl Search<'_> {
         if i.base >= 16 || i.addr != self.w {
             return None;
         }
+        // A leader looks up to a span below its own operand: that must be a displacement, too.
+        i.disp.checked_sub(SPAN as i32)?;
         let base = self.regs[usize::from(i.base)];
         let mut k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
         if i.index < 16 {
@@ -226,7 +228,8 @@ impl Search<'_> {
         let end = k.plus.saturating_add(i64::from(at.w));
         let open = &mut self.groups[self.open..];
         let fits = |g: &&mut Group| {
-            g.base == k.base && g.index == k.index && end.max(g.end) - k.plus.min(g.low) <= SPAN
+            let span = end.max(g.end).checked_sub(k.plus.min(g.low));
+            g.base == k.base && g.index == k.index && span.is_some_and(|n| n <= SPAN)
         };
         // The latest that serves.
         let joined = open.iter_mut().rev().filter(fits).find(|g| g.write || !write);

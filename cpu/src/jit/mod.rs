@@ -4,8 +4,8 @@
 //! [`builder::Builder`] -> facts ([`passes`]) -> host code ([`lower`]) -> code memory ([`memory`]), linked to other blocks.
 //!
 //! Invariants:
-//! - Translated code never delivers a fault and never acts on a chip: whatever is not plain computation on RAM leaves the
-//!   block before the instruction, with all state in place, and the interpreter goes on from there.
+//! - Translated code itself only computes, on registers and RAM. Chips, faults and everything rare are for Rust code that
+//!   it calls with all state in place, or for the interpreter, which goes on where the block is left.
 //! - The count is exact: a block takes its instructions off the budget when it is entered and gives the rest back when it
 //!   is left early.
 //! - A translated block lives exactly as long as the decoded block that it was made from.
@@ -415,7 +415,7 @@ impl Jit {
         let view = own_view(x.cpu);
         let table = x.derived.tlb.table_in_use(x.cpu, view);
         prepare(x.cpu, key);
-        let limit = x.limit;
+        let (limit, clock) = (x.limit, x.clock);
         let budget = limit - x.count;
         let rflags = x.cpu.rflags;
         let exec = std::ptr::from_mut(x).cast::<()>() as u64;
@@ -429,6 +429,9 @@ impl Jit {
         s.flags = to_memory_form(rflags);
         s.recipe = 0;
         s.key = key.0;
+        s.clock_base = clock.t0_ns;
+        s.clock_budget = limit.wrapping_sub(clock.n0);
+        s.clock_rate = clock.rate;
         let cpu = std::ptr::from_mut(&mut *x.cpu);
         // It touches the processor behind `cpu`, guest RAM by way of TLB entries and, through the functions below, `x`.
         // SAFETY: `enter` is the entry stub of this signature, keeps what the ABI asks for, and `x` is borrowed for the call.
@@ -592,7 +595,7 @@ extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     let done = x.prefetch(linear, access, view).is_ok();
     if x.derived.tlb.withdrawn() != withdrawn {
         // What groups rest on may be gone: `one` has to know.
-        x.derived.withdrawn = true;
+        x.derived.fill_withdrew = true;
         return 0;
     }
     if !done {
@@ -684,7 +687,7 @@ extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const 
         x.derived.group_missed = Some(native as u32);
     }
     let withdrawn = x.derived.tlb.withdrawn();
-    let earlier = std::mem::take(&mut x.derived.withdrawn);
+    let earlier = std::mem::take(&mut x.derived.fill_withdrew);
     match crate::interp::one(x, i) {
         Ok(up) => {
             // Followers may not go on without their leader, or where direct access was taken away.
@@ -739,7 +742,7 @@ extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn
     let old = ModeKey(x.cpu.scratch.0.key);
     let key = old.after(x.cpu, i);
     if key == old && i.kind != 0 {
-        // A chip may have stored to page tables, or a segment's load marked its descriptor in one.
+        // POPF may have read its flags from a chip, which may do anything.
         return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
     }
     x.cpu.scratch.0.key = key.0;

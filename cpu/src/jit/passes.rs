@@ -152,6 +152,8 @@ pub fn incoming(ops: &[Op], groups: &Groups) -> Incoming {
         match *op {
             Op::Set { r, .. } => changed |= 1 << if r >= 16 { r & 3 } else { r },
             Op::Mul { .. } | Op::Div { .. } => changed |= 5,
+            // Most make the flags first. RDTSC, RDTSCP and FNSTSW AX, lowered in place, change some of these registers.
+            Op::Call { .. } => changed |= 7,
             _ => {}
         }
     }

@@ -127,6 +127,13 @@ pub struct Scratch {
     pub vec_on: u32,
     /// What to add to linear addresses in groups' pages to have the host's.
     pub groups: [u64; GROUPS],
+    /// Virtual time is `clock_base` nanoseconds where the budget is `clock_budget`, and `clock_rate` (32.32) later with
+    /// each instruction: see [`crate::Clock`].
+    pub clock_base: u64,
+    #[allow(missing_docs)]
+    pub clock_budget: u64,
+    #[allow(missing_docs)]
+    pub clock_rate: u64,
 }
 
 impl Default for Scratch {
@@ -157,6 +164,9 @@ impl Default for Scratch {
             fpu_image: [0; crate::fpu::image::HOST_IMAGE],
             fpu_on: 0,
             vec_on: 0,
+            clock_base: 0,
+            clock_budget: 0,
+            clock_rate: 0,
         }
     }
 }
@@ -210,7 +220,10 @@ pub mod field {
         vec_on,
         slots,
         groups,
-        vec
+        vec,
+        clock_base,
+        clock_budget,
+        clock_rate
     );
 
     /// Guest register `r`.
@@ -229,6 +242,18 @@ pub mod field {
     pub fn kernel_gs_base() -> Mem {
         let at = offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, kernel_gs_base);
         Mem::at(STATE, at as i32)
+    }
+    /// What WRMSR has added to the time-stamp counter.
+    pub fn tsc_offset() -> Mem {
+        Mem::at(STATE, (offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_offset)) as i32)
+    }
+    /// What RDTSCP puts into ECX.
+    pub fn tsc_aux() -> Mem {
+        Mem::at(STATE, (offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_aux)) as i32)
+    }
+    /// CR4.
+    pub fn cr4() -> Mem {
+        Mem::at(STATE, offset_of!(Cpu, cr4) as i32)
     }
     /// XMM register `r`.
     pub fn xmm(r: u8) -> Mem {

@@ -399,6 +399,7 @@ impl Tlb {
     }
 
     fn clear_group(&mut self, g: usize) {
+        self.withdrawn += 1;
         if self.hot_at.is_some_and(|(h, _)| h == g) {
             self.hot.clear();
         }

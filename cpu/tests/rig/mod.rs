@@ -64,6 +64,7 @@ pub struct Rig {
     pub mem: Memory,
     pub derived: Derived,
     pub board: Bare,
+    pub clock: Clock,
     frames: usize,
 }
 
@@ -73,7 +74,9 @@ impl Rig {
         let model = CpuModel::parse(model).expect("model");
         let mut mem = Memory::new(frames, frames + 1024).expect("memory");
         mem.map(0, frames as u64, Place::Frame(0), Place::Frame(0));
-        Rig { cpu: Cpu::new(0, model), mem, derived: Derived::default(), board: Bare::default(), frames }
+        let clock = Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS };
+        let (derived, board) = (Derived::default(), Bare::default());
+        Rig { cpu: Cpu::new(0, model), mem, derived, board, clock, frames }
     }
 
     pub fn exec(&mut self) -> Exec<'_> {
@@ -82,7 +85,7 @@ impl Rig {
             mem: &mut self.mem,
             derived: &mut self.derived,
             board: &mut self.board,
-            clock: Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS },
+            clock: self.clock,
             count: 0,
             limit: u64::MAX,
         };
@@ -100,6 +103,7 @@ impl Rig {
         twin.mem.write_physical(0, &bytes);
         twin.cpu = self.cpu.clone();
         twin.board = self.board.clone();
+        twin.clock = self.clock;
         twin.derived = Derived::new(Engine::Translator).eager();
         self.derived.engine = Engine::Interpreter;
         let ended = self.go(n);

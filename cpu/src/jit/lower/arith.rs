@@ -116,12 +116,19 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// After a 4-byte operation in place on a register that lives in memory: clears the upper half.
+    pub(super) fn clear_upper(&mut self, rm: Rm, w: u8) {
+        if let (Rm::Mem(m), 4) = (rm, w) {
+            self.asm.store_imm(4, field::plus(m, 4), 0);
+        }
+    }
+
     /// Whether the block ends right after the operation at hand, in a jump on its flags.
     fn ends_in_branch(&self) -> bool {
         matches!(self.ops[self.at + 1..], [Op::Begin(_), Op::BranchCond(_)])
     }
 
-    /// An operand of a comparison that came from memory is kept for the recipe.
+    /// An operand of a comparison that came from memory, or a constant too wide for the recipe, is kept for that.
     fn hold(&mut self, w: u8, a: Val, b: Val) -> Low<()> {
         let from_memory = |v: Val| matches!(self.loc[v.n()], Loc::At { .. });
         let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else {
@@ -137,7 +144,7 @@ impl Lower<'_> {
         self.pull(v)?;
         let t = self.temp(v)?;
         self.asm.store(8, field::held(), t);
-        self.held = Some(v);
+        (self.held, self.holder) = (Some(v), Some(self.n));
         Ok(())
     }
 

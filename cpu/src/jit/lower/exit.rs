@@ -452,7 +452,7 @@ impl Lower<'_> {
     pub(super) fn call(&mut self, how: Call, f: Helper) -> Low<()> {
         self.expose()?;
         // Both go by the encoding, which a model may lack: then its meaning is #UD, a transfer.
-        if how != Call::Transfer && (self.x87()? || self.system()?) {
+        if how != Call::Transfer && (self.x87()? || self.system()? || self.time_stamp()?) {
             return Ok(());
         }
         self.flush_note()?;
@@ -544,29 +544,6 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// CLI and SWAPGS at privilege level 0, where they can't fault and nothing can come of them.
-    fn system(&mut self) -> Low<bool> {
-        let key = self.key;
-        if key.v86() || key.cpl() != 0 && !key.real() {
-            return Ok(false);
-        }
-        match self.insn().code() {
-            Code::Cli => self.asm.alu_imm(4, 4, field::rflags(), !(flag::IF as i32)),
-            Code::Swapgs if key.code64() => {
-                let (a, b) = (self.fresh()?, self.fresh()?);
-                let gs = field::seg_base(Seg::Gs as u8);
-                self.asm.load(8, a, gs);
-                self.asm.load(8, b, field::kernel_gs_base());
-                self.asm.store(8, gs, b);
-                self.asm.store(8, field::kernel_gs_base(), a);
-                self.give(a);
-                self.give(b);
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     /// A call of vector code: operands and result are in the scratch area.
     pub(super) fn vec_call(&mut self, f: usize, flags: bool) -> Low<()> {
         let i = usize::from(self.n);
@@ -650,6 +627,11 @@ impl Lower<'_> {
             self.asm.bind(fault);
             self.leave(n, i.off, Target::Bail);
             self.asm.bind(on);
+            if self.holder == Some(n as u16) {
+                // What it read is in nobody's hands: the branch behind it can't leave a recipe.
+                self.leave(n + 1, i.off + u16::from(i.len), Target::Bail);
+                continue;
+            }
             let next = self.begins[n + 1];
             if next.vectors {
                 self.call_to(Target::VecLoad);

@@ -12,6 +12,7 @@ mod arith;
 mod exit;
 mod flags;
 mod memory;
+mod system;
 mod vector;
 mod x87;
 
@@ -163,6 +164,8 @@ pub struct Lower<'a> {
     left: Option<Recipe>,
     /// The value that is kept for it.
     held: Option<Val>,
+    /// The instruction that read it from memory.
+    holder: Option<u16>,
     cold: Vec<Cold>,
     /// Where each instruction begins, for those that cold paths go on at.
     begins: Vec<Begin>,
@@ -237,6 +240,7 @@ pub fn lower(
         needs_flags: incoming.needed,
         left: None,
         held: None,
+        holder: None,
         cold: Vec::new(),
         begins: Vec::new(),
         exits: Exits::default(),
@@ -647,13 +651,6 @@ impl Lower<'_> {
         self.loc[self.at] = Loc::InPlace;
         self.done[set] = true;
         Ok(h)
-    }
-
-    /// After a 4-byte operation in place on a register that lives in memory: clears the upper half.
-    fn clear_upper(&mut self, rm: Rm, w: u8) {
-        if let (Rm::Mem(m), 4) = (rm, w) {
-            self.asm.store_imm(4, field::plus(m, 4), 0);
-        }
     }
 
     /// Writes guest register `r`.
