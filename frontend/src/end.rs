@@ -2,7 +2,7 @@
 //! to be restored. Dropping, panics, signals and a second signal all come through [`Ending::restore`].
 
 use crossterm::{cursor, event, execute, terminal};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -98,12 +98,20 @@ impl Ending {
     pub fn say(&self, line: &str) {
         let raw = self.raw.load(Ordering::SeqCst);
         let below = self.below.get().filter(|_| raw);
-        let begin = if below.is_some() { "\r\x1b[K" } else { "" };
-        let end = if raw { "\r\n" } else { "\n" };
+        let (begin, end) = around(below.is_some(), raw, std::io::stderr().is_terminal());
         let _ = write!(std::io::stderr(), "{begin}lucid86: {line}{end}");
         if let Some(Below(draw)) = below {
             draw();
         }
+    }
+}
+
+/// What stands around a line on standard error: at a raw terminal it replaces what is drawn `below` it; a file gets the line.
+fn around(below: bool, raw: bool, terminal: bool) -> (&'static str, &'static str) {
+    match (terminal, raw) {
+        (true, true) if below => ("\r\x1b[K", "\r\n"),
+        (true, true) => ("", "\r\n"),
+        _ => ("", "\n"),
     }
 }
 
@@ -137,3 +145,18 @@ fn watch_signals(ending: &Arc<Ending>) {
 
 #[cfg(not(unix))]
 fn watch_signals(_ending: &Arc<Ending>) {}
+
+#[cfg(test)]
+mod tests {
+    use super::around;
+
+    #[test]
+    fn a_file_gets_lines_and_nothing_else() {
+        for (below, raw) in [(false, false), (false, true), (true, true)] {
+            assert_eq!(around(below, raw, false), ("", "\n"));
+        }
+        assert_eq!(around(true, true, true), ("\r\x1b[K", "\r\n"));
+        assert_eq!(around(false, true, true), ("", "\r\n"));
+        assert_eq!(around(false, false, true), ("", "\n"));
+    }
+}

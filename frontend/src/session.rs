@@ -1,7 +1,7 @@
 //! One run: the machine on a thread of its own, the display on this one, and what is to be done at the end.
 
 use crate::choose::{self, HostHas};
-use crate::debug::{Debuggers, Event};
+use crate::debug::{Debuggers, Mail};
 use crate::end::Ending;
 use crate::host::Host;
 use crate::picture::{Camera, Picture};
@@ -66,7 +66,7 @@ fn run_watched(
     let opened = open_display(displays, config.display.is_some())?;
     let picture = Arc::new(Picture::default());
     let debuggers = Debuggers::open(config, ending)?;
-    let shared = debuggers.as_ref().filter(|_| choose::monitor_shares(config)).map(Debuggers::sender);
+    let shared = debuggers.as_ref().filter(|_| choose::monitor_shares(config)).map(Debuggers::mail);
     let host = connect(config, &mut machine, &opened, &picture, ending, shared)?;
     let input = match opened {
         Opened::None => None,
@@ -116,7 +116,7 @@ fn connect(
     opened: &Opened,
     picture: &Arc<Picture>,
     ending: &Arc<Ending>,
-    monitor: Option<Sender<Event>>,
+    monitor: Option<Mail>,
 ) -> Result<Host, String> {
     let camera = match opened {
         Opened::None => None,

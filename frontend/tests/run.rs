@@ -1,34 +1,15 @@
 //! Whole runs of small guests by the program as a user starts it: serial ports, signals, exit statuses, files at the end.
 //! The guests are multiboot kernels of a few bytes.
 
+mod common;
+
+use common::{ECHO, Guest, listens_at, text, wait};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Sets COM1 to 115,200 bit/s, 8 bits, and echoes until `q`, then writes 5 to the debug-exit port.
-const ECHO: &[u8] = &[
-    0x66, 0xba, 0xfb, 0x03, // mov dx, 3fbh
-    0xb0, 0x83, 0xee, // mov al, 83h; out dx, al: divisor latch
-    0x66, 0xba, 0xf8, 0x03, // mov dx, 3f8h
-    0xb0, 0x01, 0xee, // mov al, 1; out dx, al
-    0x66, 0xba, 0xfb, 0x03, // mov dx, 3fbh
-    0xb0, 0x03, 0xee, // mov al, 3; out dx, al: 8 bits, no parity
-    0x66, 0xba, 0xfd, 0x03, // next: mov dx, 3fdh
-    0xec, // in al, dx
-    0xa8, 0x01, // test al, 1
-    0x74, 0xf7, // jz next
-    0x66, 0xba, 0xf8, 0x03, // mov dx, 3f8h
-    0xec, // in al, dx
-    0xee, // out dx, al
-    0x3c, 0x71, // cmp al, 'q'
-    0x75, 0xed, // jne next
-    0xb0, 0x05, // mov al, 5
-    0xe6, 0xf4, // out f4h, al
-    0xf4, // hlt
-];
 /// Says D on the debug console, then stops for good.
 const DEBUG_THEN_HALT: &[u8] = &[0xb0, b'D', 0xe6, 0xe9, 0xfa, 0xf4, 0xeb, 0xfd];
 /// Loads an empty IDT and raises a breakpoint: a triple fault.
@@ -84,53 +65,6 @@ const ENDLESS_REP: &[u8] = &[
     0xf3, 0xa6, // repe cmpsb
     0xeb, 0xef, // jmp again
 ];
-
-/// A multiboot kernel in a file of its own, removed at the end.
-struct Guest(PathBuf);
-
-impl Guest {
-    fn new(name: &str, code: &[u8]) -> Guest {
-        let (magic, flags, load) = (0x1bad_b002u32, 0x1_0000u32, 0x10_0000u32);
-        let check = magic.wrapping_add(flags).wrapping_neg();
-        let stack = [0xbc, 0x00, 0x00, 0x20, 0x00]; // mov esp, 200000h
-        let mut file: Vec<u8> =
-            [magic, flags, check, load, load, 0, 0, load + 32].iter().flat_map(|w| w.to_le_bytes()).collect();
-        file.extend(stack.iter().chain(code));
-        file.resize(512, 0xf4);
-        let path = std::env::temp_dir().join(format!("lucid86-run-{name}-{}", std::process::id()));
-        fs::write(&path, file).expect("a temporary file can be written");
-        Guest(path)
-    }
-
-    fn beside(&self, extension: &str) -> PathBuf {
-        self.0.with_extension(extension)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lucid86"));
-        command.args(["--display", "none", "--memory", "8M", "--kernel"]).arg(&self.0).args(args);
-        command.env_remove("DISPLAY").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, args: &[&str], input: &[u8]) -> Output {
-        let mut child = self.command(args).spawn().expect("the binary starts");
-        child.stdin.take().expect("piped").write_all(input).expect("it reads its input");
-        child.wait_with_output().expect("it ends")
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        for path in [self.0.clone(), self.beside("png"), self.beside("out"), self.beside("sav")] {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 #[test]
 fn serial_port_on_pipes() {
@@ -231,13 +165,7 @@ fn a_serial_port_on_tcp_listens() {
     let g = Guest::new("tcp", ECHO);
     let mut child = g.command(&["--serial", "tcp:127.0.0.1:0"]).spawn().expect("the binary starts");
     let mut errors = child.stderr.take().expect("piped");
-    let mut said = String::new();
-    while !said.contains('\n') {
-        let mut byte = [0];
-        assert_eq!(errors.read(&mut byte).ok(), Some(1), "{said}");
-        said.push(byte[0].into());
-    }
-    let address = said.trim().rsplit(' ').next().expect("an address").to_string();
+    let address = listens_at(&mut errors);
     let mut peer = TcpStream::connect(&address).expect("it listens");
     peer.write_all(b"ab").expect("it takes bytes");
     let mut two = [0; 2];
@@ -246,18 +174,6 @@ fn a_serial_port_on_tcp_listens() {
     let mut peer = TcpStream::connect(&address).expect("it listens again");
     peer.write_all(b"q").expect("it takes bytes");
     assert_eq!((two, wait(child)), (*b"ab", Some(11)));
-}
-
-fn wait(mut child: Child) -> Option<i32> {
-    let patience = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < patience {
-        if let Ok(Some(status)) = child.try_wait() {
-            return status.code();
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let _ = child.kill();
-    panic!("it does not end");
 }
 
 #[test]
@@ -323,60 +239,4 @@ fn a_signal_ends_in_order() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill is there").success());
     assert_eq!(wait(child), Some(128 + 15));
     assert_eq!(&fs::read(&picture).expect("it was written")[..4], b"\x89PNG");
-}
-
-/// The counts at which a paused machine stood, by what its monitor says to lines that all come at once.
-fn stops(name: &str, lines: &str) -> (Vec<u64>, String) {
-    let g = Guest::new(name, ECHO);
-    let args = ["--clock", "virtual", "--serial", "none", "--monitor", "stdio", "--paused"];
-    let mut child = g.command(&args).spawn().expect("the binary starts");
-    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads its input");
-    let mut out = child.stdout.take().expect("piped");
-    let mut said = String::new();
-    assert_eq!(wait(child), Some(0));
-    out.read_to_string(&mut said).expect("text");
-    let counts = said.split("instruction ").skip(1).filter_map(|t| t.split(',').next()?.parse().ok());
-    (counts.collect(), said)
-}
-
-#[test]
-fn a_line_waits_for_the_move_before_it() {
-    let (counts, said) = stops("lines", "goto 3000000\nstep 5\nregisters\nback 2\nquit\n");
-    assert_eq!(counts, [3_000_000, 3_000_005, 3_000_003]);
-    assert!(
-        said.find("rax").is_some_and(|at| said.find("3000005") < Some(at) && Some(at) < said.find("3000003"))
-    );
-    // What runs on is waited for when that is asked for.
-    let (counts, _) = stops("waits", "at 2000000\nc\nwait\nstep\nquit\n");
-    assert_eq!(counts, [2_000_000, 2_000_001]);
-}
-
-/// In a segment with a base a branch's offset is not its address.
-#[test]
-fn branches_are_named_by_where_they_go() {
-    let (_, said) = stops("names", "step\nquit\n");
-    let line = said.lines().find(|l| l.contains("fe05b  ")).unwrap_or_default();
-    assert!(line.contains("jmp") && line.ends_with("; bios.post"), "{said}");
-}
-
-#[test]
-fn a_script_goes_on_after_its_moves() {
-    let dir = std::env::temp_dir();
-    let file = |n: u32| dir.join(format!("lucid86-run-script-{}-{n}", std::process::id()));
-    let (outer, inner) = (file(1), file(2));
-    fs::write(&outer, format!("goto 1000\nsource {}\n# back\nback 3\nnonsense\nstep\n", inner.display()))
-        .expect("a temporary file");
-    fs::write(&inner, "step\nstep 2\n").expect("a temporary file");
-    let (counts, said) = stops("script", &format!("source {}\nstep\nquit\n", outer.display()));
-    // A wrong line ends the script, not what comes after it.
-    assert_eq!(counts, [1000, 1001, 1003, 1000, 1001]);
-    assert!(said.contains("'nonsense' is no command"));
-    [outer, inner].into_iter().for_each(|f| _ = fs::remove_file(f));
-}
-
-#[test]
-fn stop_interrupts_a_move() {
-    let (counts, said) = stops("stop", "until iret\nregisters\nstop\nquit\n");
-    assert_eq!(counts.len(), 1);
-    assert!(said.contains("stopped by hand"));
 }

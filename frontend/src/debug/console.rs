@@ -1,10 +1,10 @@
 //! The monitor at a terminal: the line that is edited stays the last one, below what is said meanwhile.
 
-use super::Event;
 use super::editor::{Editor, Said};
-use super::monitor::{Output, PROMPT};
+use super::monitor::{FULL, Output, PROMPT};
+use super::{Event, Mail};
 use crate::end::Ending;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 use crossterm::event::{self, KeyEventKind};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,9 +79,9 @@ impl Console {
         self.change(|l| l.prompt = true);
     }
 
-    fn ask(&self, to: &Sender<Event>, begun: String) -> bool {
+    fn ask(&self, to: &Mail, begun: String) -> bool {
         let (answer, words) = bounded(1);
-        if to.send(Event::Complete(begun.clone(), answer)).is_err() {
+        if !to.send(Event::Complete(begun.clone(), answer)) {
             return false;
         }
         if let Ok(words) = words.recv_timeout(PATIENCE)
@@ -93,7 +93,7 @@ impl Console {
     }
 
     /// Takes a key. False at the end.
-    fn key(&self, e: event::KeyEvent, to: &Sender<Event>) -> bool {
+    fn key(&self, e: event::KeyEvent, to: &Mail) -> bool {
         match self.change(|l| l.editor.key(e.code, e.modifiers)) {
             Said::Nothing => true,
             Said::Complete(begun) => self.ask(to, begun),
@@ -103,14 +103,18 @@ impl Console {
                     let prompt = if std::mem::take(&mut l.prompt) { PROMPT } else { "" };
                     put(&format!("\r\x1b[K{prompt}{line}\r\n"));
                 });
-                to.send(Event::Line(0, line)).is_ok()
+                if to.has_room() {
+                    return to.send(Event::Line(0, line));
+                }
+                self.say(FULL);
+                true
             }
-            Said::Stop => to.send(Event::Line(0, "stop".into())).is_ok(),
+            Said::Stop => to.send(Event::Line(0, "stop".into())),
             Said::End => false,
         }
     }
 
-    fn read(&self, to: &Sender<Event>) {
+    fn read(&self, to: &Mail) {
         while let Ok(e) = event::read() {
             let goes_on = match e {
                 event::Event::Key(k) if k.kind != KeyEventKind::Release => self.key(k, to),
@@ -129,20 +133,20 @@ impl Console {
 }
 
 /// Edits lines at the terminal, if it can be had.
-pub fn start(to: &Sender<Event>, ending: &Arc<Ending>) -> bool {
+pub fn start(to: &Mail, ending: &Arc<Ending>) -> bool {
     if ending.make_raw().is_err() {
         return false;
     }
     let console = Console::default();
     let below = console.clone();
     ending.keep_below(move || below.change(|_| ()));
-    let _ = to.send(Event::MonitorCame(0, Output::Terminal(console.clone())));
+    to.send(Event::MonitorCame(0, Output::Terminal(console.clone())));
     let (to, ending) = (to.clone(), Arc::clone(ending));
     std::thread::spawn(move || {
         console.read(&to);
         put("\r\x1b[K");
         ending.restore();
-        let _ = to.send(Event::MonitorGone(0));
+        to.send(Event::MonitorGone(0));
     });
     true
 }

@@ -71,6 +71,7 @@ impl Editor {
         match c.to_ascii_lowercase() {
             'c' => {
                 self.put(Vec::new());
+                self.back = 0;
                 return Said::Stop;
             }
             'd' if self.text.is_empty() => return Said::End,
@@ -214,6 +215,14 @@ mod tests {
             seen.push(shown(&e).0);
         }
         assert_eq!(seen, ["regs", "step", "step", "regs", "new", "new"]);
+        // Ctrl-C leaves the line: the next one begins at the last again.
+        (0..2).for_each(|_| _ = press(&mut e, KeyCode::Up));
+        control(&mut e, 'c');
+        typed(&mut e, "abc");
+        press(&mut e, KeyCode::Up);
+        assert_eq!(shown(&e).0, "regs");
+        press(&mut e, KeyCode::Down);
+        assert_eq!(shown(&e).0, "abc");
     }
 
     #[test]

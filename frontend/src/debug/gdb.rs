@@ -2,9 +2,8 @@
 
 use super::packets::{Filter, LONGEST, Own, packet};
 use super::target::{Stub, tid_of};
-use super::{Event, listen};
+use super::{Event, Mail, listen};
 use crate::end::Ending;
-use crossbeam_channel::Sender;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
@@ -60,11 +59,10 @@ pub enum After {
 }
 
 /// Listens for gdb.
-pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result<(), String> {
-    let to = to.clone();
+pub fn listen(address: &str, to: Mail, ending: &Arc<Ending>) -> Result<(), String> {
     listen::listen("gdb", address, ending, move |mut stream| {
         let Ok(out) = stream.try_clone() else { return true };
-        if to.send(Event::GdbCame(out)).is_err() {
+        if !to.send(Event::GdbCame(out)) {
             return false;
         }
         let mut buffer = [0; 4096];
@@ -72,11 +70,11 @@ pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result
         while let Ok(n) = stream.read(&mut buffer)
             && n > 0
         {
-            if filter.feed(&buffer[..n]).into_iter().any(|p| to.send(Event::Gdb(p)).is_err()) {
+            if filter.feed(&buffer[..n]).into_iter().any(|p| !to.send(Event::Gdb(p))) {
                 break;
             }
         }
-        to.send(Event::GdbGone).is_ok()
+        to.send(Event::GdbGone)
     })
 }
 

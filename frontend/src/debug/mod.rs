@@ -6,6 +6,7 @@ mod editor;
 mod gdb;
 mod inbox;
 mod listen;
+mod mail;
 mod monitor;
 mod packets;
 mod registers;
@@ -13,13 +14,14 @@ mod target;
 
 use crate::end::Ending;
 use crate::host::Host;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender};
 pub use inbox::Inbox;
 use lucid86_machine::config::MonitorTo;
 use lucid86_machine::debug::command::{Act, complete};
 use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
 use lucid86_machine::{Config, HostIo, Machine, Outcome};
-pub use monitor::Output;
+pub use mail::Mail;
+pub use monitor::{FULL, Output};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,8 +50,8 @@ pub enum Event {
 
 /// The debuggers of a run, before it starts.
 pub struct Debuggers {
-    events: Receiver<Event>,
-    sender: Sender<Event>,
+    events: Receiver<mail::Posted>,
+    mail: Mail,
 }
 
 impl Debuggers {
@@ -60,23 +62,23 @@ impl Debuggers {
         if config.gdb.is_none() && config.monitor.is_none() && !reports {
             return Ok(None);
         }
-        let (sender, events) = unbounded();
+        let (mail, events) = Mail::new();
         if let Some(address) = &config.gdb {
-            gdb::listen(address, &sender, ending)?;
+            gdb::listen(address, mail.of_another(), ending)?;
         }
         match &config.monitor {
-            Some(MonitorTo::Tcp(address)) => monitor::listen(address, &sender, ending)?,
+            Some(MonitorTo::Tcp(address)) => monitor::listen(address, mail.of_another(), ending)?,
             Some(MonitorTo::Stdio) if !crate::choose::monitor_shares(config) => {
-                monitor::stdio(&sender, ending)
+                monitor::stdio(mail.of_another(), ending)
             }
             _ => {}
         }
-        Ok(Some(Debuggers { events, sender }))
+        Ok(Some(Debuggers { events, mail }))
     }
 
     /// Where a monitor that shares standard input sends its lines.
-    pub fn sender(&self) -> Sender<Event> {
-        self.sender.clone()
+    pub fn mail(&self) -> Mail {
+        self.mail.clone()
     }
 
     /// Runs the machine to its end.
@@ -105,7 +107,7 @@ struct Control {
     running: Option<Motion>,
     /// A machine that runs on is waited for, too (`wait`).
     awaited: bool,
-    /// Whose script it is that goes on after a move.
+    /// The monitor whose script the session's waiting lines are, if there are any: it gets their answers.
     script: u32,
     /// The run has ended: it can only go back from here.
     ended: Option<Outcome>,
@@ -132,17 +134,15 @@ impl Control {
             }
             let outcome = match self.running {
                 Some(motion) if self.is_waited_for() => self.go(motion),
-                running => match (self.stub.session.next_line(), running) {
-                    (Some(line), _) => self.line(self.script, &line),
-                    (None, running) => {
-                        let patience = if running.is_some() { Duration::ZERO } else { IDLE };
-                        match (self.next_event(patience), running) {
-                            (Some(e), _) => self.event(e),
-                            (None, Some(motion)) => self.go(motion),
-                            (None, None) => None,
-                        }
+                _ if self.stub.session.is_in_script() => self.script_line(),
+                running => {
+                    let patience = if running.is_some() { Duration::ZERO } else { IDLE };
+                    match (self.next_event(patience), running) {
+                        (Some(e), _) => self.event(e),
+                        (None, Some(motion)) => self.go(motion),
+                        (None, None) => None,
                     }
-                },
+                }
             };
             if let Some(outcome) = outcome {
                 return outcome;
@@ -153,6 +153,19 @@ impl Control {
     /// Whether what debuggers say next waits for the end of the machine's move.
     fn is_waited_for(&self) -> bool {
         self.awaited || self.running.is_some_and(|m| m != Motion::Continue)
+    }
+
+    /// The next line of a script, unless something urgent is to be heard. A script may be endless.
+    fn script_line(&mut self) -> Option<Outcome> {
+        if let Some(e) = self.stub.host.inbox.as_mut().and_then(Inbox::next_urgent) {
+            // What gdb asks about a machine that stands takes nothing from the script.
+            if !matches!(e, Event::Gdb(packets::Part::Bytes(_) | packets::Part::Own(..))) {
+                self.stub.session.leave_script();
+            }
+            return self.event(e);
+        }
+        let line = self.stub.session.next_line()?;
+        self.line(self.script, &line)
     }
 
     fn next_event(&mut self, patience: Duration) -> Option<Event> {
@@ -176,7 +189,7 @@ impl Control {
         if stopped.why == Why::Paused && self.stub.host.pause() {
             // Someone wants to be heard; a continue goes on afterwards, anything else has been left.
             if waited_for {
-                self.stub.session.leave_script();
+                self.stub.leave();
                 self.stand();
                 self.tell(&stopped);
             }
@@ -238,33 +251,11 @@ impl Control {
                     g.answer(&mut self.stub, own, acknowledge);
                 }
             }
-            Event::Gdb(packets::Part::Bytes(bytes)) => {
-                if let Some(g) = self.gdb.take() {
-                    let standing = self.running.is_none();
-                    match g.incoming(&mut self.stub, &bytes, standing) {
-                        gdb::After::Stands(g) => {
-                            self.gdb = Some(g);
-                            self.stand();
-                        }
-                        gdb::After::Runs(g) => {
-                            self.gdb = Some(g);
-                            self.running = Some(self.stub.motion);
-                        }
-                        gdb::After::Left { kill } => {
-                            if kill {
-                                return Some(Outcome::Quit);
-                            }
-                            self.gdb_left();
-                        }
-                    }
-                }
-                if self.stub.act == Act::Quit {
-                    return Some(Outcome::Quit);
-                }
-            }
+            Event::Gdb(packets::Part::Bytes(bytes)) => return self.gdb_says(&bytes),
+            Event::Gdb(packets::Part::Interrupt) => return self.gdb_says(&[packets::INTERRUPT]),
             Event::GdbGone => {
                 if self.gdb.take().is_some() {
-                    self.gdb_left();
+                    return self.gdb_left();
                 }
             }
             Event::MonitorCame(id, mut output) => {
@@ -273,8 +264,15 @@ impl Control {
                 }
                 self.monitors.push((id, output));
             }
-            Event::MonitorGone(id) => self.monitors.retain(|m| m.0 != id),
-            Event::Line(id, line) => return self.line(id, &line),
+            Event::MonitorGone(id) => {
+                self.monitors.retain(|m| m.0 != id);
+                return self.end_if_left();
+            }
+            Event::Line(id, line) => {
+                // Its rest, if it is a script.
+                self.script = id;
+                return self.line(id, &line);
+            }
             Event::Complete(line, to) => {
                 // Who asked may have gone on.
                 let _ = to.try_send(complete(&self.stub.machine, line.trim_start()));
@@ -283,17 +281,42 @@ impl Control {
         None
     }
 
+    fn gdb_says(&mut self, bytes: &[u8]) -> Option<Outcome> {
+        let standing = self.running.is_none();
+        match self.gdb.take()?.incoming(&mut self.stub, bytes, standing) {
+            gdb::After::Stands(g) => {
+                self.gdb = Some(g);
+                self.stand();
+            }
+            gdb::After::Runs(g) => {
+                self.gdb = Some(g);
+                self.running = Some(self.stub.motion);
+            }
+            gdb::After::Left { kill: true } => return Some(Outcome::Quit),
+            gdb::After::Left { kill: false } => return self.gdb_left(),
+        }
+        (self.stub.act == Act::Quit).then_some(Outcome::Quit)
+    }
+
     /// gdb has gone: its points go, and the machine runs on.
-    fn gdb_left(&mut self) {
+    fn gdb_left(&mut self) -> Option<Outcome> {
         self.stub.machine.debugger().remove_where(|p| p.foreign);
         if self.monitors.is_empty() && self.ended.is_none() {
             self.running = Some(Motion::Continue);
         }
+        self.end_if_left()
+    }
+
+    /// A run that has ended is over when nobody is left to look at it.
+    fn end_if_left(&self) -> Option<Outcome> {
+        let nobody = self.gdb.is_none() && self.monitors.is_empty();
+        self.ended.clone().filter(|_| nobody)
     }
 
     fn line(&mut self, id: u32, line: &str) -> Option<Outcome> {
         let done = self.stub.machine.command(&mut self.stub.session, line);
         let Some((_, output)) = self.monitors.iter_mut().find(|m| m.0 == id) else {
+            self.stub.session.leave_script();
             return matches!(done, Ok((_, Act::Quit))).then_some(Outcome::Quit);
         };
         match done {
@@ -302,12 +325,12 @@ impl Control {
                 match act {
                     Act::Quit => return Some(Outcome::Quit),
                     Act::Move(_) if self.gdb.is_some() && self.running.is_none() => {
+                        self.stub.session.leave_script();
                         output.say("gdb holds the machine: continue there, or detach\n");
                     }
                     Act::Move(motion) => {
                         self.running = Some(motion);
                         self.awaited = false;
-                        self.script = id;
                         return None;
                     }
                     Act::Wait => self.awaited = self.running.is_some(),

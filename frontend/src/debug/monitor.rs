@@ -1,15 +1,17 @@
 //! A monitor's two ends: lines in, text out, on standard input and output or on a socket.
 
 use super::console::{self, Console};
-use super::{Event, listen};
+use super::{Event, Mail, listen};
 use crate::end::Ending;
-use crossbeam_channel::Sender;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 
 /// What says that a command may come.
 pub const PROMPT: &str = "(lucid86) ";
+
+/// Said to a typed line that finds no room.
+pub const FULL: &str = "too many lines wait for the machine: this one is not heard";
 
 /// Longest line.
 const LONGEST: u64 = 4096;
@@ -54,41 +56,39 @@ impl Output {
 }
 
 /// Reads lines until the end. False if nobody hears them any more.
-fn lines(id: u32, from: impl Read, to: &Sender<Event>) -> bool {
+fn lines(id: u32, from: impl Read, to: &Mail) -> bool {
     let mut from = BufReader::new(from);
     loop {
         let mut line = Vec::new();
         match from.by_ref().take(LONGEST).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return to.send(Event::MonitorGone(id)).is_ok(),
+            Ok(0) | Err(_) => return to.send(Event::MonitorGone(id)),
             Ok(_) => {}
         }
-        // A tab at the end asks for completions.
+        // Blanks at the end stay: a tab there asks for completions.
         let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_string();
-        if to.send(Event::Line(id, text)).is_err() {
+        if !to.send(Event::Line(id, text)) {
             return false;
         }
     }
 }
 
 /// A monitor on a socket.
-pub fn listen(address: &str, to: &Sender<Event>, ending: &Arc<Ending>) -> Result<(), String> {
-    let to = to.clone();
+pub fn listen(address: &str, to: Mail, ending: &Arc<Ending>) -> Result<(), String> {
     let mut id = 0;
     listen::listen("monitor", address, ending, move |stream| {
         id += 1;
         let Ok(out) = stream.try_clone() else { return true };
-        to.send(Event::MonitorCame(id, Output::Socket(out))).is_ok() && lines(id, stream, &to)
+        to.send(Event::MonitorCame(id, Output::Socket(out))) && lines(id, stream, &to)
     })
 }
 
 /// A monitor on standard input and output, of its own.
-pub fn stdio(to: &Sender<Event>, ending: &Arc<Ending>) {
+pub fn stdio(to: Mail, ending: &Arc<Ending>) {
     let prompt = std::io::stdin().is_terminal();
-    if prompt && std::io::stdout().is_terminal() && console::start(to, ending) {
+    if prompt && std::io::stdout().is_terminal() && console::start(&to, ending) {
         return;
     }
-    let to = to.clone();
-    let _ = to.send(Event::MonitorCame(0, Output::Stdout { raw: false, prompt }));
+    to.send(Event::MonitorCame(0, Output::Stdout { raw: false, prompt }));
     std::thread::spawn(move || {
         lines(0, std::io::stdin(), &to);
     });

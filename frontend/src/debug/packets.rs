@@ -28,6 +28,8 @@ const OWN: [(&[u8], Own); 4] = [
 pub enum Part {
     /// For `gdbstub`.
     Bytes(Vec<u8>),
+    /// Ctrl-C.
+    Interrupt,
     /// One of ours; whether it is to be acknowledged.
     Own(Own, bool),
 }
@@ -41,6 +43,9 @@ enum Place {
     /// So many characters of the checksum are still to come.
     Sum(u8),
 }
+
+/// Ctrl-C, between packets (GDB manual, section E.8).
+pub const INTERRUPT: u8 = 3;
 
 /// Takes the stream apart.
 #[derive(Default)]
@@ -75,10 +80,11 @@ impl Filter {
 
     fn byte(&mut self, byte: u8, parts: &mut Vec<Part>) {
         match self.place {
-            // gdb sends these when an answer is not there within two seconds (GDB manual, section E.1), as that of a
-            // `monitor` command that runs the guest for long. They ask for nothing that a stream which loses nothing
-            // would not bring, and must not stop the command.
-            Place::Between if byte == b'-' => return,
+            // gdb sends '-' when an answer is not there within two seconds (GDB manual, section E.1), as that of a
+            // `monitor` command that runs the guest for long, and '+' for what such a command says. They ask for nothing
+            // that a stream which loses nothing would not bring, and must not stop the command.
+            Place::Between if matches!(byte, b'-' | b'+') => return,
+            Place::Between if byte == INTERRUPT => return parts.push(Part::Interrupt),
             Place::Between if byte == b'$' => {
                 self.place = Place::Body;
                 self.holds = true;
@@ -146,14 +152,18 @@ mod tests {
     use super::*;
 
     fn passed(parts: &[Part]) -> Vec<u8> {
-        let bytes = parts.iter().filter_map(|p| if let Part::Bytes(b) = p { Some(&b[..]) } else { None });
+        let bytes = parts.iter().filter_map(|p| match p {
+            Part::Bytes(b) => Some(&b[..]),
+            Part::Interrupt => Some(&[INTERRUPT]),
+            Part::Own(..) => None,
+        });
         bytes.collect::<Vec<_>>().concat()
     }
 
     #[test]
     fn impatience_between_packets_is_not_heard() {
         let parts = Filter::default().feed(b"-+$qRcmd,2d-#-1--\x03-+$m-1#2b-");
-        assert_eq!(passed(&parts), b"+$qRcmd,2d-#-1\x03+$m-1#2b");
+        assert_eq!(passed(&parts), b"$qRcmd,2d-#-1\x03$m-1#2b");
     }
 
     #[test]
@@ -167,8 +177,7 @@ mod tests {
             &packet("g"),
         ]
         .concat();
-        let rest =
-            [b"+", &packet("QStartNoAckMode")[..], &packet("qqemu.PhyMemModes"), &packet("g")].concat();
+        let rest = [packet("QStartNoAckMode"), packet("qqemu.PhyMemModes"), packet("g")].concat();
         // All at once and a byte at a time.
         for size in [stream.len(), 1] {
             let mut f = Filter::default();

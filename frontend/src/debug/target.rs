@@ -1,5 +1,6 @@
 //! gdb's side of the machine: what `gdbstub` asks of a target. Running is not done here: [`super::Control`] does it.
 
+use super::inbox::Inbox;
 use super::registers::{Description, Register, description};
 use crate::host::Host;
 use gdbstub::arch::{Arch, RegId, Registers};
@@ -380,7 +381,10 @@ impl MonitorCmd for Stub {
                         // gdb believes that nothing moves while it waits for the answer, so it is told of the new place
                         // by its next look at the registers.
                         Act::Move(motion) => output!(out, "{}", self.move_now(motion)),
-                        Act::Quit => self.act = act,
+                        Act::Quit => {
+                            self.act = act;
+                            self.session.leave_script();
+                        }
                         Act::Stop | Act::Wait | Act::None => {}
                     }
                 }
@@ -388,6 +392,11 @@ impl MonitorCmd for Stub {
                     self.session.leave_script();
                     output!(out, "{e}\n");
                 }
+            }
+            // A script may be endless: what it says is kept no longer than a line takes.
+            out.flush();
+            if self.session.is_in_script() && self.is_called_away() {
+                self.leave();
             }
             // A script goes on after its moves.
             next = self.session.next_line();
@@ -405,12 +414,30 @@ impl Stub {
         self.machine.debug_move(&mut self.host, motion)
     }
 
+    /// Whether someone wants more than that a script goes on.
+    fn is_called_away(&mut self) -> bool {
+        self.host.ending.asked() || self.host.inbox.as_mut().is_some_and(Inbox::is_urgent)
+    }
+
+    /// A move or a script is left because someone wants that.
+    pub fn leave(&mut self) {
+        self.session.leave_script();
+        if let Some(inbox) = &mut self.host.inbox {
+            inbox.obeyed();
+        }
+    }
+
     /// Carries out a motion that was asked for as a command of gdb's.
     fn move_now(&mut self, motion: Motion) -> String {
         if motion == Motion::Continue {
             return "use gdb's own continue\n".into();
         }
         let stopped = self.move_by(motion, true);
+        if stopped.why == Why::Paused {
+            self.leave();
+        } else if let Why::Ended(_) = stopped.why {
+            self.session.leave_script();
+        }
         self.machine.describe(&mut self.session, &stopped) + "(gdb: say 'maintenance flush register-cache')\n"
     }
 }

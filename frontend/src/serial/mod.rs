@@ -8,7 +8,7 @@ mod pty;
 mod stdin;
 mod tcp;
 
-use crate::debug::Event;
+use crate::debug::Mail;
 use crate::end::Ending;
 use crossbeam_channel::{SendTimeoutError, Sender};
 use lucid86_machine::Input;
@@ -81,7 +81,7 @@ pub fn open(
     to: &SerialTo,
     connect: &mut dyn FnMut() -> Sender<Input>,
     ending: &Arc<Ending>,
-    monitor: Option<Sender<Event>>,
+    monitor: Option<Mail>,
 ) -> Result<Output, String> {
     let name = format!("COM{}", port + 1);
     match to {

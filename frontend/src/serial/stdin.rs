@@ -2,7 +2,7 @@
 
 use super::escape::{Escape, KEYS, Meaning};
 use super::feed;
-use crate::debug::{Event, Output};
+use crate::debug::{Event, FULL, Mail, Output};
 use crate::end::Ending;
 use crossbeam_channel::Sender;
 use lucid86_machine::Input;
@@ -14,7 +14,7 @@ pub(super) fn start(
     port: usize,
     to: Sender<Input>,
     ending: &Arc<Ending>,
-    monitor: Option<Sender<Event>>,
+    monitor: Option<Mail>,
 ) -> Result<(), String> {
     if std::io::stdin().is_terminal() {
         ending.say(KEYS);
@@ -23,15 +23,18 @@ pub(super) fn start(
     let ending = Arc::clone(ending);
     if let Some(m) = &monitor {
         let raw = std::io::stdin().is_terminal();
-        let _ = m.send(Event::MonitorCame(0, Output::Stdout { raw, prompt: raw }));
+        m.send(Event::MonitorCame(0, Output::Stdout { raw, prompt: raw }));
     }
-    std::thread::spawn(move || read(port, &to, &ending, monitor.map(Line::new)));
+    std::thread::spawn(move || {
+        read(port, &to, &ending, monitor.clone().map(Line::new));
+        monitor.map(|m| m.send(Event::MonitorGone(0)))
+    });
     Ok(())
 }
 
 /// A line for the monitor, typed at a raw terminal.
 struct Line {
-    to: Sender<Event>,
+    to: Mail,
     text: Vec<u8>,
     /// What is typed goes to the monitor.
     on: bool,
@@ -39,16 +42,22 @@ struct Line {
 }
 
 impl Line {
-    fn new(to: Sender<Event>) -> Line {
+    fn new(to: Mail) -> Line {
         Line { to, text: Vec::new(), on: false, echo: std::io::stdin().is_terminal() }
     }
 
     fn take(&mut self, byte: u8) {
+        let full = format!("\r\n{FULL}\r\n");
         let shown: &[u8] = match byte {
             b'\r' | b'\n' => {
                 let line = String::from_utf8_lossy(&std::mem::take(&mut self.text)).into_owned();
-                let _ = self.to.send(Event::Line(0, line));
-                b"\r\n"
+                // Keys are for the serial port too, and don't wait.
+                if !self.echo || self.to.has_room() {
+                    self.to.send(Event::Line(0, line));
+                    b"\r\n"
+                } else {
+                    full.as_bytes()
+                }
             }
             8 | 0x7f if self.text.pop().is_some() => b"\x08 \x08",
             b' '.. if self.text.len() < 4096 => {

@@ -17,6 +17,7 @@ use lucid86_cpu::fault::vector;
 use lucid86_cpu::watch::{By, Event, Hit};
 use std::collections::VecDeque;
 use std::fmt::Write;
+use std::io::Read;
 
 /// What a session remembers between commands.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Session {
     /// The last stop, in words.
     last: String,
     depth: u32,
+    /// Lines of scripts that the command in hand has carried out.
+    lines: usize,
     /// What of a script is left after a move.
     rest: VecDeque<String>,
 }
@@ -40,6 +43,11 @@ impl Session {
     /// The next line of the script whose move is done.
     pub fn next_line(&mut self) -> Option<String> {
         self.rest.pop_front()
+    }
+
+    /// Whether there is such a line.
+    pub fn is_in_script(&self) -> bool {
+        !self.rest.is_empty()
     }
 
     /// The rest of the script is not wanted.
@@ -57,6 +65,7 @@ impl Default for Session {
             next: 0,
             last: "nothing has run yet".into(),
             depth: 0,
+            lines: 0,
             rest: VecDeque::new(),
         }
     }
@@ -87,7 +96,11 @@ const COMMANDS: &[(&str, &[Entry])] = &[
         "Move",
         &[
             (&["continue", "c"], "", "run on"),
-            (&["stop", "halt"], "", "stop a running machine; every other line waits for the move before it"),
+            (
+                &["stop", "halt"],
+                "",
+                "stop; drops a script's rest, and the lines that waited for the move it stops",
+            ),
             (&["wait"], "", "after continue: the next lines wait until the machine stands"),
             (&["step", "s", "si", "stepi"], "[N]", "N instructions"),
             (&["next", "n", "ni"], "", "one instruction; calls, interrupts and repeats to their end"),
@@ -128,8 +141,10 @@ const COMMANDS: &[(&str, &[Entry])] = &[
 
 /// Deepest nesting of scripts.
 const SCRIPTS: u32 = 8;
-/// Most lines of scripts that may wait for a move.
+/// Most lines of scripts that may wait for a move, and that one command may carry out.
 const MOST_LINES: usize = 100_000;
+/// Longest script, and most that one may say between two moves.
+const MOST_TEXT: usize = 16 << 20;
 
 /// The full name of a command, which may be given by any of its names or the beginning of one.
 fn find(word: &str) -> Result<&'static str, String> {
@@ -147,7 +162,20 @@ fn find(word: &str) -> Result<&'static str, String> {
 
 /// Whether a line stops a machine that moves. All others wait for the end of a move that ends by itself.
 pub fn is_stop(line: &str) -> bool {
-    find(&line.trim().to_ascii_lowercase()) == Ok("stop")
+    unfinished(line).is_none() && find(&parts(line).0.to_ascii_lowercase()) == Ok("stop")
+}
+
+/// The line before a tab at its end.
+fn unfinished(line: &str) -> Option<&str> {
+    line.trim_end_matches(['\r', '\n']).strip_suffix('\t')
+}
+
+/// A line's command, its format (`x/8xb` and the like) and its arguments.
+fn parts(line: &str) -> (&str, &str, &str) {
+    let line = line.trim();
+    let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let (word, format) = word.split_once('/').unwrap_or((word, ""));
+    (word, format, rest.trim())
 }
 
 /// Words that a line could go on with.
@@ -182,10 +210,22 @@ fn help(word: &str) -> Result<String, String> {
     Ok(out)
 }
 
+/// A script's text.
+fn script(file: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let most = MOST_TEXT as u64 + 1;
+    let read = std::fs::File::open(file).and_then(|f| f.take(most).read_to_string(&mut text));
+    match read {
+        Ok(n) if n > MOST_TEXT => Err(format!("{file}: a script has at most {MOST_TEXT} characters")),
+        Ok(_) => Ok(text),
+        Err(e) => Err(format!("{file}: {e}")),
+    }
+}
+
 impl Machine {
     /// Carries out a command. Gives what it says, and what is to be done then. Errors are a line.
     pub fn command(&mut self, s: &mut Session, line: &str) -> Result<(String, Act), String> {
-        if let Some(begun) = line.trim_end_matches(['\r', '\n']).strip_suffix('\t') {
+        if let Some(begun) = unfinished(line) {
             let words = complete(self, begun.trim_start());
             return Ok((words.join(" ") + "\n", Act::None));
         }
@@ -200,10 +240,7 @@ impl Machine {
             return Err("a command has at most 4096 characters".into());
         }
         s.cpu = s.cpu.min(self.cpus.len() - 1);
-        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        // x/8xb and the like.
-        let (word, format) = word.split_once('/').unwrap_or((word, ""));
-        let rest = rest.trim();
+        let (word, format, rest) = parts(line);
         let name = find(&word.to_ascii_lowercase())?;
         let say = |text: String| Ok((text, Act::None));
         if points::COMMANDS.iter().any(|e| e.0[0] == name) {
@@ -324,7 +361,10 @@ impl Machine {
         if s.depth >= SCRIPTS {
             return Err("scripts are nested too deeply".into());
         }
-        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+        let text = script(file)?;
+        if s.depth == 0 {
+            s.lines = 0;
+        }
         // What an outer script has left comes after this one's rest.
         let outer = if s.depth == 0 { std::mem::take(&mut s.rest) } else { VecDeque::new() };
         s.depth += 1;
@@ -333,7 +373,15 @@ impl Machine {
         let text: Vec<&str> = text.lines().collect();
         let mut lines = text.into_iter().enumerate();
         while let Some((n, line)) = lines.next() {
-            match self.command(s, line) {
+            s.lines += 1;
+            let done = if s.lines > MOST_LINES {
+                Err(format!("more than {MOST_LINES} lines without a move"))
+            } else if out.len() > MOST_TEXT {
+                Err(format!("more than {MOST_TEXT} characters without a move"))
+            } else {
+                self.command(s, line)
+            };
+            match done {
                 Ok((t, Act::None)) => out += &t,
                 Ok((t, a)) => {
                     out += &t;
@@ -449,4 +497,15 @@ fn one_of(word: &str, words: &[&str]) -> Result<usize, String> {
         .iter()
         .position(|w| *w == word)
         .ok_or_else(|| format!("'{word}' is not one of: {}", words.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_stop;
+
+    #[test]
+    fn what_stops_is_what_the_command_is_found_by() {
+        assert!(["stop", " STOP\r\n", "halt", "stop now", "stop/x", "sto"].into_iter().all(is_stop));
+        assert!(!["stop\t", "stop now\t\n", "s", "stopped", "# stop", "", "/"].into_iter().any(is_stop));
+    }
 }
