@@ -40,6 +40,7 @@ use lucid86_devices::speaker::Speaker;
 use lucid86_devices::uart::Uart;
 use lucid86_devices::vga::{DirectWindow, Vga};
 use lucid86_devices::{Ctx, Time, Timed};
+pub(crate) use outside::Waiting;
 use outside::{Bus, Outside, VideoView};
 use serde::{Deserialize, Serialize};
 use wires::PortMap;

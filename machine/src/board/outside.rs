@@ -37,14 +37,32 @@ pub struct Outside {
     pub wrote: bool,
 }
 
+/// Output that waits for the slice boundary.
+#[derive(Default)]
+pub struct Waiting {
+    serial: [Vec<u8>; SERIAL_PORTS],
+    parallel: Vec<u8>,
+    debug: Vec<u8>,
+}
+
 /// Output that waits for the slice boundary ends the slice when it is this long.
 pub const OUTPUT_LIMIT: usize = 4096;
 
 impl Outside {
-    /// Drops output that waits.
-    pub fn forget_output(&mut self) {
-        self.serial.iter_mut().chain([&mut self.parallel, &mut self.debug]).for_each(Vec::clear);
+    /// Takes output that waits away.
+    pub fn take_output(&mut self) -> Waiting {
         self.wrote = false;
+        Waiting {
+            serial: std::mem::take(&mut self.serial),
+            parallel: std::mem::take(&mut self.parallel),
+            debug: std::mem::take(&mut self.debug),
+        }
+    }
+
+    /// This output waits, and no other.
+    pub fn put_output(&mut self, w: Waiting) {
+        (self.serial, self.parallel, self.debug) = (w.serial, w.parallel, w.debug);
+        self.wrote = self.is_full(0);
     }
 
     /// Whether frames have come that the machine has not taken yet.

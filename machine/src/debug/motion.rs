@@ -39,6 +39,7 @@ const MOST_STEPS: u64 = 50_000_000;
 impl Machine {
     /// Moves.
     pub fn debug_move(&mut self, io: &mut dyn HostIo, motion: Motion) -> Stopped {
+        self.keep_pokes();
         match motion {
             Motion::Continue => self.debug_run(io, Goal::Continue),
             Motion::Step(cpu, n) => self.debug_run(io, Goal::Step(cpu, n)),
@@ -56,14 +57,8 @@ impl Machine {
             }
             Motion::ReverseContinue => self.reverse_continue(io),
             Motion::ReverseOut(cpu) => self.reverse_out(io, cpu),
-            Motion::Count(n) => {
-                self.keep_pokes();
-                self.go_to(io, n)
-            }
-            Motion::Time(t) => {
-                self.keep_pokes();
-                self.go_to_time(io, t)
-            }
+            Motion::Count(n) => self.go_to(io, n),
+            Motion::Time(t) => self.go_to_time(io, t),
         }
     }
 

@@ -67,9 +67,12 @@ impl Machine {
     }
 
     pub(super) fn forward(&mut self, io: &mut dyn HostIo, goal: Goal) -> Stopped {
+        self.came_to_present();
         self.debug.running = true;
         let stopped = self.forward_to(io, goal);
         self.debug.running = false;
+        // Whatever stopped it there.
+        self.came_to_present();
         stopped
     }
 
@@ -89,6 +92,9 @@ impl Machine {
             let outcome = self.run_until_or_past(io, until);
             if let Some(outcome) = outcome {
                 return self.stopped(Why::Ended(outcome), Vec::new());
+            }
+            if let Err(e) = self.come_to_pokes() {
+                return self.stopped(Why::Ended(Outcome::HostError(e)), Vec::new());
             }
             if let Some(cpu) = self.debug.triple.take() {
                 return Stopped { why: Why::TripleFault, cpu, hits: Vec::new() };

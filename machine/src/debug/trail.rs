@@ -38,7 +38,7 @@ impl Machine {
         if !self.has_history() || self.debug.trail.as_ref().is_some_and(|t| t.count == here.count) {
             return;
         }
-        let was_past = self.in_past();
+        self.keep_pokes();
         let died = self.cpus[cpu].activity == Activity::Shutdown;
         let points = std::mem::take(&mut self.debug.points);
         let attached = std::mem::replace(&mut self.debug.attached, true);
@@ -56,9 +56,6 @@ impl Machine {
             self.forward(&mut NoIo, Goal::Continue);
         } else if self.time_ns() < here.now_ns {
             self.forward(&mut NoIo, Goal::Time(here.now_ns));
-        }
-        if !was_past {
-            self.came_to_present();
         }
         self.debug.points = points;
         self.debug.attached = attached;

@@ -4,29 +4,32 @@
 //! A snapshot holds the state of processors and chips and the frames of memory that were stored to since the snapshot
 //! before it; a frame's bytes only once they have changed since (`lucid86_cpu::memory` keeps them). When a snapshot is
 //! dropped its frames go to the next ([`ring`]). How often one is taken follows from what it and the copies for the one
-//! before have cost, by the clock, so that recording costs a small share of the run ([`budget`]). Going through the past again leaves a few
-//! snapshots too, around where the machine is: the next step back from there is short. In the past output is muted and
-//! media read through their undo log. [`travel`] goes where it is asked to.
+//! before have cost, by the clock, so that recording costs a small share of the run ([`budget`]). Going through the past
+//! again leaves a few snapshots too, around where the machine is: the next step back from there is short. In the past
+//! output is muted and media read through their undo log; at its end the machine is what it was when it was left
+//! ([`present`]). [`travel`] goes where it is asked to.
 
 mod budget;
+mod present;
 mod ring;
 mod travel;
 
 use crate::Machine;
 use crate::board::{Chips, Request, Signal};
-use crate::machine::{Progress, SavedFeed, Until};
+use crate::machine::{Progress, SavedFeed};
 use crate::media::Mark;
-use crate::outcome::{HostIo, Outcome};
+use crate::outcome::Outcome;
 use crate::record::Stamp;
 use crate::script::Position;
 use budget::Budget;
 use lucid86_cpu::Cpu;
 use lucid86_cpu::memory::{PAGE, Page};
+use present::Present;
 use std::time::Duration;
-use travel::Muted;
 
 /// Memory that the ring takes by default.
 pub const DEFAULT_LIMIT: usize = 1 << 30;
+
 /// Frames, ascending, with their bytes if these have changed since.
 type Frames = Vec<(u32, Option<Page>)>;
 
@@ -51,6 +54,8 @@ struct Snapshot {
     name: Option<String>,
     /// Taken while the past was gone through again.
     passing: bool,
+    /// Made by hand: a run from before doesn't lead here, and nothing may drop it.
+    poked: bool,
     /// When it was taken, by [`spent`].
     taken: Duration,
 }
@@ -67,7 +72,7 @@ pub struct History {
     /// The snapshot that memory comes from.
     base: usize,
     /// The end of what is known, while in the past.
-    present: Option<Stamp>,
+    present: Option<Present>,
     /// When the last one was taken, by [`spent`].
     last: Duration,
     budget: Budget,
@@ -153,6 +158,9 @@ impl Machine {
     pub(super) fn keep_pokes(&mut self) {
         if std::mem::take(&mut self.debug.poked) {
             self.take_snapshot(None, true);
+            if let Some(h) = &mut self.debug.history {
+                h.snapshots[h.base].poked = true;
+            }
         }
     }
 
@@ -254,6 +262,7 @@ impl Machine {
             frames: Frames::new(),
             name: None,
             passing: false,
+            poked: false,
             taken: spent(),
         }
     }
@@ -261,10 +270,12 @@ impl Machine {
     /// Makes the machine what it was at a snapshot.
     fn restore(&mut self, index: usize) -> Result<(), String> {
         let Some(mut h) = self.debug.history.take() else { return Err("no history is kept".into()) };
-        let present = h.present.unwrap_or_else(|| self.stamp());
-        if h.present.is_none() {
-            h.present = Some(present);
-        }
+        let known = match h.present.take() {
+            Some(p) => p,
+            None => self.leave_present(),
+        };
+        let present = known.at;
+        h.present = Some(known);
         self.restore_memory(&mut h, index);
         self.mem.next_epoch();
         h.base = index;
@@ -290,7 +301,7 @@ impl Machine {
         self.board.recent = s.recent;
         self.board.request = s.request;
         self.board.signals.clone_from(&s.signals);
-        self.board.outside.forget_output();
+        self.board.outside.take_output();
         self.board.log_lines.clear();
         self.board.video_epoch += 1;
         self.ended_by.clone_from(&s.ended);
@@ -334,57 +345,5 @@ impl Machine {
         // Restoring stored, too.
         self.collect_kept(h);
         self.mem.take_stored();
-    }
-
-    /// Runs as a live machine does, or, in the past, muted and from the log up to the present.
-    pub(super) fn run_until_or_past(&mut self, io: &mut dyn HostIo, until: Until) -> Option<Outcome> {
-        let Some(present) = self.debug.history.as_ref().and_then(|h| h.present) else {
-            return self.run_until(io, until);
-        };
-        let mut until = until;
-        let now = self.stamp();
-        if now.count < present.count {
-            until.count = Some(until.count.unwrap_or(u64::MAX).min(present.count));
-        } else if now.now_ns < present.now_ns {
-            until.time_ns = Some(until.time_ns.unwrap_or(u64::MAX).min(present.now_ns));
-        }
-        let mut muted = Muted(io);
-        self.run_until(&mut muted, until)
-    }
-
-    /// In the past, and all that is known has been replayed: this is the present again.
-    pub(super) fn came_to_present(&mut self) -> bool {
-        let now = self.stamp();
-        let Some(h) = &mut self.debug.history else { return false };
-        let Some(present) = h.present else { return false };
-        if now.count < present.count || now.now_ns < present.now_ns {
-            return false;
-        }
-        h.present = None;
-        self.log.return_to_present();
-        for image in self.board.outside.media.iter_mut().flatten() {
-            image.return_to_present();
-        }
-        true
-    }
-
-    /// Goes on from here: what was known of the future is void. Says whether there was any.
-    pub fn cut_future(&mut self) -> Result<bool, String> {
-        if !self.in_past() {
-            return Ok(false);
-        }
-        for image in self.board.outside.media.iter_mut().flatten() {
-            image.cut_future().map_err(|e| format!("a medium can't be rolled back: {e}"))?;
-        }
-        self.log.cut(self.stamp());
-        if let Some(h) = &mut self.debug.history {
-            // Undo logs end where the machine was last restored: no later snapshot can be gone back to.
-            let gone = h.snapshots.split_off(h.base + 1);
-            let pages = gone.into_iter().flat_map(|s| s.frames).filter_map(|f| f.1);
-            pages.for_each(|p| self.mem.pages.free(p));
-            h.snapshots.iter_mut().for_each(|s| s.passing = false);
-            h.present = None;
-        }
-        Ok(true)
     }
 }

@@ -37,7 +37,7 @@ impl History {
                 self.drop_one(pages, i);
             } else if full && self.snapshots.len() > 3 {
                 let now = self.snapshots.last().map_or(0, |s| s.at.count);
-                match self.smallest_gap(now, |s| s.name.is_none()) {
+                match self.smallest_gap(now, |s| s.name.is_none() && !s.poked) {
                     // Logs go only with the beginning.
                     Some(i) if logs <= self.limit / 2 => self.drop_one(pages, i),
                     _ if self.base > 0 => {
@@ -72,7 +72,11 @@ impl History {
             let gap = after.taken.saturating_sub(before.taken);
             let far = now.saturating_sub(it.taken);
             let live = !s.iter().any(|s| s.passing) && before.taken < it.taken && it.taken < after.taken;
-            live && it.name.is_none() && i + 1 != self.base && gap * DENSITY <= far && gap <= WIDEST
+            live && it.name.is_none()
+                && !it.poked
+                && i + 1 != self.base
+                && gap * DENSITY <= far
+                && gap <= WIDEST
         });
         dense.map(|(i, _)| i + 1).next()
     }

@@ -31,13 +31,11 @@ impl Machine {
                 if let Err(e) = self.restore(i) {
                     return self.at(Why::Ended(Outcome::HostError(e)));
                 }
-            }
-            None if behind => {
-                if self.debug.history.as_ref().is_some_and(|h| !h.snapshots.is_empty()) {
-                    let _ = self.restore(0);
+                if self.came_to_present() && self.progress.count < count {
+                    return self.at(Why::Present);
                 }
-                return self.at(Why::Beginning);
             }
+            None if behind => return self.go_to_beginning(),
             _ => {}
         }
         self.quietly_to(io, count)
@@ -52,6 +50,9 @@ impl Machine {
                 if let Err(e) = self.restore(i) {
                     return self.at(Why::Ended(Outcome::HostError(e)));
                 }
+                if self.came_to_present() && self.time_ns() < t_ns {
+                    return self.at(Why::Present);
+                }
             }
             None if behind => return self.at(Why::Beginning),
             _ => {}
@@ -60,6 +61,14 @@ impl Machine {
         let stopped = self.forward(io, Goal::Time(t_ns));
         self.debug.points = points;
         stopped
+    }
+
+    fn go_to_beginning(&mut self) -> Stopped {
+        if self.debug.history.as_ref().is_some_and(|h| !h.snapshots.is_empty()) {
+            let _ = self.restore(0);
+            self.came_to_present();
+        }
+        self.at(Why::Beginning)
     }
 
     fn at(&self, why: Why) -> Stopped {
@@ -109,8 +118,7 @@ impl Machine {
         let mut end = self.progress.count;
         loop {
             let Some(i) = end.checked_sub(1).and_then(|n| self.snapshot_before(n)) else {
-                let _ = self.restore(0);
-                return self.at(Why::Beginning);
+                return self.go_to_beginning();
             };
             if let Err(e) = self.restore(i) {
                 return self.at(Why::Ended(Outcome::HostError(e)));
@@ -129,10 +137,7 @@ impl Machine {
                     }
                     return if s.why == Why::Done { Stopped { cpu: s.cpu, ..stopped } } else { s };
                 }
-                Ok(None) if i == 0 => {
-                    let _ = self.restore(0);
-                    return self.at(Why::Beginning);
-                }
+                Ok(None) if i == 0 => return self.go_to_beginning(),
                 Ok(None) => end = begin,
                 Err(s) => return s,
             }
