@@ -270,6 +270,32 @@ fn the_end_of_input_does_not_outlive_the_guest() {
 }
 
 #[test]
+fn a_cut_makes_the_end_void() {
+    let g = Guest::new("cut", SHORT);
+    let args = ["--clock", "virtual", "--serial", "none", "--monitor", "stdio", "--paused"];
+    let out = g.run(&args, b"c\nwait\nback 10\ncut\nstep\nregisters\nquit\n");
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stdout));
+    assert!(text(&out.stdout).contains("rax"));
+    // It comes again.
+    assert_eq!(g.run(&args, b"c\nwait\nback 10\ncut\nc\nwait\n").status.code(), Some(11));
+}
+
+#[test]
+fn a_monitor_that_does_not_listen_is_left() {
+    let served = Served::start("deaf", &["--paused"]);
+    let mut deaf = served.monitor.try_clone().expect("a socket");
+    let address = deaf.peer_addr().expect("a peer");
+    deaf.set_write_timeout(Some(PATIENCE)).expect("a time-out");
+    let begun = Instant::now();
+    while deaf.write_all("registers\n".repeat(1000).as_bytes()).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is heard for ever");
+    }
+    let mut other = TcpStream::connect(address).expect("it listens still");
+    other.write_all(b"quit\n").expect("it hears");
+    served.ends_with(0);
+}
+
+#[test]
 fn stop_ends_an_endless_script() {
     for (n, lines) in
         ["continue\nsource SELF\n", "wait\nsource SELF\n", "step\nsource SELF\n"].iter().enumerate()

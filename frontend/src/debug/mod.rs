@@ -19,7 +19,7 @@ pub use inbox::Inbox;
 use lucid86_machine::config::MonitorTo;
 use lucid86_machine::debug::command::{Act, complete};
 use lucid86_machine::debug::{DEFAULT_LIMIT, Motion, Stopped, Why};
-use lucid86_machine::{Config, HostIo, Machine, Outcome};
+use lucid86_machine::{Config, HostIo, Machine, Outcome, View};
 pub use mail::Mail;
 pub use monitor::{FULL, Output};
 use std::net::TcpStream;
@@ -109,8 +109,8 @@ struct Control {
     awaited: bool,
     /// The monitor whose script the session's waiting lines are, if there are any: it gets their answers.
     script: u32,
-    /// The run has ended: it can only go back from here.
-    ended: Option<Outcome>,
+    /// The run has ended at this count: it can only go back from there.
+    ended: Option<(u64, Outcome)>,
 }
 
 impl Control {
@@ -179,10 +179,10 @@ impl Control {
     fn go(&mut self, motion: Motion) -> Option<Outcome> {
         let forward =
             !matches!(motion, Motion::ReverseContinue | Motion::ReverseOut(_) | Motion::ReverseStep(..));
-        if let (Some(outcome), true) = (&self.ended, forward)
+        if let (Some(outcome), true) = (self.end(), forward)
             && !self.stub.machine.in_past()
         {
-            return Some(outcome.clone());
+            return Some(outcome);
         }
         let waited_for = self.is_waited_for();
         let stopped = self.stub.move_by(motion, waited_for);
@@ -202,7 +202,7 @@ impl Control {
                 self.tell(&stopped);
                 return Some(outcome.clone());
             }
-            self.ended = Some(outcome.clone());
+            self.ended = Some((self.stub.machine.count(), outcome.clone()));
         }
         if let Why::TripleFault | Why::Trouble(_) = &stopped.why {
             self.report(&stopped);
@@ -301,16 +301,23 @@ impl Control {
     /// gdb has gone: its points go, and the machine runs on.
     fn gdb_left(&mut self) -> Option<Outcome> {
         self.stub.machine.debugger().remove_where(|p| p.foreign);
-        if self.monitors.is_empty() && self.ended.is_none() {
+        if self.monitors.is_empty() && self.end().is_none() {
             self.running = Some(Motion::Continue);
         }
         self.end_if_left()
     }
 
     /// A run that has ended is over when nobody is left to look at it.
-    fn end_if_left(&self) -> Option<Outcome> {
+    fn end_if_left(&mut self) -> Option<Outcome> {
         let nobody = self.gdb.is_none() && self.monitors.is_empty();
-        self.ended.clone().filter(|_| nobody)
+        self.end().filter(|_| nobody)
+    }
+
+    /// How the run has ended, unless that end has become void: the present is before it (`cut`).
+    fn end(&mut self) -> Option<Outcome> {
+        let machine = &self.stub.machine;
+        self.ended.take_if(|e| !machine.in_past() && machine.count() < e.0);
+        self.ended.as_ref().map(|e| e.1.clone())
     }
 
     fn line(&mut self, id: u32, line: &str) -> Option<Outcome> {

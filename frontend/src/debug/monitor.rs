@@ -4,14 +4,18 @@ use super::console::{self, Console};
 use super::{Event, Mail, listen};
 use crate::end::Ending;
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What says that a command may come.
 pub const PROMPT: &str = "(lucid86) ";
 
 /// Said to a typed line that finds no room.
 pub const FULL: &str = "too many lines wait for the machine: this one is not heard";
+
+/// How long the machine waits for a peer that reads nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest line.
 const LONGEST: u64 = 4096;
@@ -40,7 +44,11 @@ impl Output {
             }
             Output::Stdout { .. } => std::io::stdout().write_all(text.as_bytes()),
             Output::Terminal(c) => return c.say(text),
-            Output::Socket(s) => s.write_all(text.as_bytes()),
+            Output::Socket(s) => {
+                // Who reads nothing for so long is gone; whoever reads the lines finds that out.
+                let done = s.write_all(text.as_bytes());
+                done.or_else(|_| s.shutdown(Shutdown::Both))
+            }
         };
         let _ = std::io::stdout().flush();
     }
@@ -78,6 +86,7 @@ pub fn listen(address: &str, to: Mail, ending: &Arc<Ending>) -> Result<(), Strin
     listen::listen("monitor", address, ending, move |stream| {
         id += 1;
         let Ok(out) = stream.try_clone() else { return true };
+        let _ = out.set_write_timeout(Some(PATIENCE));
         to.send(Event::MonitorCame(id, Output::Socket(out))) && lines(id, stream, &to)
     })
 }
