@@ -301,3 +301,34 @@ fn a_change_by_hand_in_the_past_makes_another_future() {
         assert!(m.cpu(0).gpr[1] >= u64::from(ROUNDS) - 1);
     });
 }
+
+/// A far pointer's offset is in a segment of its own: in real mode that of its selector; through a descriptor nothing is
+/// looked up.
+#[test]
+fn branches_are_named_where_the_instruction_says_where_they_go() {
+    let mut m = machine("names", Config { memory: 16 << 20, ..config() }, |a| {
+        counting(a);
+    });
+    let names = [("zero", 0), ("there", 0x1_0000)].map(|(name, at)| (name.to_string(), at, 0x100));
+    m.debugger().symbols.add("test", names);
+    const AT: u64 = 0x7c00;
+    let line = |m: &mut Machine, bytes: &[u8], bits: u32| {
+        assert!(m.poke(0, AT, bytes));
+        let text = m.disassemble(0, AT, 1, bits);
+        text.trim_end().split_once("  ; ").map(|(_, name)| name.to_string())
+    };
+    // Before the first instruction: real mode.
+    let near = (2 - (AT as i16 + 3)).to_le_bytes();
+    assert_eq!(line(&mut m, &[0xe9, near[0], near[1]], 16).as_deref(), Some("zero+0x2"));
+    let far = [0xea, 5, 0, 0, 0x10]; // 1000:0005
+    assert_eq!(line(&mut m, &far, 16).as_deref(), Some("there+0x5"));
+    assert_eq!(line(&mut m, &[0x9a, 5, 0, 0, 0x10], 16).as_deref(), Some("there+0x5"));
+    assert_eq!(line(&mut m, &[0x66, 0xea, 5, 0, 0, 0, 0, 0x10], 16), None);
+    assert_eq!(line(&mut m, &[0xff, 0x2e, 0, 0x10], 16), None);
+    m.debugger().add(Kind::Code { at: LOOP, physical: false }).unwrap();
+    go(&mut m);
+    let near = (0x1_0003i32 - (AT as i32 + 5)).to_le_bytes();
+    assert_eq!(line(&mut m, &[&[0xe8], &near[..]].concat(), 32).as_deref(), Some("there+0x3"));
+    assert_eq!(line(&mut m, &[0xea, 5, 0, 0, 0, 0, 0x10], 32), None);
+    assert_eq!(line(&mut m, &[0x66, 0xea, 5, 0, 0, 0x10], 32), None);
+}

@@ -42,7 +42,7 @@ pub fn command(args: &[String]) -> Result<Tally, String> {
             other => return Err(format!("recordings: '{other}' is no option of it")),
         }
     }
-    let guest = Cache::open().and_then(|c| linux(&c, Arch::Amd64, &[]).map(|_| c));
+    let guest = Cache::open().and_then(|c| Ok(linux(&c, Arch::Amd64, &[]).map(|_| c)?));
     let cache = match Tally::or_skip(guest, required, 2)? {
         Ok(c) => c,
         Err(skipped) => return Ok(skipped),

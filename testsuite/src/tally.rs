@@ -28,6 +28,14 @@ impl From<String> for Failure {
     }
 }
 
+impl From<Failure> for String {
+    fn from(f: Failure) -> String {
+        match f {
+            Failure::Missing(e) | Failure::Run(e) => e,
+        }
+    }
+}
+
 impl Tally {
     /// Counts a case and says what came of it. What is `required` may not be skipped.
     pub fn case(&mut self, name: &str, required: bool, result: Result<String, Failure>) {

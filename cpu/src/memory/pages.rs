@@ -159,4 +159,49 @@ mod tests {
         }
         assert_eq!((pages.held(), pages.slabs.len()), (0, 1));
     }
+
+    #[test]
+    fn each_byte_counts() {
+        let mut pages = Pages::default();
+        for i in 0..PAGE as usize {
+            let mut frame = [0; PAGE as usize];
+            frame[i] = 0x80;
+            let page = pages.put(&frame);
+            assert_eq!((page.size(), pages.bytes(&page)), (BLOCK, frame), "{i}");
+            pages.free(page);
+        }
+    }
+
+    /// Any number of lines, in blocks that hold what others left there.
+    #[test]
+    fn sparse_pages_come_back_from_used_blocks() {
+        let mut pages = Pages::default();
+        let full = pages.put(&[0xee; PAGE as usize]);
+        pages.free(full);
+        for lines in 0..=64 {
+            for step in [1, 3, 5] {
+                let mut frame = [0; PAGE as usize];
+                for n in 0..lines {
+                    frame[n * step % 64 * LINE..][..LINE].fill(n as u8 + 1);
+                }
+                let page = pages.put(&frame);
+                assert_eq!(pages.bytes(&page), frame, "{lines} {step}");
+                assert_eq!((page.size(), pages.held()), (lines.div_ceil(LINES) * BLOCK, page.size()));
+                pages.free(page);
+                assert_eq!(pages.held(), 0);
+            }
+        }
+        assert_eq!(pages.used, BLOCKS);
+    }
+
+    #[test]
+    fn a_full_slab_is_followed_by_another() {
+        let mut pages = Pages::default();
+        let frame = |n: usize| std::array::from_fn(|i| (n * 31 + i / 64) as u8 | 1);
+        let kept: Vec<_> = (0..2 * SLAB / BLOCKS + 1).map(|n| pages.put(&frame(n))).collect();
+        assert_eq!((pages.slabs.len(), pages.held()), (3, kept.len() * PAGE as usize));
+        for (n, page) in kept.iter().enumerate() {
+            assert!(pages.bytes(page) == frame(n), "{n}");
+        }
+    }
 }

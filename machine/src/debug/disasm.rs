@@ -8,10 +8,12 @@ use std::fmt::Write;
 
 /// Bits of the code that a processor is in.
 pub fn bits(cpu: &Cpu) -> u32 {
-    match () {
-        () if cpu.is_64() => 64,
-        () if cpu.cr0 & cr0::PE != 0 && cpu.seg[Seg::Cs as usize].attr & attr::DB != 0 && !cpu.is_v86() => 32,
-        () => 16,
+    if cpu.is_64() {
+        64
+    } else if cpu.cr0 & cr0::PE != 0 && cpu.seg[Seg::Cs as usize].attr & attr::DB != 0 && !cpu.is_v86() {
+        32
+    } else {
+        16
     }
 }
 
@@ -97,12 +99,7 @@ impl Machine {
             } else {
                 formatter.format(&i, &mut text);
             }
-            let target = match i.flow_control() {
-                FlowControl::Call | FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch => {
-                    self.symbol_text(base.wrapping_add(i.near_branch_target()))
-                }
-                _ => None,
-            };
+            let target = self.target(cpu, &i, base).and_then(|to| self.symbol_text(to));
             let target = target.map_or_else(String::new, |t| format!("  ; {t}"));
             let _ = writeln!(out, "{mark} {at:#018x}  {hex:<20} {text}{target}");
             at = at.wrapping_add(len as u64);
@@ -110,18 +107,34 @@ impl Machine {
         out
     }
 
-    /// The base of the code segment that `at` is in: the processor's own if that reaches so far, else, of 16-bit code, its
-    /// 64 KiB.
+    /// Where a branch in a segment with this base leads, if the instruction and the mode say so: through descriptors
+    /// nothing is looked up.
+    fn target(&self, cpu: usize, i: &Instruction, base: u64) -> Option<u64> {
+        use iced_x86::OpKind::{FarBranch16, NearBranch16, NearBranch32, NearBranch64};
+        let c = &self.cpus[cpu];
+        match i.op0_kind() {
+            NearBranch16 | NearBranch32 | NearBranch64 => Some(base.wrapping_add(i.near_branch_target())),
+            FarBranch16 if c.cr0 & cr0::PE == 0 || c.is_v86() => {
+                Some((u64::from(i.far_branch_selector()) << 4) + u64::from(i.far_branch16()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The base of the code segment that `at` is in: the processor's own if that reaches so far; else, of 16-bit code, its
+    /// 64 KiB, and of 32-bit code, which may be anywhere, 0.
     fn code_base(&self, cpu: usize, at: u64, bits: u32) -> u64 {
         let (base, reach) = match bits {
             64 => return 0,
             16 => (self.segment_base(cpu, Seg::Cs), 0xffff),
             _ => (self.segment_base(cpu, Seg::Cs), 0xffff_ffff),
         };
-        match () {
-            () if at.wrapping_sub(base) <= reach => base,
-            () if bits == 16 => at & !0xffff,
-            () => 0,
+        if at.wrapping_sub(base) <= reach {
+            base
+        } else if bits == 16 {
+            at & !0xffff
+        } else {
+            0
         }
     }
 

@@ -418,18 +418,21 @@ fn packet(r: &mut Rng) -> Vec<u8> {
     all
 }
 
-/// Packets to gdb's port. `None` where the program isn't built beside the suite.
+/// Packets to gdb's port. An error where the program isn't built beside the suite, or nobody can connect to it.
 pub fn packets() -> Result<Round, String> {
     let here = std::env::current_exe().map_err(|e| e.to_string())?;
     let beside = here.ancestors().skip(1).map(|d| d.join("lucid86")).find(|p| p.is_file());
     let program = beside.ok_or("the program lucid86 is not built beside the suite")?;
-    let mut served: Option<Served> = None;
+    let mut served = Served::start(&program);
+    if served.as_mut().and_then(Served::connect).is_none() {
+        return Err(format!("{} opens no port for gdb", program.display()));
+    }
     let mut sent = String::new();
     Ok(Box::new(move |r| {
         if served.is_none() {
             served = Served::start(&program);
         }
-        let s = served.as_mut()?;
+        let Some(s) = served.as_mut() else { return Some("the program can't be started again".into()) };
         let wrong = match s.connect() {
             Some(stream) => {
                 sent.clear();

@@ -75,4 +75,35 @@ mod tests {
         }
         assert!(cost.as_secs_f64() / ran.as_secs_f64() < 0.07);
     }
+
+    #[test]
+    fn a_cost_is_paid_before_the_next() {
+        let mut b = Budget::default();
+        assert_eq!(b.gap(), SHORTEST);
+        b.settle(Duration::ZERO, 30 * MS);
+        assert_eq!(b.gap(), 480 * MS);
+        b.settle(160 * MS, Duration::ZERO);
+        assert_eq!(b.gap(), 320 * MS);
+        b.settle(320 * MS, Duration::ZERO);
+        assert_eq!(b.gap(), SHORTEST);
+    }
+
+    #[test]
+    fn what_one_cost_beyond_all_measure_is_not_paid_for_ever() {
+        let mut b = Budget::default();
+        b.settle(Duration::ZERO, 100_000 * MS);
+        assert_eq!(b.gap(), LONGEST);
+        b.settle(LONGEST, Duration::ZERO);
+        assert_eq!(b.gap(), SHORTEST);
+    }
+
+    #[test]
+    fn little_is_left_over_of_a_long_cheap_run() {
+        let mut b = Budget::default();
+        b.settle(3_600_000 * MS, MS);
+        b.settle(Duration::ZERO, AHEAD);
+        assert_eq!(b.gap(), SHORTEST);
+        b.settle(Duration::ZERO, 10 * MS);
+        assert_eq!(b.gap(), 160 * MS);
+    }
 }

@@ -52,7 +52,7 @@ pub fn rom(cache: &Cache, o: &Options) -> Result<String, Failure> {
 }
 
 fn boots(cache: &Cache, o: &Options, from: (&str, &str), more: &str) -> Result<String, Failure> {
-    let folder = folder(&linux(cache, Arch::I386, &[]).map_err(Failure::Missing)?)?;
+    let folder = folder(&linux(cache, Arch::I386, &[])?)?;
     let mut config = Config { memory: 512 << 20, ..Config::default() };
     let net = format!("user,tftp={},bootfile=boot.ipxe{more}", folder.0.display());
     for (word, value) in [from, ("net", &net)] {

@@ -34,15 +34,15 @@ pub const NETWORK: &[(&str, Case)] = &[
 /// Connections that must stand at once.
 const MANY: usize = 100;
 
-/// A machine at a shell with the network's modules at hand.
-pub fn linux(cache: &Cache, arch: Arch, net: &[String]) -> Result<Config, String> {
-    let kernel = media::installer_kernel(cache, arch)?;
+/// A machine at a shell with the network's modules at hand. What can't be had is missing; a card that is refused is our fault.
+pub fn linux(cache: &Cache, arch: Arch, net: &[String]) -> Result<Config, Failure> {
+    let kernel = media::installer_kernel(cache, arch).map_err(Failure::Missing)?;
     if kernel.modules.is_none() {
-        return Err("the modules of the installer's kernel are gone from Debian".into());
+        return Err(Failure::Missing("the modules of the installer's kernel are gone from Debian".into()));
     }
     let mut c = Config { memory: 512 << 20, ..Config::default() };
     c.kernel = Some(kernel.image.clone());
-    c.initrd = Some(initrd(cache, &kernel)?.display().to_string());
+    c.initrd = Some(initrd(cache, &kernel).map_err(Failure::Missing)?.display().to_string());
     c.append = Some("console=ttyS0,115200 panic=-1".into());
     for n in net {
         c.set("net", Some(n)).map_err(|e| e.to_string())?;
@@ -92,7 +92,7 @@ fn transfers(cache: &Cache, o: &Options, arch: Arch, model: &str, driver: &str) 
     let server = Server::start(o.big)?;
     let forward = free_port()?;
     let net = format!("user,host=on,forward=tcp:{forward}:80,model={model}");
-    let config = linux(cache, arch, &[net]).map_err(Failure::Missing)?;
+    let config = linux(cache, arch, &[net])?;
     let script = transfer_script(server.port, driver);
     let ours = transfer(o, forward, |stop| session::run(&config, &script, o, stop))?;
     let said = format!("{} MiB {ours}", o.big >> 20);

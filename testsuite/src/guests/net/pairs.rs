@@ -23,15 +23,13 @@ enum End {
 impl End {
     /// A machine whose card `mac` is plugged into a socket, `listen=` or `connect=`.
     fn ours(cache: &Cache, mac: &str, socket: &str) -> Result<End, Failure> {
-        Ok(End::Ours(
-            linux(cache, Arch::I386, &[format!("socket,{socket},mac={mac}")]).map_err(Failure::Missing)?,
-        ))
+        Ok(End::Ours(linux(cache, Arch::I386, &[format!("socket,{socket},mac={mac}")])?))
     }
 
     fn qemu(cache: &Cache, mac: &str, socket: &str) -> Result<End, Failure> {
         let device = format!("ne2k_pci,netdev=net0,mac={mac}");
         let words = ["-netdev", &format!("socket,id=net0,{socket}"), "-device", &device].map(str::to_owned);
-        Ok(End::Qemu(linux(cache, Arch::I386, &[]).map_err(Failure::Missing)?, words.to_vec()))
+        Ok(End::Qemu(linux(cache, Arch::I386, &[])?, words.to_vec()))
     }
 
     fn run(&self, script: &str, o: &Options, stop: &Arc<AtomicBool>) -> Result<Run, String> {
