@@ -7,7 +7,7 @@ use crate::oracle::cases::{self, Case};
 use crate::oracle::programs::{self, Line};
 use crate::oracle::{amd, compare, native::Native, ours::Ours};
 use crate::rng::Rng;
-use iced_x86::Code;
+use iced_x86::{Code, Mnemonic as M};
 use lucid86_cpu::derived::Engine;
 
 /// How often the loop runs: enough for a translator to find it hot.
@@ -19,6 +19,8 @@ struct Lab {
     engines: Vec<(Engine, Ours)>,
     strict: bool,
     codes: [Vec<Code>; 2],
+    /// Of these: comparisons, jumps on flags, other readers of flags.
+    flags: [[Vec<Code>; 3]; 2],
 }
 
 /// The fuzzer. The interpreter always runs; `engine` beside it.
@@ -32,10 +34,27 @@ pub fn fuzzer(engine: Engine, without: &[String]) -> Result<Round, String> {
     }
     let model = cases::model();
     let wanted = |c: &Code| !without.iter().any(|w| format!("{c:?}").starts_with(w));
-    let codes = [false, true]
+    let codes: [Vec<Code>; 2] = [false, true]
         .map(|wide| programs::program_encodings(wide, &model).into_iter().filter(wanted).collect());
-    let mut lab = Lab { host: Native::new()?, engines, strict: amd(), codes };
+    let of = |wide: usize, role: fn(M) -> bool| -> Vec<Code> {
+        codes[wide].iter().copied().filter(|c| role(c.mnemonic())).collect()
+    };
+    let flags = [0, 1].map(|wide| [of(wide, compares), of(wide, jumps), of(wide, reads)]);
+    let mut lab = Lab { host: Native::new()?, engines, strict: amd(), codes, flags };
     Ok(Box::new(move |r: &mut Rng| lab.round(r)))
+}
+
+fn compares(m: M) -> bool {
+    matches!(m, M::Cmp | M::Test | M::Sub | M::Add | M::And | M::Cmpxchg)
+}
+
+fn jumps(m: M) -> bool {
+    format!("{m:?}").starts_with('J')
+}
+
+fn reads(m: M) -> bool {
+    let name = format!("{m:?}");
+    name.starts_with("Set") || name.starts_with("Cmov") || matches!(m, M::Adc | M::Sbb | M::Lahf | M::Pushf)
 }
 
 impl Lab {
@@ -44,7 +63,14 @@ impl Lab {
         let count = 3 + r.below(24);
         // Few kinds of instruction in one program, so that they meet.
         let all = &self.codes[usize::from(wide)];
-        let few: Vec<Code> = (0..1 + r.below(12)).map(|_| r.pick(all)).collect();
+        let mut few: Vec<Code> = (0..1 + r.below(12)).map(|_| r.pick(all)).collect();
+        if r.one_in(2) {
+            // Flags that one block makes and another asks for.
+            few.truncate(3);
+            for role in &self.flags[usize::from(wide)] {
+                few.extend((0..if role.is_empty() { 0 } else { 2 }).map(|_| r.pick(role)));
+            }
+        }
         let lines: Vec<Line> = (0..count).filter_map(|_| programs::line(r.pick(&few), wide, r)).collect();
         let (before, data) = programs::program_state(wide, TURNS, r);
         let keep_flags = r.one_in(2);

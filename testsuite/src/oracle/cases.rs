@@ -450,8 +450,11 @@ impl Maker<'_> {
         if self.program {
             let base = self.r.pick(&[3usize, 5, 6, 7, 4]);
             i.set_memory_base(if self.wide { GPR64[base] } else { GPR64[base].full_register32() });
-            let disp =
-                if !self.r.one_in(4) { self.r.below(16) as i64 * 16 } else { self.r.below(600) as i64 - 300 };
+            let disp = match self.r.below(4) {
+                0 => self.r.below(600) as i64 - 300,
+                1 => 0,
+                _ => self.r.below(16) as i64 * 16,
+            };
             i.set_memory_displacement64(if self.wide { disp as u64 } else { disp as u32 as u64 });
             i.set_memory_displ_size(if self.wide { 8 } else { 4 });
             return;

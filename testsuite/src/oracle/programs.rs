@@ -84,7 +84,9 @@ pub fn program_state(wide: bool, turns: u64, r: &mut Rng) -> (State, Vec<u8>) {
     let mut data = vec![0; DATA_LEN];
     values::memory(r, &mut data);
     for n in [3, 4, 5, 6, 7] {
-        s.gpr[n] = DATA + 0x1000 - 256 + r.below(32) * 16;
+        // Some just below a page's end, where an operand crosses it.
+        let off = if r.one_in(4) { 256 - r.below(8) } else { r.below(32) * 16 };
+        s.gpr[n] = DATA + 0x1000 - 256 + off;
     }
     s.gpr[1] = turns;
     // No alignment checks, no tracing.
