@@ -16,6 +16,7 @@ usage: cargo run --release -p testsuite -- COMMAND ...
   inject [--seed N] [--cases N] [--engine E] [--only PREFIX]   the oracle's cases with their pages and limits spoilt
   fuzz NAME [--minutes N] [--seed N] [--rounds N] [--engine E] [--without PREFIX,...]
                      decode, single, program: random bytes, instructions and programs, against the host;
+                     flags: programs about status flags, on two engines;
                      card, router, dhcp, dns, tftp: what a driver, a guest and the world do to the network;
                      commands, expressions, recordings, snapshots, scripts, packets: what a debugger is given
   instructions       the page docs/instructions.md, from the decoder

@@ -63,6 +63,11 @@ fn decode() {
 }
 
 #[test]
+fn flags() {
+    briefly("flags", 60_000);
+}
+
+#[test]
 fn single() {
     briefly("single", 50_000);
 }

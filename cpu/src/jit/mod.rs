@@ -39,7 +39,7 @@ use encode::Asm;
 use ir::VecFn;
 use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
-use regs::field;
+use regs::{HELD_SLOTS, field};
 use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
 
 /// No translation.
@@ -336,7 +336,7 @@ impl Jit {
         };
         let target = match (to, l.tail) {
             (None, _) => base + l.stub,
-            (Some((near, flags)), Some(tail)) if flags.needed || flags.dirty & tail.inputs != 0 => {
+            (Some((near, flags)), Some(tail)) if flags.refuses_recipe(tail.inputs) => {
                 jump(base + tail.jump, near);
                 base + tail.at
             }
@@ -400,7 +400,7 @@ impl Jit {
         let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let space = space_key(x, key);
-        self.jumps[jump_slot(rip)] = JumpEntry::new(rip, space, code);
+        self.jumps[jump_slot(rip)] = JumpEntry { rip, key: space, code, refuses: n.incoming.refuses() };
     }
 
     /// Runs native block `id`: RIP is at its start and the budget is above its length.
@@ -616,9 +616,11 @@ fn make_flags(cpu: &mut Cpu) {
     let s = &mut cpu.scratch.0;
     let n = std::mem::take(&mut s.recipe) as u32;
     if n != 0 {
-        let held = s.held;
-        let gpr = &cpu.gpr;
-        let f = lower::Recipe::from_number(n).make(|r| gpr.get(usize::from(r)).copied().unwrap_or(held));
+        let values = |r: u8| match usize::from(r) {
+            r @ 0..16 => cpu.gpr[r],
+            r => s.held[r & (HELD_SLOTS - 1)],
+        };
+        let f = lower::Recipe::from_number(n).make(values);
         s.flags = to_memory_form(f);
     }
 }

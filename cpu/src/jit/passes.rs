@@ -111,8 +111,6 @@ pub struct Facts {
     pub last: Vec<u32>,
     /// Flags live after each operation.
     pub live: Vec<u8>,
-    /// Flags that an operation after this one reads.
-    pub read: Vec<u8>,
     /// Whether control may leave after this operation and before all flags are overwritten.
     pub exposed: Vec<bool>,
 }
@@ -124,6 +122,21 @@ pub struct Incoming {
     pub needed: bool,
     /// Guest registers that it changes while control may still leave with those flags.
     pub dirty: u16,
+}
+
+impl Incoming {
+    /// The bit of [`Incoming::refuses`] that is set if no recipe will do.
+    pub const ANY: u32 = 1 << 16;
+
+    /// As a mask: a recipe that reads a register of it, or any at all with [`Incoming::ANY`], can't be brought.
+    pub fn refuses(&self) -> u64 {
+        u64::from(self.dirty) | if self.needed { u64::from(Incoming::ANY) } else { 0 }
+    }
+
+    /// Whether a recipe that reads the registers in `inputs` can't be brought.
+    pub fn refuses_recipe(&self, inputs: u16) -> bool {
+        self.refuses() & u64::from(Incoming::ANY | u32::from(inputs)) != 0
+    }
 }
 
 /// Finds out what a block does with the flags that it is entered with.
@@ -163,13 +176,8 @@ pub fn incoming(ops: &[Op], groups: &Groups) -> Incoming {
 /// Looks through a block's operations.
 pub fn analyse(ops: &[Op], groups: &Groups) -> Facts {
     let n = ops.len();
-    let mut f = Facts {
-        uses: vec![0; n],
-        last: (0..n as u32).collect(),
-        live: vec![0; n],
-        read: vec![0; n],
-        exposed: vec![false; n],
-    };
+    let mut f =
+        Facts { uses: vec![0; n], last: (0..n as u32).collect(), live: vec![0; n], exposed: vec![false; n] };
     let mut wanted = vec![false; n];
     ops.iter().for_each(|op| op.uses(|v| wanted[v.n()] = true));
     for (i, op) in ops.iter().enumerate() {
@@ -186,12 +194,11 @@ pub fn analyse(ops: &[Op], groups: &Groups) -> Facts {
         Op::Imm(c) => Some(c),
         _ => None,
     };
-    let (mut live, mut read, mut exposed) = (fl::ALL, 0, true);
+    let (mut live, mut exposed) = (fl::ALL, true);
     for (i, op) in ops.iter().enumerate().rev() {
-        (f.live[i], f.read[i], f.exposed[i]) = (live, read, exposed);
+        (f.live[i], f.exposed[i]) = (live, exposed);
         let (reads, kills) = effect(op, constant);
         live = live & !kills | reads;
-        read = read & !kills | reads;
         let leaves = may_leave(op) && !groups.follows(i);
         exposed = exposed && kills != fl::ALL || leaves;
         if leaves {

@@ -69,6 +69,9 @@ pub fn vector_temps(long: bool) -> u16 {
 /// Slots for [`super::groups`].
 pub const GROUPS: usize = super::groups::SLOTS;
 
+/// Operands of a recipe that may be held in memory.
+pub const HELD_SLOTS: usize = 2;
+
 /// Number of spill slots.
 pub const SLOTS: usize = 8;
 
@@ -87,8 +90,10 @@ pub struct Scratch {
     pub flags: u64,
     /// How the status flags are made where `flags` does not hold them: see [`super::lower::Recipe`]. Zero: it does.
     pub recipe: u64,
-    /// An operand of the recipe that came from memory.
-    pub held: u64,
+    /// Operands of the recipe that are in no register: they came from memory, or their register has changed since.
+    pub held: [u64; HELD_SLOTS],
+    /// The same while the interpreter runs the instruction that changes the register.
+    pub held_next: [u64; HELD_SLOTS],
     /// Offset in the page where control left, or the whole RIP.
     pub exit_rip: u64,
     /// Which link left, for patching.
@@ -144,7 +149,8 @@ impl Default for Scratch {
             page_rip: 0,
             flags: 0,
             recipe: 0,
-            held: 0,
+            held: [0; HELD_SLOTS],
+            held_next: [0; HELD_SLOTS],
             exit_rip: 0,
             link: 0,
             fill: 0,
@@ -202,7 +208,6 @@ pub mod field {
         page_rip,
         flags,
         recipe,
-        held,
         exit_rip,
         link,
         fill,
@@ -258,6 +263,17 @@ pub mod field {
     /// XMM register `r`.
     pub fn xmm(r: u8) -> Mem {
         Mem::at(STATE, offset_of!(Cpu, vec) as i32 + 32 * i32::from(r))
+    }
+    /// Slot `n` for an operand of a recipe.
+    pub fn held(n: u8) -> Mem {
+        slot_of(offset_of!(Scratch, held), n)
+    }
+    /// The same while the interpreter runs an instruction.
+    pub fn held_next(n: u8) -> Mem {
+        slot_of(offset_of!(Scratch, held_next), n)
+    }
+    fn slot_of(at: usize, n: u8) -> Mem {
+        Mem::at(STATE, (offset_of!(Cpu, scratch) + at) as i32 + 8 * i32::from(n))
     }
     /// Spill slot `n`.
     pub fn slot(n: u8) -> Mem {

@@ -85,14 +85,8 @@ pub struct JumpEntry {
     pub key: u64,
     /// Code.
     pub code: u64,
-    _pad: u64,
-}
-
-impl JumpEntry {
-    /// An entry.
-    pub fn new(rip: u64, key: u64, code: u64) -> JumpEntry {
-        JumpEntry { rip, key, code, _pad: 0 }
-    }
+    /// Which recipes for flags it can't be entered with: see [`super::passes::Incoming::refuses`].
+    pub refuses: u64,
 }
 
 /// Entries in the jump cache.
@@ -370,7 +364,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     align(a);
     s.jump = a.here();
     let miss = a.label();
-    look_up(a, miss);
+    look_up(a, miss, None);
     a.bind(miss);
     a.byte(0xe9);
     let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
@@ -424,8 +418,9 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
 }
 
 /// Jumps to the code for RIP, in R14, if the jump cache has it, else to `miss`. R15 and R11 are free. Blocks have their
-/// own copies, so that the host's branch prediction tells them apart.
-pub fn look_up(a: &mut Asm, miss: Label) {
+/// own copies, so that the host's branch prediction tells them apart. `recipe`: what [`JumpEntry::refuses`] is tested
+/// against, and where to go, with the entry in R15, if the code there needs the flags themselves.
+pub fn look_up(a: &mut Asm, miss: Label, recipe: Option<(u32, Label)>) {
     a.rorx(8, R::R15, R::R14, 14);
     a.alu_rm_r(6, 8, R::R15, R::R14);
     a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
@@ -436,7 +431,21 @@ pub fn look_up(a: &mut Asm, miss: Label) {
     a.load(8, R::R11, field::space());
     a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
     a.jcc(5, miss);
-    a.jmp_rm(Mem::at(R::R15, offset_of!(JumpEntry, code) as i32));
+    if let Some((needs, refused)) = recipe {
+        a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, refuses) as i32), needs as i32);
+        a.jcc(5, refused);
+    }
+    a.jmp_rm(entry_code());
+}
+
+/// The code of the jump cache's entry in R15.
+pub fn entry_code() -> Mem {
+    Mem::at(R::R15, offset_of!(JumpEntry, code) as i32)
+}
+
+/// Its RIP.
+pub fn entry_rip() -> Mem {
+    Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32)
 }
 
 /// Loads the guest's x87 state into the host's unit; ZF set if that was possible. Keeps all registers.

@@ -2,6 +2,7 @@
 //! tests. A finding is printed so that it can be made again from its seed.
 //!
 //! - [`decode`]: any bytes, in any mode, on any model: no panic, lengths as they should be;
+//! - [`flags`]: programs that make, keep and ask for status flags and fault in the end, on two engines;
 //! - [`debug`]: what a debugger is given (`commands`, `expressions`, `recordings`, `snapshots`, `scripts`), and `packets` to
 //!   gdb's port of the program;
 //! - [`network`]: network cards by their ports (`card`), frames and the world at the built-in
@@ -11,6 +12,7 @@
 
 pub mod debug;
 pub mod decode;
+pub mod flags;
 pub mod network;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub mod program;
@@ -36,6 +38,7 @@ pub const NAMES: &[&str] = &[
     "dns",
     "tftp",
     "decode",
+    "flags",
     "single",
     "program",
     "commands",
@@ -58,6 +61,7 @@ pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, S
         "scripts" => Ok(debug::scripts()),
         "packets" => debug::packets(),
         "decode" => Ok(decode::fuzzer(engine)),
+        "flags" => flags::fuzzer(engine),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         "single" => single::fuzzer(engine),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

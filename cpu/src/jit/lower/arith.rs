@@ -1,6 +1,6 @@
 //! Lowering of integer arithmetic.
 
-use super::flags::{self, How, Recipe};
+use super::recipe::{self, How, Recipe};
 use super::{Loc, Low, Lower};
 use crate::insn::Insn;
 use crate::jit::encode::{Mem, R, Rm};
@@ -18,17 +18,6 @@ enum Second {
 /// The encoding's numbers of ALU operations.
 const CMP: u8 = 7;
 const SUB: u8 = 5;
-
-/// The recipe once `op` has put its result in the first operand.
-fn in_result(op: Alu, r: Recipe) -> Option<Recipe> {
-    let how = match op {
-        Alu::Add => How::Added,
-        Alu::Sub => How::Subtracted,
-        // The flags of a logical operation are those of its result.
-        _ => return Some(Recipe { how: How::Test, b: flags::Second::Guest(r.a), ..r }),
-    };
-    (r.b != flags::Second::Guest(r.a)).then_some(Recipe { how, ..r })
-}
 
 impl Lower<'_> {
     fn second(&mut self, b: Val, w: u8) -> Low<Second> {
@@ -76,8 +65,9 @@ impl Lower<'_> {
         if compares && self.ends_in_branch() {
             self.hold(w, a, b)?;
         }
-        let mut recipe = self.recipe(op, w, a, b);
+        let mut recipe = None;
         if compares {
+            recipe = self.recipe(op, w, a, b);
             self.compare(op, w, a, b)?;
         } else if self.fused_rmw(a, w) {
             // `op [mem], b`: the store behind it has nothing to do.
@@ -88,22 +78,23 @@ impl Lower<'_> {
             self.loc[v] = Loc::InPlace;
             let store = self.facts.last[v] as usize;
             self.done[store] = true;
-            recipe = None;
         } else {
             // The operand first: an in-place destination may be what it is an alias of.
             let s = self.second(b, w)?;
             if let Second::Rm(Rm::Reg(r)) = s {
                 self.lock(r);
             }
+            let (r, other) = (self.loc[a.n()], self.second_of_recipe(w, b));
             match self.in_place(a, w)? {
                 Some(dest) => {
                     let s = self.second(b, w)?;
+                    if let Loc::Guest { r, .. } = r {
+                        recipe = self.recipe_in_place(op, w, r, other)?;
+                    }
                     self.alu_op(n, w, dest, b, s)?;
                     self.clear_upper(dest, w);
-                    recipe = recipe.and_then(|r| in_result(op, r));
                 }
                 None => {
-                    recipe = None;
                     let t = self.working_copy(a, w)?;
                     let s = self.second(b, w)?;
                     self.alu_op(n, w, t.into(), b, s)?;
@@ -112,8 +103,51 @@ impl Lower<'_> {
             }
         }
         self.produced(fl::ALL, 0);
-        self.flags.recipe = recipe;
+        self.follow_recipe(recipe);
         Ok(())
+    }
+
+    /// The flags that the operation at hand has just made are also made by `recipe`.
+    fn follow_recipe(&mut self, recipe: Option<Recipe>) {
+        self.flags.recipe = recipe;
+        self.flags.made = self.n;
+    }
+
+    /// How to make the flags of `op` once its result is in guest register `r`. What this needs of the register's old
+    /// content is put aside.
+    fn recipe_in_place(&mut self, op: Alu, w: u8, r: u8, b: Option<recipe::Second>) -> Low<Option<Recipe>> {
+        let apart = b.filter(|&b| b != recipe::Second::Guest(r));
+        let recipe = |how, b| Some(Recipe { how, w, a: r, b });
+        let first = recipe::Second::Guest(recipe::HELD);
+        Ok(match (op, apart) {
+            // The flags of a logical operation are those of its result.
+            (Alu::And | Alu::Or | Alu::Xor, _) => recipe(How::Test, recipe::Second::Guest(r)),
+            (Alu::Add, Some(b)) => recipe(How::Added, b),
+            (Alu::Sub, Some(b)) => recipe(How::Subtracted, b),
+            // Two summands: one is as good as the other.
+            (Alu::Add, None) if self.keep_first(r, 0)? => recipe(How::Added, first),
+            (Alu::Sub, None) if self.keep_first(r, 0)? => recipe(How::Taken, first),
+            (Alu::Adc | Alu::Sbb, _) => {
+                let how = if op == Alu::Adc { How::Carried } else { How::Borrowed };
+                let same = b == Some(recipe::Second::Guest(r));
+                let b = if same { Some(recipe::Second::Guest(recipe::HELD + recipe::CARRIED)) } else { b };
+                match b {
+                    Some(b) if self.keep_first(r, recipe::CARRIED)? => recipe(how, b),
+                    _ => None,
+                }
+            }
+            _ => None,
+        })
+    }
+
+    /// Value `b` as the second operand of a recipe.
+    fn second_of_recipe(&self, w: u8, b: Val) -> Option<recipe::Second> {
+        match (self.imm32(b, w), self.loc[b.n()]) {
+            (Some(c), _) if self.held != Some(b) => Some(recipe::Second::Imm(c)),
+            (_, Loc::Guest { r, w: gw }) if r < 16 && gw == w => Some(recipe::Second::Guest(r)),
+            _ if self.held == Some(b) => Some(recipe::Second::Guest(recipe::HELD)),
+            _ => None,
+        }
     }
 
     /// After a 4-byte operation in place on a register that lives in memory: clears the upper half.
@@ -136,36 +170,27 @@ impl Lower<'_> {
             if let Some(c) = self.imm32(b, w)
                 && i16::try_from(c).is_err()
             {
-                self.asm.store_imm(8, field::held(), c);
+                self.asm.store_imm(8, field::held(0), c);
                 self.held = Some(b);
             }
             return Ok(());
         };
         self.pull(v)?;
         let t = self.temp(v)?;
-        self.asm.store(8, field::held(), t);
+        self.asm.store(8, field::held(0), t);
         (self.held, self.holder) = (Some(v), Some(self.n));
         Ok(())
     }
 
-    /// How to make the flags of `op` from its operands, if these are registers and constants.
+    /// How to make the flags of a comparison from its operands, if these are registers and constants.
     fn recipe(&self, op: Alu, w: u8, a: Val, b: Val) -> Option<Recipe> {
-        let how = match op {
-            Alu::Sub => How::Cmp,
-            Alu::And => How::Test,
-            Alu::Or | Alu::Xor | Alu::Add => How::Added,
+        let how = if op == Alu::Sub { How::Cmp } else { How::Test };
+        let first = match self.loc[a.n()] {
+            Loc::Guest { r, w: gw } if r < 16 && gw == w => r,
+            _ if self.held == Some(a) => recipe::HELD,
             _ => return None,
         };
-        let guest = |v: Val| match self.loc[v.n()] {
-            Loc::Guest { r, w: gw } if r < 16 && gw == w => Some(r),
-            _ if self.held == Some(v) => Some(flags::HELD),
-            _ => None,
-        };
-        let second = match self.imm32(b, w) {
-            Some(c) if self.held != Some(b) => flags::Second::Imm(c),
-            _ => flags::Second::Guest(guest(b)?),
-        };
-        Some(Recipe { how, w, a: guest(a)?, b: second })
+        Some(Recipe { how, w, a: first, b: self.second_of_recipe(w, b)? })
     }
 
     /// CMP or TEST: no result.
@@ -204,6 +229,10 @@ impl Lower<'_> {
 
     pub(super) fn unary(&mut self, op: Unary, w: u8, a: Val) -> Low<()> {
         let v = self.at;
+        let first = match self.loc[a.n()] {
+            Loc::Guest { r, .. } => Some(r),
+            _ => None,
+        };
         let (dest, t) = if self.fused_rmw(a, w) {
             let Loc::At { m, .. } = self.loc[a.n()] else { return self.refuse() };
             self.loc[v] = Loc::InPlace;
@@ -229,7 +258,17 @@ impl Lower<'_> {
         }
         match op {
             Unary::Inc | Unary::Dec => self.produced(fl::ALL & !fl::C, fl::C),
-            Unary::Neg => self.produced(fl::ALL, 0),
+            Unary::Neg => {
+                self.produced(fl::ALL, 0);
+                if let (Some(r), None) = (first, t) {
+                    self.follow_recipe(Some(Recipe {
+                        how: How::Negated,
+                        w,
+                        a: r,
+                        b: recipe::Second::Imm(0),
+                    }));
+                }
+            }
             Unary::Not => {}
         }
         Ok(())
@@ -455,9 +494,22 @@ impl Lower<'_> {
         if matches!(op, Shift::Rcl | Shift::Rcr) {
             self.need(fl::C)?;
         }
+        let first = self.loc[a.n()];
         let dest = self.in_place(a, w)?;
         let t = if dest.is_none() { Some(self.working_copy(a, w)?) } else { None };
         let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
+        let how = match op {
+            Shift::Shl => Some(How::Shl),
+            Shift::Shr => Some(How::Shr),
+            Shift::Sar => Some(How::Sar),
+            _ => None,
+        };
+        let recipe = match (how, first, t) {
+            (Some(how), Loc::Guest { r, .. }, None) if self.keep_first(r, 0)? => {
+                Some(Recipe { how, w, a: recipe::HELD, b: recipe::Second::Imm(i32::from(c)) })
+            }
+            _ => None,
+        };
         self.asm.shift_imm(op as u8, w, rm, c);
         match t {
             Some(t) => self.result(t, w, w >= 4),
@@ -473,6 +525,7 @@ impl Lower<'_> {
         }
         let set = if rotate { fl::C | fl::O } else { fl::ALL };
         self.produced(set, fl::ALL);
+        self.follow_recipe(recipe);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
-use super::flags::Recipe;
+use super::recipe::Recipe;
 use super::{Cold, Linear, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
@@ -8,7 +8,7 @@ use crate::jit::groups::{self, Role};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads};
 use crate::jit::regs::{TABLE, field};
-use crate::jit::stubs::Target;
+use crate::jit::stubs::{Target, entry_code, entry_rip, look_up};
 use crate::mmu::table::Array;
 use crate::ops::{Call, Cond, Helper, Jump};
 use crate::state::{Seg, flag, gpr};
@@ -333,7 +333,13 @@ impl Lower<'_> {
     }
 
     pub(super) fn jump_indirect(&mut self, why: Jump, v: Val) -> Low<()> {
-        self.spill_flags()?;
+        if why == Jump::Return {
+            self.free_recipe()?;
+            self.leave_recipe()?;
+        } else {
+            // Whether the code there can do with a recipe is as hard to predict as the target itself.
+            self.spill_flags()?;
+        }
         self.flags.host = 0;
         let t = self.temp(v)?;
         if !self.key.code_flat() {
@@ -344,8 +350,16 @@ impl Lower<'_> {
         if t != R::R14 {
             self.asm.mov(8, R::R14, t);
         }
-        let miss = self.asm.label();
-        crate::jit::stubs::look_up(&mut self.asm, miss);
+        let (miss, refused) = (self.asm.label(), self.asm.label());
+        let recipe = self.left.take();
+        let needs = recipe.map(|r| (Incoming::ANY | u32::from(r.inputs()), refused));
+        look_up(&mut self.asm, miss, needs);
+        self.asm.bind(refused);
+        if recipe.is_some() {
+            self.cook_cold(recipe);
+            self.asm.load(8, R::R14, entry_rip());
+            self.asm.jmp_rm(entry_code());
+        }
         self.asm.bind(miss);
         if self.long() && why != Jump::Call {
             // Nothing has happened yet but what a return did to RSP.
@@ -612,6 +626,12 @@ impl Lower<'_> {
             let rest = self.insns.len() - n;
             let (leads, under) = self.groups_at(n);
             let groups = u64::from(leads) << 33 | u64::from(under) << 34;
+            let keeps: Vec<_> = self.keeps.iter().filter(|k| usize::from(k.n) == n).copied().collect();
+            for k in &keeps {
+                // Not to where the recipe that the block was entered with may look.
+                let from = self.guest_in(k.r, R::R14);
+                self.asm.store(8, field::held_next(k.slot), from);
+            }
             self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups);
             self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
             self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
@@ -631,6 +651,10 @@ impl Lower<'_> {
                 // What it read is in nobody's hands: the branch behind it can't leave a recipe.
                 self.leave(n + 1, i.off + u16::from(i.len), Target::Bail);
                 continue;
+            }
+            for k in &keeps {
+                self.asm.load(8, R::R14, field::held_next(k.slot));
+                self.asm.store(8, field::held(k.slot), R::R14);
             }
             let next = self.begins[n + 1];
             if next.vectors {

@@ -2,12 +2,11 @@
 //!
 //! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
 
+use super::recipe::{Keep, Recipe};
 use super::{Loc, Low, Lower};
-use crate::insn::Insn;
-use crate::interp::flags;
 use crate::jit::encode::{R, Rm};
-use crate::jit::ir::Val;
-use crate::jit::passes::{cond_reads, effect, fl, from_rflags};
+use crate::jit::ir::{Op, Val};
+use crate::jit::passes::{cond_reads, effect, fl, from_rflags, may_leave};
 use crate::jit::regs::field;
 use crate::ops::Cond;
 use crate::state::flag;
@@ -21,103 +20,15 @@ pub(super) struct State {
     pub synced: bool,
     /// How to make all of them again, as long as the registers that it names stay as they are.
     pub recipe: Option<Recipe>,
-    /// They are nowhere, only cold code may still want them: `recipe` makes them.
+    /// They are nowhere: `recipe` makes them for whoever wants them.
     pub deferred: bool,
+    /// The instruction that `recipe` is of.
+    pub made: u16,
 }
 
 impl State {
     pub fn in_memory() -> State {
-        State { host: 0, synced: true, recipe: None, deferred: false }
-    }
-}
-
-/// An operation on guest registers that gives the flags once more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recipe {
-    /// The operation.
-    pub how: How,
-    /// Bytes.
-    pub w: u8,
-    /// First operand, or register with the result; [`HELD`].
-    pub a: u8,
-    /// Second operand.
-    pub b: Second,
-}
-
-/// Number of the operand in [`Scratch::held`](crate::jit::regs::Scratch) among registers.
-pub const HELD: u8 = 16;
-
-/// The kinds of [`Recipe`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
-    /// CMP a, b.
-    Cmp,
-    /// TEST a, b.
-    Test,
-    /// ADD whose result is in `a`.
-    Added,
-    /// SUB whose result is in `a`.
-    Subtracted,
-}
-
-/// Second operand of a [`Recipe`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Second {
-    /// A register, or [`HELD`].
-    Guest(u8),
-    /// A constant.
-    Imm(i32),
-}
-
-impl Recipe {
-    fn uses(&self, r: u8) -> bool {
-        self.a == r || self.b == Second::Guest(r)
-    }
-
-    /// A bit for each guest register that it needs as it was.
-    pub fn inputs(&self) -> u16 {
-        let bit = |r: u8| if r < 16 { 1 << r } else { 0 };
-        let b = match self.b {
-            Second::Guest(r) => bit(r),
-            Second::Imm(_) => 0,
-        };
-        bit(self.a) | b
-    }
-
-    /// As a number that translated code leaves in [`Scratch::recipe`](crate::jit::regs::Scratch): not zero. `None` where a
-    /// constant is too wide for it.
-    pub fn number(&self) -> Option<u32> {
-        let b = match self.b {
-            Second::Guest(r) => u32::from(r),
-            Second::Imm(c) => u32::from(i16::try_from(c).ok()? as u16) | 1 << 16,
-        };
-        let w = u32::from(self.w.trailing_zeros() as u8);
-        Some(1 << 31 | (self.how as u32) << 24 | w << 22 | u32::from(self.a) << 17 | b)
-    }
-
-    /// The recipe behind a number.
-    pub fn from_number(n: u32) -> Recipe {
-        let how = [How::Cmp, How::Test, How::Added, How::Subtracted][(n >> 24 & 3) as usize];
-        let b =
-            if n >> 16 & 1 != 0 { Second::Imm(i32::from(n as u16 as i16)) } else { Second::Guest(n as u8) };
-        Recipe { how, w: 1 << (n >> 22 & 3), a: (n >> 17 & 31) as u8, b }
-    }
-
-    /// The status flags, with RFLAGS' places, from the values of registers and of the held operand.
-    pub fn make(&self, value: impl Fn(u8) -> u64) -> u64 {
-        let w = self.w;
-        let a = value(self.a) & Insn::mask(w);
-        let b = match self.b {
-            Second::Guest(r) => value(r),
-            Second::Imm(c) => c as i64 as u64,
-        } & Insn::mask(w);
-        let (_, f) = match self.how {
-            How::Cmp => flags::sub(w, a, b, 0),
-            How::Test => (0, flags::Flags::logic(w, a & b)),
-            How::Added => flags::add(w, a.wrapping_sub(b) & Insn::mask(w), b, 0),
-            How::Subtracted => flags::sub(w, a.wrapping_add(b) & Insn::mask(w), b, 0),
-        };
-        f.bits()
+        State { host: 0, synced: true, recipe: None, deferred: false, made: 0 }
     }
 }
 
@@ -145,44 +56,48 @@ impl Lower<'_> {
         if self.flags.deferred { self.flags.recipe } else { None }
     }
 
-    /// Makes the flags in EFLAGS again, by way of `t`.
-    pub(super) fn cook(&mut self, r: Recipe, t: R) {
-        let a = self.input(r.a);
-        let n = match r.how {
-            How::Test => {
-                self.asm.load(r.w, t, a);
-                match r.b {
-                    Second::Imm(c) => self.asm.test_imm(r.w, t, c),
-                    Second::Guest(b) => {
-                        let b = self.input(b);
-                        self.asm.test(r.w, b, t);
-                    }
-                }
-                return;
-            }
-            How::Cmp => 7,
-            How::Added => 0,
-            How::Subtracted => 5,
-        };
-        self.asm.load(r.w, t, a);
-        let steps: &[u8] = match r.how {
-            How::Added => &[5, 0],
-            How::Subtracted => &[0, 5],
-            _ => &[n],
-        };
-        for &n in steps {
-            match r.b {
-                Second::Imm(c) => self.asm.alu_imm(n, r.w, t, c),
-                Second::Guest(b) => {
-                    let b = self.input(b);
-                    self.asm.alu_r_rm(n, r.w, t, b);
-                }
+    /// Guest register `r` in a register: `t`, if it has none of its own. Leaves EFLAGS as they are.
+    pub(super) fn guest_in(&mut self, r: u8, t: R) -> R {
+        match self.guest_rm(r) {
+            Rm::Reg(h) => h,
+            m => {
+                self.asm.load(8, t, m);
+                t
             }
         }
     }
 
-    fn input(&self, r: u8) -> Rm {
-        if r == HELD { field::held().into() } else { self.guest_rm(r) }
+    /// Puts guest register `r`, which the instruction at hand is about to change, into a slot; leaves EFLAGS as they are.
+    fn keep(&mut self, r: u8, slot: u8) -> Low<()> {
+        let spare = if self.host(r).is_none() { Some(self.fresh()?) } else { None };
+        let from = self.guest_in(r, spare.unwrap_or(R::RAX));
+        self.asm.store(8, field::held(slot), from);
+        if let Some(t) = spare {
+            self.give(t);
+        }
+        self.keeps.push(Keep { n: self.n, slot, r });
+        Ok(())
+    }
+
+    /// The same for the first operand of the operation at hand, which is to change it in place, for the recipe of that:
+    /// if somebody may want the flags, and the register still is as it was when the instruction began.
+    pub(super) fn keep_first(&mut self, r: u8, slot: u8) -> Low<bool> {
+        if !self.facts.exposed[self.at] {
+            return Ok(false);
+        }
+        let mut before = self.ops[..self.at].iter().rev().take_while(|op| !matches!(op, Op::Begin(_)));
+        if before.any(|op| matches!(op, Op::Set { .. } | Op::Mul { .. } | Op::Div { .. })) {
+            return Ok(false);
+        }
+        self.keep(r, slot)?;
+        Ok(true)
+    }
+
+    /// Whether an operation wants flags that it doesn't make: itself, because it keeps some that are read later, or because
+    /// it may leave before it has made its own.
+    pub(super) fn wants_old_flags(&self, op: &Op) -> bool {
+        let (reads, kills) = effect(op, |v| self.constant(v));
+        may_leave(op) || reads != 0 || self.facts.live[self.at] & !kills != 0
     }
 
     /// As [`Lower::cook`], and stores them; for cold code, where R14 is free.
@@ -218,16 +133,29 @@ impl Lower<'_> {
         self.spill_flags()
     }
 
-    /// EFLAGS are about to be destroyed, and nobody but cold code wants the flags: whether that can make them itself.
+    /// Before a jump to who knows where: puts what the recipe reads into slots, since most code changes registers before it
+    /// changes flags.
+    pub(super) fn free_recipe(&mut self) -> Low<()> {
+        while let Some(recipe) = self.flags.recipe
+            && !self.flags.synced
+            && recipe.number().is_some()
+            && recipe.inputs() != 0
+            && let Some(slot) = recipe.free_slot()
+        {
+            let r = recipe.inputs().trailing_zeros() as u8;
+            self.keep(r, slot)?;
+            self.flags.recipe = Some(recipe.renamed(r, slot));
+        }
+        Ok(())
+    }
+
+    /// EFLAGS are about to be destroyed: whether those who want the flags later, cold code most often, can make them.
     fn defer(&mut self) -> bool {
-        let at = self.at;
-        let (reads, kills) = effect(&self.ops[at], |v| self.constant(v));
-        let read = self.facts.read[at] & !kills | reads;
         let st = &mut self.flags;
         if st.deferred {
             return self.may_defer;
         }
-        let can = self.may_defer && !st.synced && st.host == fl::ALL && st.recipe.is_some() && read == 0;
+        let can = self.may_defer && !st.synced && st.host == fl::ALL && st.recipe.is_some();
         if can {
             st.deferred = true;
         }
@@ -236,12 +164,21 @@ impl Lower<'_> {
 
     /// Guest register `r` is about to change.
     pub(super) fn changes_input(&mut self, r: u8) -> Low<()> {
-        if !self.flags.recipe.is_some_and(|k| k.uses(r)) {
+        let Some(recipe) = self.flags.recipe.filter(|k| k.uses(r)) else { return Ok(()) };
+        let (_, kills) = effect(&self.ops[self.at], |v| self.constant(v));
+        let wanted = self.facts.live[self.at] & !kills != 0;
+        if wanted
+            && (self.flags.deferred || self.facts.exposed[self.at])
+            && !self.flags.synced
+            && self.flags.made != self.n
+            && let Some(slot) = recipe.free_slot()
+        {
+            self.keep(r, slot)?;
+            self.flags.recipe = Some(recipe.renamed(r, slot));
             return Ok(());
         }
         if self.flags.deferred {
-            let (_, kills) = effect(&self.ops[self.at], |v| self.constant(v));
-            if self.facts.exposed[self.at] && kills != fl::ALL {
+            if wanted {
                 self.spill_flags()?;
                 self.flags.host = 0;
             } else {

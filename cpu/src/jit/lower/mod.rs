@@ -12,6 +12,8 @@ mod arith;
 mod exit;
 mod flags;
 mod memory;
+mod recipe;
+mod registers;
 mod system;
 mod vector;
 mod x87;
@@ -23,7 +25,7 @@ use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
 pub use exit::{Exits, Link};
-pub use flags::Recipe;
+pub use recipe::Recipe;
 
 /// The block holds an instruction that can't be lowered: its number. The block is to be cut before it.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,7 +107,7 @@ struct Place {
     /// The instruction.
     n: u16,
     note: Option<x87::Note>,
-    flags: Option<flags::Recipe>,
+    flags: Option<Recipe>,
 }
 
 /// The start of an instruction, and what code there relies on.
@@ -166,6 +168,8 @@ pub struct Lower<'a> {
     held: Option<Val>,
     /// The instruction that read it from memory.
     holder: Option<u16>,
+    /// Registers that were put into slots for a recipe.
+    keeps: Vec<recipe::Keep>,
     cold: Vec<Cold>,
     /// Where each instruction begins, for those that cold paths go on at.
     begins: Vec<Begin>,
@@ -241,6 +245,7 @@ pub fn lower(
         left: None,
         held: None,
         holder: None,
+        keeps: Vec::new(),
         cold: Vec::new(),
         begins: Vec::new(),
         exits: Exits::default(),
@@ -436,9 +441,13 @@ impl Lower<'_> {
             }
             return Ok(t);
         }
+        let w = match self.loc[v.n()] {
+            Loc::Guest { w, .. } | Loc::Fixed { w, .. } | Loc::At { w, .. } => w,
+            _ => 8,
+        };
         let t = self.copy(v)?;
         self.drop_value(v);
-        self.set_temp(v, t, 8, true);
+        self.set_temp(v, t, w, true);
         Ok(t)
     }
 
@@ -653,118 +662,6 @@ impl Lower<'_> {
         Ok(h)
     }
 
-    /// Writes guest register `r`.
-    fn set(&mut self, r: u8, w: u8, v: Val) -> Low<()> {
-        self.preserve(r)?;
-        if r >= 16 {
-            return self.set_high(r & 3, v);
-        }
-        let to = self.guest_rm(r);
-        if let Some(c) = self.constant(v) {
-            return self.set_constant(to, w, c);
-        }
-        if let (Rm::Reg(d), 4 | 8) = (to, w)
-            && matches!(self.loc[v.n()], Loc::Ea | Loc::Sum { .. })
-        {
-            let (m, aw) = match self.loc[v.n()] {
-                Loc::Sum { r, d, w } => (self.sum(r, d)?, w),
-                _ => {
-                    let t = self.fresh()?;
-                    let m = self.ea_mem(t)?;
-                    self.give(t);
-                    m
-                }
-            };
-            self.lea(d, m, aw.min(w));
-            return Ok(());
-        }
-        match (to, w) {
-            (Rm::Reg(d), 8) => match self.loc[v.n()] {
-                Loc::Guest { .. }
-                | Loc::Temp { .. }
-                | Loc::Fixed { .. }
-                | Loc::Slot { .. }
-                | Loc::At { .. } => {
-                    let clean = self.operand(v, 8)?;
-                    if clean != Rm::Reg(d) {
-                        self.asm.load(8, d, clean);
-                    }
-                }
-                _ => {
-                    let t = self.temp(v)?;
-                    self.asm.mov(8, d, t);
-                }
-            },
-            (Rm::Reg(d), 4) => {
-                let from = self.operand(v, 4)?;
-                if !(matches!(self.loc[v.n()], Loc::Fixed { w: 4, .. }) && from == Rm::Reg(d)) {
-                    self.asm.load(4, d, from);
-                }
-            }
-            (Rm::Reg(d), _) => {
-                let from = self.operand(v, w)?;
-                if from != Rm::Reg(d) {
-                    self.asm.load(w, d, from);
-                }
-            }
-            (to, 4) => {
-                let t = self.temp(v)?;
-                // A temporary is zero-extended beyond its own width; a wider value is cut.
-                if !matches!(self.loc[v.n()], Loc::Temp { w: 4, clean: true, .. }) {
-                    self.asm.movzx(4, t, t);
-                    self.set_temp(v, t, 4, true);
-                }
-                self.asm.store(8, to, t);
-            }
-            (to, 8) => {
-                let t = self.reg(v, w)?;
-                self.asm.store(8, to, t);
-            }
-            (to, _) => {
-                let from = self.reg(v, w)?;
-                self.lock(from);
-                let t = self.fresh()?;
-                self.asm.load(8, t, to);
-                self.asm.load(w, t, from);
-                self.asm.store(8, to, t);
-                self.give(t);
-            }
-        }
-        Ok(())
-    }
-
-    fn set_constant(&mut self, to: Rm, w: u8, c: u64) -> Low<()> {
-        let c = c & Insn::mask(w);
-        match (to, w) {
-            (Rm::Reg(d), 4 | 8) => self.asm.mov_imm(d, c),
-            (to, 8) if c as i64 == i64::from(c as i32) => self.asm.store_imm(8, to, c as i32),
-            (to, 4) if c >> 31 == 0 => self.asm.store_imm(8, to, c as i32),
-            (to, 4 | 8) => {
-                let t = self.fresh()?;
-                self.asm.mov_imm(t, c);
-                self.asm.store(8, to, t);
-                self.give(t);
-            }
-            (to, w) => self.asm.store_imm(w, to, c as i32),
-        }
-        Ok(())
-    }
-
-    /// Writes AH, CH, DH or BH (`r` 0-3).
-    fn set_high(&mut self, r: u8, v: Val) -> Low<()> {
-        let Some(h) = self.host(r) else { return self.refuse() };
-        let c = self.constant(v);
-        let t = if c.is_none() { Some(self.temp(v)?) } else { None };
-        self.asm.rorx(8, h, h, 8);
-        match (c, t) {
-            (Some(c), _) => self.asm.store_imm(1, h, c as u8 as i8 as i32),
-            (_, Some(t)) => self.asm.load(1, h, t),
-            _ => {}
-        }
-        self.asm.rorx(8, h, h, 56);
-        Ok(())
-    }
-
     /// One operation.
     fn op(&mut self, op: Op) -> Low<()> {
         self.may_defer = matches!(
@@ -793,7 +690,7 @@ impl Lower<'_> {
             Op::Unary { op, .. } => matches!(op, crate::ops::Unary::Inc | crate::ops::Unary::Dec),
             _ => false,
         };
-        if partly && self.flags.deferred {
+        if partly && self.flags.deferred && self.wants_old_flags(&op) {
             self.spill_flags()?;
         }
         if op.is_vector() && !self.vec_ready {
@@ -832,7 +729,12 @@ impl Lower<'_> {
                 self.asm.movzx(2, t, field::selector(seg));
                 self.result(t, 8, true);
             }
-            Op::Cond(c) => self.loc[v.n()] = Loc::Cond(c.0),
+            Op::Cond(c) => {
+                if self.flags.deferred {
+                    self.need_for_cond(c.0)?;
+                }
+                self.loc[v.n()] = Loc::Cond(c.0);
+            }
             Op::Fence => {}
             Op::Pure { op, a, b } => self.pure(op, a, b)?,
             Op::Zext { w, v } => self.zext(w, v)?,

@@ -1,0 +1,125 @@
+//! Writing guest registers.
+
+use super::{Loc, Low, Lower};
+use crate::insn::Insn;
+use crate::jit::encode::Rm;
+use crate::jit::ir::Val;
+
+impl Lower<'_> {
+    /// Writes guest register `r`.
+    pub(super) fn set(&mut self, r: u8, w: u8, v: Val) -> Low<()> {
+        self.preserve(r)?;
+        if r >= 16 {
+            return self.set_high(r & 3, v);
+        }
+        let to = self.guest_rm(r);
+        if let Some(c) = self.constant(v) {
+            return self.set_constant(to, w, c);
+        }
+        if let (Rm::Reg(d), 1, Loc::Cond(c)) = (to, w, self.loc[v.n()]) {
+            self.need_for_cond(c)?;
+            self.asm.setcc(c, d);
+            return Ok(());
+        }
+        if let (Rm::Reg(d), 4 | 8) = (to, w)
+            && matches!(self.loc[v.n()], Loc::Ea | Loc::Sum { .. })
+        {
+            let (m, aw) = match self.loc[v.n()] {
+                Loc::Sum { r, d, w } => (self.sum(r, d)?, w),
+                _ => {
+                    let t = self.fresh()?;
+                    let m = self.ea_mem(t)?;
+                    self.give(t);
+                    m
+                }
+            };
+            self.lea(d, m, aw.min(w));
+            return Ok(());
+        }
+        match (to, w) {
+            (Rm::Reg(d), 8) => match self.loc[v.n()] {
+                Loc::Guest { .. }
+                | Loc::Temp { .. }
+                | Loc::Fixed { .. }
+                | Loc::Slot { .. }
+                | Loc::At { .. } => {
+                    let clean = self.operand(v, 8)?;
+                    if clean != Rm::Reg(d) {
+                        self.asm.load(8, d, clean);
+                    }
+                }
+                _ => {
+                    let t = self.temp(v)?;
+                    self.asm.mov(8, d, t);
+                }
+            },
+            (Rm::Reg(d), 4) => {
+                let from = self.operand(v, 4)?;
+                if !(matches!(self.loc[v.n()], Loc::Fixed { w: 4, .. }) && from == Rm::Reg(d)) {
+                    self.asm.load(4, d, from);
+                }
+            }
+            (Rm::Reg(d), _) => {
+                let from = self.operand(v, w)?;
+                if from != Rm::Reg(d) {
+                    self.asm.load(w, d, from);
+                }
+            }
+            (to, 4) => {
+                let t = self.temp(v)?;
+                // A temporary is zero-extended beyond its own width; a wider value is cut.
+                if !matches!(self.loc[v.n()], Loc::Temp { w: 4, clean: true, .. }) {
+                    self.asm.movzx(4, t, t);
+                    self.set_temp(v, t, 4, true);
+                }
+                self.asm.store(8, to, t);
+            }
+            (to, 8) => {
+                let t = self.reg(v, w)?;
+                self.asm.store(8, to, t);
+            }
+            (to, _) => {
+                let from = self.reg(v, w)?;
+                self.lock(from);
+                let t = self.fresh()?;
+                self.asm.load(8, t, to);
+                self.asm.load(w, t, from);
+                self.asm.store(8, to, t);
+                self.give(t);
+            }
+        }
+        Ok(())
+    }
+
+    fn set_constant(&mut self, to: Rm, w: u8, c: u64) -> Low<()> {
+        let c = c & Insn::mask(w);
+        match (to, w) {
+            (Rm::Reg(d), 4 | 8) => self.asm.mov_imm(d, c),
+            (to, 8) if c as i64 == i64::from(c as i32) => self.asm.store_imm(8, to, c as i32),
+            (to, 4) if c >> 31 == 0 => self.asm.store_imm(8, to, c as i32),
+            (to, 4 | 8) => {
+                let t = self.fresh()?;
+                self.asm.mov_imm(t, c);
+                self.asm.store(8, to, t);
+                self.give(t);
+            }
+            (to, w) => self.asm.store_imm(w, to, c as i32),
+        }
+        Ok(())
+    }
+
+    /// Writes AH, CH, DH or BH (`r` 0-3).
+    fn set_high(&mut self, r: u8, v: Val) -> Low<()> {
+        let Some(h) = self.host(r) else { return self.refuse() };
+        let c = self.constant(v);
+        let t = if c.is_none() { Some(self.temp(v)?) } else { None };
+        self.asm.rorx(8, h, h, 8);
+        match (c, t) {
+            (Some(c), _) => self.asm.store_imm(1, h, c as u8 as i8 as i32),
+            (_, Some(t)) => self.asm.load(1, h, t),
+            _ => {}
+        }
+        self.asm.rorx(8, h, h, 56);
+        Ok(())
+    }
+}
