@@ -422,3 +422,144 @@ fn what_waits_is_bounded() {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+/// Packets that nobody fetches the answers of.
+#[test]
+fn a_gdb_that_does_not_listen_is_left() {
+    let mut served = Served::start("deaf-gdb", &["--paused"]);
+    let deaf = served.gdb();
+    let mut flood = deaf.0.try_clone().expect("a socket");
+    let sent = std::thread::spawn(move || while flood.write_all(&b"$m0,1000#8a".repeat(100)).is_ok() {});
+    served.hear("(lucid86) ");
+    let begun = Instant::now();
+    while !sent.is_finished() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is answered for ever");
+        std::thread::sleep(QUIET);
+    }
+    // Another is served.
+    let mut gdb = served.gdb();
+    gdb.say("?");
+    assert!(gdb.hear(PATIENCE).is_some_and(|s| s.starts_with('T')));
+    served.say("quit");
+    served.ends_with(0);
+}
+
+#[test]
+fn monitors_hear_that_gdb_stops_the_machine() {
+    let mut served = Served::start("heard", &["--paused"]);
+    let mut gdb = served.gdb();
+    served.hear("(lucid86) ");
+    gdb.say("vCont;c");
+    assert_eq!(gdb.hear(QUIET), None);
+    gdb.ctrl_c();
+    assert!(gdb.hear(PATIENCE).is_some_and(|s| s.starts_with("T02")));
+    served.hear("stopped by hand");
+    // It detaches and comes back, and the machine, which a monitor had run on, stands.
+    gdb.say("D");
+    assert_eq!(gdb.hear(PATIENCE).as_deref(), Some("OK"));
+    drop(gdb);
+    served.say("continue");
+    served.say("registers");
+    served.hear("rax");
+    let _gdb = served.gdb();
+    served.hear("stopped by hand");
+    served.say("quit");
+    served.ends_with(0);
+}
+
+/// Nobody can come by a socket: the end of the input leaves the machine to itself.
+#[test]
+fn a_machine_that_nobody_holds_runs_on() {
+    let g = Guest::new("left", SHORT);
+    for lines in ["", "step\n", "at 100100\nc\nwait\n"] {
+        let args = ["--clock", "virtual", "--serial", "none", "--monitor", "stdio", "--paused"];
+        let mut child = g.command(&args).spawn().expect("the binary starts");
+        child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads its input");
+        assert_eq!(wait(child), Some(11), "{lines}");
+    }
+}
+
+/// A terminal's other end.
+#[cfg(unix)]
+struct Terminal {
+    keys: fs::File,
+    screen: std::sync::mpsc::Receiver<u8>,
+    near: fs::File,
+}
+
+#[cfg(unix)]
+impl Terminal {
+    fn open() -> Terminal {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let far = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudoterminal");
+        grantpt(&far).and_then(|()| unlockpt(&far)).expect("a pseudoterminal");
+        let size = rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&far, size).expect("a size");
+        let name = ptsname(&far, Vec::new()).expect("a name").into_string().expect("text");
+        let near = fs::File::options().read(true).write(true).open(name).expect("it opens");
+        let keys = fs::File::from(far);
+        let mut from = keys.try_clone().expect("a handle");
+        let (tell, screen) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut byte = [0];
+            while from.read(&mut byte).is_ok_and(|n| n == 1) && tell.send(byte[0]).is_ok() {}
+        });
+        Terminal { keys, screen, near }
+    }
+
+    fn stdio(&self) -> std::process::Stdio {
+        self.near.try_clone().expect("a handle").into()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("it hears");
+    }
+
+    /// Waits until this is on the screen. Gives all that came until then.
+    #[track_caller]
+    fn hear(&self, what: &str) -> String {
+        let mut said = Vec::new();
+        while !text(&said).contains(what) {
+            let byte = self.screen.recv_timeout(PATIENCE);
+            said.push(byte.unwrap_or_else(|_| panic!("no '{what}' in '{}'", text(&said))));
+        }
+        text(&said)
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_line_is_edited_at_a_terminal() {
+    use rustix::termios::{LocalModes, tcgetattr};
+    let g = Guest::new("terminal", ECHO);
+    let mut t = Terminal::open();
+    let before = tcgetattr(&t.near).expect("a terminal").local_modes;
+    let args = ["--clock", "virtual", "--serial", "none", "--monitor", "stdio", "--paused"];
+    let mut command = g.command(&args);
+    command.env("TERM", "xterm").stdin(t.stdio()).stdout(t.stdio()).stderr(t.stdio());
+    let child = command.spawn().expect("the binary starts");
+    t.hear("(lucid86) ");
+    // A word is completed.
+    t.press("regi\t");
+    t.hear("registers");
+    t.press("\r");
+    t.hear("rax");
+    t.hear("(lucid86) ");
+    // A letter that was forgotten.
+    t.press("stp\x1b[De\r");
+    t.hear("instruction 1,");
+    // The line before.
+    t.press("\x1b[A\r");
+    t.hear("instruction 2,");
+    t.hear("(lucid86) ");
+    t.press(&format!("{LONG}\r"));
+    std::thread::sleep(Duration::from_millis(300));
+    t.press("\x03");
+    t.hear("stopped by hand");
+    t.hear("(lucid86) ");
+    let raw = tcgetattr(&t.near).expect("a terminal").local_modes;
+    assert!(!raw.intersects(LocalModes::ICANON | LocalModes::ECHO));
+    t.press("quit\r");
+    assert_eq!(wait(child), Some(0));
+    assert_eq!(tcgetattr(&t.near).expect("a terminal").local_modes, before);
+}

@@ -1,5 +1,6 @@
 //! gdb's side of the protocol, by `gdbstub`: its state machine, fed with what comes from the socket.
 
+use super::monitor::PATIENCE;
 use super::packets::{Filter, LONGEST, Own, packet};
 use super::target::{Stub, tid_of};
 use super::{Event, Mail, listen};
@@ -34,7 +35,8 @@ impl Connection for Wire {
     fn flush(&mut self) -> Result<(), std::io::Error> {
         let done = std::io::Write::write_all(&mut self.stream, &self.waiting);
         self.waiting.clear();
-        done
+        // Who reads nothing for so long is gone, and a part of a packet is no use.
+        done.inspect_err(|_| _ = self.stream.shutdown(Shutdown::Both))
     }
 }
 
@@ -62,6 +64,7 @@ pub enum After {
 pub fn listen(address: &str, to: Mail, ending: &Arc<Ending>) -> Result<(), String> {
     listen::listen("gdb", address, ending, move |mut stream| {
         let Ok(out) = stream.try_clone() else { return true };
+        let _ = out.set_write_timeout(Some(PATIENCE));
         if !to.send(Event::GdbCame(out)) {
             return false;
         }

@@ -92,6 +92,7 @@ impl Debuggers {
             awaited: false,
             script: 0,
             ended: None,
+            open: false,
         };
         let outcome = control.run();
         (control.stub.machine, outcome)
@@ -111,6 +112,8 @@ struct Control {
     script: u32,
     /// The run has ended at this count: it can only go back from there.
     ended: Option<(u64, Outcome)>,
+    /// Debuggers may still come, by a socket.
+    open: bool,
 }
 
 impl Control {
@@ -128,6 +131,7 @@ impl Control {
         }
         self.stub.machine.look_out(config.post_mortem.is_some());
         self.running = (!config.paused).then_some(Motion::Continue);
+        self.open = config.gdb.is_some() || matches!(config.monitor, Some(MonitorTo::Tcp(_)));
         loop {
             if self.stub.host.ending.asked() {
                 return Outcome::Quit;
@@ -230,20 +234,34 @@ impl Control {
 
     /// Tells everyone of a stop.
     fn tell(&mut self, stopped: &Stopped) {
+        let text = self.tell_monitors(stopped);
+        if let Some(g) = self.gdb.take() {
+            self.gdb = g.stopped(&mut self.stub, stopped, &text);
+        }
+    }
+
+    fn tell_monitors(&mut self, stopped: &Stopped) -> String {
         let text = self.stub.machine.describe(&mut self.stub.session, stopped);
         for (_, output) in &mut self.monitors {
             output.say(&text);
             output.prompt();
         }
-        if let Some(g) = self.gdb.take() {
-            self.gdb = g.stopped(&mut self.stub, stopped, &text);
+        text
+    }
+
+    /// gdb has the machine stand, and knows it.
+    fn stand_for_gdb(&mut self) {
+        if self.running.is_some() {
+            self.stand();
+            let stopped = self.stub.machine.stopped_by_hand();
+            self.tell_monitors(&stopped);
         }
     }
 
     fn event(&mut self, event: Event) -> Option<Outcome> {
         match event {
             Event::GdbCame(stream) => {
-                self.stand();
+                self.stand_for_gdb();
                 self.gdb = gdb::Session::new(stream, &mut self.stub);
             }
             Event::Gdb(packets::Part::Own(own, acknowledge)) => {
@@ -254,9 +272,9 @@ impl Control {
             Event::Gdb(packets::Part::Bytes(bytes)) => return self.gdb_says(&bytes),
             Event::Gdb(packets::Part::Interrupt) => return self.gdb_says(&[packets::INTERRUPT]),
             Event::GdbGone => {
-                if self.gdb.take().is_some() {
-                    return self.gdb_left();
-                }
+                // It may have been given up before.
+                self.gdb = None;
+                return self.gdb_left();
             }
             Event::MonitorCame(id, mut output) => {
                 if self.running.is_none() {
@@ -266,6 +284,10 @@ impl Control {
             }
             Event::MonitorGone(id) => {
                 self.monitors.retain(|m| m.0 != id);
+                if !self.open && self.monitors.is_empty() && self.running.is_none() && self.end().is_none() {
+                    // Nobody can have it go on any more.
+                    self.running = Some(Motion::Continue);
+                }
                 return self.end_if_left();
             }
             Event::Line(id, line) => {
@@ -286,7 +308,7 @@ impl Control {
         match self.gdb.take()?.incoming(&mut self.stub, bytes, standing) {
             gdb::After::Stands(g) => {
                 self.gdb = Some(g);
-                self.stand();
+                self.stand_for_gdb();
             }
             gdb::After::Runs(g) => {
                 self.gdb = Some(g);

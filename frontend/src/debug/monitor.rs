@@ -15,7 +15,7 @@ pub const PROMPT: &str = "(lucid86) ";
 pub const FULL: &str = "too many lines wait for the machine: this one is not heard";
 
 /// How long the machine waits for a peer that reads nothing.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Longest line.
 const LONGEST: u64 = 4096;
