@@ -4,9 +4,11 @@
 
 mod long;
 use iced_x86::code_asm::*;
-use long::{PT, WINDOW, entry_of, halts, machine, on_both};
+use long::{CODE, PT, WINDOW, entry_of, halts, machine, on_both};
 use lucid86_cpu::derived::Engine;
-use lucid86_cpu::state::gpr;
+use lucid86_cpu::exec::Stop;
+use lucid86_cpu::model::CpuModel;
+use lucid86_cpu::state::{Segment, attr, cr0, gpr};
 use testsuite::rig::Rig;
 
 /// Frames of the window's first pages: neighbours here are not neighbours there.
@@ -209,5 +211,56 @@ fn the_lowest_displacement() {
         assert_eq!(halts(&mut r), None);
         assert_eq!(r.cpu.gpr[gpr::RAX], (2..=20).sum::<u64>());
         assert_eq!((word(&r, 0x38), word(&r, 0x40)), (1, 1));
+    });
+}
+
+/// 32-bit code without paging. Where a register wraps between two accesses the second one's address is cut to 32 bits; where
+/// it points at what is being read all the time, nothing wraps.
+#[test]
+fn registers_that_wrap_between_two_accesses() {
+    on_both(|engine| {
+        let mut a = CodeAssembler::new(32).expect("assembler");
+        let mut program = || {
+            let mut top = a.create_label();
+            a.mov(ecx, 50)?;
+            a.set_label(&mut top)?;
+            // Down through zero and back by the displacement.
+            a.mov(ebp, 0x100)?;
+            a.mov(eax, dword_ptr(ebp))?;
+            a.sub(ebp, 0x200)?;
+            a.mov(edx, dword_ptr(ebp + 0x204))?;
+            a.mov(dword_ptr(ebp + 0x208), edx)?;
+            // Up by a step, down by the displacement; then a stack.
+            a.add(ebp, 0x210)?;
+            a.add(eax, dword_ptr(ebp - 8))?;
+            a.mov(dword_ptr(ebp), eax)?;
+            a.mov(esp, ebp)?;
+            a.push(eax)?;
+            a.push(edx)?;
+            a.pop(ebx)?;
+            a.add(ebx, dword_ptr(esp + 4))?;
+            a.mov(dword_ptr(esp + 8), ebx)?;
+            // Below zero there is nothing: it floats.
+            a.mov(esi, dword_ptr(ebp - 0x118))?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.hlt()
+        };
+        program().expect("program");
+        let code = a.assemble(CODE).expect("assembled");
+        let mut r = Rig::eager(CpuModel::parse("x86-64-v2").expect("model"), 1 << 20, engine);
+        r.poke(CODE, &code);
+        r.poke(0x100, &[1, 0, 0, 0, 2, 0, 0, 0]);
+        let flat = |attr| Segment { limit: !0, attr, ..Segment::default() };
+        r.cpu.cr0 = cr0::PE | cr0::ET;
+        r.cpu.seg = [flat(0x93 | attr::G | attr::DB); 6];
+        r.cpu.seg[1] = flat(0x9b | attr::G | attr::DB);
+        r.cpu.rip = CODE;
+        assert_eq!(r.run(10_000), Stop::Halted);
+        // 1 + 2; 2 + 3 on top of it.
+        let sees = [(gpr::RAX, 3), (gpr::RDX, 2), (gpr::RBX, 5), (gpr::RSI, 0xffff_ffff)];
+        sees.iter().for_each(|(n, v)| assert_eq!(r.cpu.gpr[*n], *v, "register {n}"));
+        let words: Vec<u64> = (0x108..0x118).step_by(4).map(|at| r.peek64(at) & 0xffff_ffff).collect();
+        assert_eq!(words, [2, 3, 3, 5]);
     });
 }

@@ -34,7 +34,14 @@ pub enum Role {
         span: i32,
     },
     /// It goes by the slot.
-    Follows(u8),
+    Follows {
+        #[allow(missing_docs)]
+        slot: u8,
+        /// Where it is in the group's range.
+        at: i32,
+        /// Bytes of that range.
+        span: i32,
+    },
 }
 
 /// The roles of a block's operations.
@@ -54,7 +61,7 @@ impl Groups {
 
     /// Whether operation `i` follows.
     pub fn follows(&self, i: usize) -> bool {
-        matches!(self.role(i), Some(Role::Follows(_)))
+        matches!(self.role(i), Some(Role::Follows { .. }))
     }
 
     /// Whether operation `i` leads.
@@ -128,7 +135,11 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
         for (k, (i, at)) in g.members.iter().enumerate() {
             let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
             let slot = slot as u8;
-            roles[*i] = Some(if k == 0 { Role::Leads { slot, before, span } } else { Role::Follows(slot) });
+            roles[*i] = Some(if k == 0 {
+                Role::Leads { slot, before, span }
+            } else {
+                Role::Follows { slot, at: before, span }
+            });
         }
     }
     Groups(roles)

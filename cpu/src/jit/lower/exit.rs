@@ -609,7 +609,7 @@ impl Lower<'_> {
                     leads |= k == n;
                     first[usize::from(slot)] = k;
                 }
-                Some(Role::Follows(slot)) => last[usize::from(slot)] = k,
+                Some(Role::Follows { slot, .. }) => last[usize::from(slot)] = k,
                 None => {}
             }
         }

@@ -67,8 +67,8 @@ impl Lower<'_> {
 
     /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
-        if let Some(Role::Follows(slot)) = self.groups.role(self.at) {
-            return self.follow(at, slot);
+        if let Some(Role::Follows { slot, at: place, span }) = self.groups.role(self.at) {
+            return self.follow(at, slot, place, span);
         }
         self.expose()?;
         let a = self.address(at.ea)?;
@@ -124,17 +124,21 @@ impl Lower<'_> {
     }
 
     /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
-    fn follow(&mut self, at: Place, slot: u8) -> Low<Mem> {
+    /// `place`: where it is among the `span` bytes that the leader has found in one page.
+    fn follow(&mut self, at: Place, slot: u8, place: i32, span: i32) -> Low<Mem> {
         let a = self.address(at.ea)?;
         if let Some(h) = a.held {
             self.lock(h);
         }
-        if self.long() {
+        // A register that points into the leader's range is where the leader's address says.
+        let points = i64::from(place) - i64::from(a.m.disp);
+        let near = a.m.base.is_some() && a.m.index.is_none() && (0..i64::from(span)).contains(&points);
+        if self.long() || near {
             let x = self.fresh()?;
             self.asm.load(8, x, field::group(slot));
             return Ok(self.in_page(x, a));
         }
-        // The register may have wrapped since the leader's address was made: cut as the processor does.
+        // Another may have wrapped since the leader's address was made: cut as the processor does.
         let h = match a.held {
             Some(h) => h,
             None => self.fresh()?,
