@@ -67,7 +67,11 @@ impl<'a> Sections<'a> {
             let size = u64::from_le_bytes(size.try_into().expect("eight bytes"));
             let (body, r) =
                 usize::try_from(size).ok().and_then(|n| r.split_at_checked(n)).ok_or_else(short)?;
-            let name = std::str::from_utf8(name).map_err(|_| damaged("a section has no name"))?;
+            let readable = |n: &&str| !n.chars().any(char::is_control);
+            let name = std::str::from_utf8(name)
+                .ok()
+                .filter(readable)
+                .ok_or_else(|| damaged("a section has no name"))?;
             if version != SECTION.to_le_bytes() {
                 return Err(ConfigError(format!(
                     "is a snapshot of another version of this program (section {name})"
@@ -241,4 +245,27 @@ fn unpack(mut rest: &[u8], total: usize) -> Result<Vec<(usize, Vec<u8>)>, Config
         rest = r;
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever a file has for a section's name, the error is one line.
+    #[test]
+    fn a_name_that_cannot_be_read_is_not_repeated() {
+        for (name, says) in [("cpu", "(section cpu)"), ("c\npu", "a section has no name")] {
+            let file = [
+                &MAGIC[..],
+                &CONTAINER.to_le_bytes(),
+                &[name.len() as u8],
+                name.as_bytes(),
+                &(!SECTION).to_le_bytes(),
+                &[0; 8],
+            ]
+            .concat();
+            let error = Sections::read(&file).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 }
