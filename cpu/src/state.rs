@@ -260,6 +260,10 @@ pub enum Shadow {
 pub struct Cpu {
     /// General registers in the encoding's order.
     pub gpr: [u64; 16],
+    /// Working memory of the translator. Not state: never saved, equal to any other. Here because translated code
+    /// reaches the registers and the start of this by one pointer with short displacements.
+    #[serde(skip)]
+    pub scratch: crate::jit::regs::Hidden,
     /// Instruction pointer (an offset in CS; truncated to IP or EIP as the mode asks).
     pub rip: u64,
     /// RFLAGS, exact between instructions.
@@ -331,7 +335,4 @@ pub struct Cpu {
     pub index: usize,
     /// What it claims to be: configuration, saved so that a snapshot explains itself.
     pub model: CpuModel,
-    /// Working memory of the translator. Not state: never saved, equal to any other.
-    #[serde(skip)]
-    pub scratch: crate::jit::regs::Hidden,
 }

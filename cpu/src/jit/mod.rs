@@ -39,7 +39,7 @@ use encode::Asm;
 use ir::VecFn;
 use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
-use regs::{HELD_SLOTS, field};
+use regs::HELD_SLOTS;
 use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
 
 /// No translation.
@@ -888,10 +888,4 @@ extern "sysv64" fn vector(cpu: *mut Cpu, f: usize, packed: u64, insns: *const In
         }
         Err(f) => failed(x, f),
     }
-}
-
-/// Code memory and links refer to this: the scratch fields must be reachable with a 32-bit displacement.
-#[allow(dead_code)]
-fn reachable() -> bool {
-    field::budget().disp > 0
 }

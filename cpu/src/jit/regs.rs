@@ -4,8 +4,18 @@ use super::encode::{Mem, R};
 use crate::state::Cpu;
 use std::mem::offset_of;
 
-/// RBP: the processor ([`Cpu`]).
+/// RBP: the processor ([`Cpu`]), [`BIAS`] bytes from its start.
 pub const STATE: R = R::RBP;
+/// A displacement of one byte reaches 128 bytes below RBP, where the general registers are, and as many above it: the
+/// first fields of [`Scratch`].
+pub const BIAS: i32 = 128;
+
+/// The processor's field at an offset.
+pub fn state(offset: usize) -> Mem {
+    Mem::at(STATE, offset as i32 - BIAS)
+}
+
+const _: () = assert!(offset_of!(Cpu, scratch) == BIAS as usize);
 /// R8: the TLB's table in use, as [`crate::mmu::Tlb::table_in_use`] gives it.
 pub const TABLE: R = R::R8;
 
@@ -76,23 +86,31 @@ pub const HELD_SLOTS: usize = 2;
 pub const SLOTS: usize = 8;
 
 /// What translated code keeps beside the processor's state, at fixed offsets from it. Not state: never saved, never
-/// compared.
+/// compared. What hot code reaches most often stands first: see [`BIAS`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Scratch {
     /// Instructions left in this run; negative ends it.
     pub budget: i64,
-    /// Table of the TLB in use, for [`TABLE`].
-    pub tlb: u64,
     /// RIP of byte 0 of the running page.
     pub page_rip: u64,
+    /// Address space and mode, as the jump cache's entries name them.
+    pub space: u64,
+    /// Jump cache.
+    pub jumps: u64,
     /// Status flags: byte 0 is OF, byte 1 is as LAHF stores it.
     pub flags: u64,
     /// How the status flags are made where `flags` does not hold them: see [`super::lower::Recipe`]. Zero: it does.
     pub recipe: u64,
     /// Operands of the recipe that are in no register: they came from memory, or their register has changed since.
     pub held: [u64; HELD_SLOTS],
-    /// The same while the interpreter runs the instruction that changes the register.
+    /// Whether the host's x87 unit holds the guest's state.
+    pub fpu_on: u32,
+    /// Whether the host's vector registers and MXCSR are the guest's.
+    pub vec_on: u32,
+    /// What to add to linear addresses in groups' pages to have the host's.
+    pub groups: [u64; GROUPS],
+    /// `held` while the interpreter runs the instruction that changes the register.
     pub held_next: [u64; HELD_SLOTS],
     /// Offset in the page where control left, or the whole RIP.
     pub exit_rip: u64,
@@ -106,10 +124,8 @@ pub struct Scratch {
     pub vec: [u64; 6],
     /// The running [`crate::Exec`], erased.
     pub exec: u64,
-    /// Jump cache.
-    pub jumps: u64,
-    /// Address space and mode, as the jump cache's entries name them.
-    pub space: u64,
+    /// Table of the TLB in use, for [`TABLE`].
+    pub tlb: u64,
     /// The running code's [`crate::insn::ModeKey`].
     pub key: u32,
     /// Offsets below these may be read through a segment register (zero: never directly).
@@ -126,12 +142,6 @@ pub struct Scratch {
     pub operand: u64,
     /// Image for FRSTOR and of FNSAVE.
     pub fpu_image: [u8; crate::fpu::image::HOST_IMAGE],
-    /// Whether the host's x87 unit holds the guest's state.
-    pub fpu_on: u32,
-    /// Whether the host's vector registers and MXCSR are the guest's.
-    pub vec_on: u32,
-    /// What to add to linear addresses in groups' pages to have the host's.
-    pub groups: [u64; GROUPS],
     /// Virtual time is `clock_base` nanoseconds where the budget is `clock_budget`, and `clock_rate` (32.32) later with
     /// each instruction: see [`crate::Clock`].
     pub clock_base: u64,
@@ -194,7 +204,7 @@ macro_rules! scratch {
     ($($field:ident),* $(,)?) => { $(
         #[allow(missing_docs)]
         pub fn $field() -> Mem {
-            Mem::at(STATE, (offset_of!(Cpu, scratch) + offset_of!(Scratch, $field)) as i32)
+            state(offset_of!(Cpu, scratch) + offset_of!(Scratch, $field))
         }
     )* };
 }
@@ -233,36 +243,35 @@ pub mod field {
 
     /// Guest register `r`.
     pub fn gpr(r: u8) -> Mem {
-        Mem::at(STATE, offset_of!(Cpu, gpr) as i32 + 8 * i32::from(r))
+        state(offset_of!(Cpu, gpr) + 8 * usize::from(r))
     }
     /// RFLAGS; its status flags are stale in translated code.
     pub fn rflags() -> Mem {
-        Mem::at(STATE, offset_of!(Cpu, rflags) as i32)
+        state(offset_of!(Cpu, rflags))
     }
     /// One byte: whether the interrupt line is up.
     pub fn intr() -> Mem {
-        Mem::at(STATE, offset_of!(Cpu, intr) as i32)
+        state(offset_of!(Cpu, intr))
     }
     /// What SWAPGS exchanges the base of GS with.
     pub fn kernel_gs_base() -> Mem {
-        let at = offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, kernel_gs_base);
-        Mem::at(STATE, at as i32)
+        state(offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, kernel_gs_base))
     }
     /// What WRMSR has added to the time-stamp counter.
     pub fn tsc_offset() -> Mem {
-        Mem::at(STATE, (offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_offset)) as i32)
+        state(offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_offset))
     }
     /// What RDTSCP puts into ECX.
     pub fn tsc_aux() -> Mem {
-        Mem::at(STATE, (offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_aux)) as i32)
+        state(offset_of!(Cpu, msr) + offset_of!(crate::state::Msrs, tsc_aux))
     }
     /// CR4.
     pub fn cr4() -> Mem {
-        Mem::at(STATE, offset_of!(Cpu, cr4) as i32)
+        state(offset_of!(Cpu, cr4))
     }
     /// XMM register `r`.
     pub fn xmm(r: u8) -> Mem {
-        Mem::at(STATE, offset_of!(Cpu, vec) as i32 + 32 * i32::from(r))
+        state(offset_of!(Cpu, vec) + 32 * usize::from(r))
     }
     /// Slot `n` for an operand of a recipe.
     pub fn held(n: u8) -> Mem {
@@ -273,7 +282,7 @@ pub mod field {
         slot_of(offset_of!(Scratch, held_next), n)
     }
     fn slot_of(at: usize, n: u8) -> Mem {
-        Mem::at(STATE, (offset_of!(Cpu, scratch) + at) as i32 + 8 * i32::from(n))
+        state(offset_of!(Cpu, scratch) + at + 8 * usize::from(n))
     }
     /// Spill slot `n`.
     pub fn slot(n: u8) -> Mem {
@@ -291,13 +300,8 @@ pub mod field {
     }
     /// Base of segment `s`.
     pub fn seg_base(s: u8) -> Mem {
-        let size = size_of::<crate::state::Segment>() as i32;
-        Mem::at(
-            STATE,
-            offset_of!(Cpu, seg) as i32
-                + size * i32::from(s)
-                + offset_of!(crate::state::Segment, base) as i32,
-        )
+        let size = size_of::<crate::state::Segment>();
+        state(offset_of!(Cpu, seg) + size * usize::from(s) + offset_of!(crate::state::Segment, base))
     }
     /// An operand `n` bytes further.
     pub fn plus(m: Mem, n: i32) -> Mem {

@@ -4,7 +4,7 @@
 //! the host's and 16-byte aligned.
 
 use super::encode::{Asm, Label, Mem, R};
-use super::regs::{Convention, STATE, TABLE, convention, field, vector_home, vector_temps};
+use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
 use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
@@ -201,7 +201,7 @@ pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
 }
 
 fn mxcsr() -> Mem {
-    Mem::at(STATE, offset_of!(Cpu, mxcsr) as i32)
+    state(offset_of!(Cpu, mxcsr))
 }
 
 fn load_mxcsr(a: &mut Asm, m: Mem) {
@@ -255,7 +255,7 @@ fn fpu_store(a: &mut Asm, take: usize) {
     a.mov(8, R::RBX, R::RSP);
     a.push(R::R11);
     a.alu_imm(4, 8, R::RSP, -16);
-    a.mov(8, R::RDI, STATE);
+    a.lea(8, R::RDI, state(0));
     a.mov_imm(R::RAX, take as u64);
     a.call_rm(R::RAX);
     a.load(8, R::R11, Mem::at(R::RBX, -8));
@@ -320,7 +320,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     }
     // Six pushes and the return address: 8 more make the stack 16-byte aligned.
     a.push(R::RAX);
-    a.mov(8, STATE, R::RDI);
+    a.lea(8, STATE, Mem::at(R::RDI, BIAS));
     a.mov(8, R::R11, R::RSI);
     // A jump from outside: RIP in R14.
     a.load(8, R::R14, field::exit_rip());
@@ -460,13 +460,13 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
     a.alu_imm(7, 4, field::vec_on(), 0);
     a.jcc(4, plain);
     call_at(a, s.vec_store);
-    a.mov(8, R::RDI, STATE);
+    a.lea(8, R::RDI, state(0));
     a.mov_imm(R::RAX, make as u64);
     a.call_rm(R::RAX);
     call_at(a, s.vec_load);
     a.jmp(back);
     a.bind(plain);
-    a.mov(8, R::RDI, STATE);
+    a.lea(8, R::RDI, state(0));
     a.mov_imm(R::RAX, make as u64);
     a.call_rm(R::RAX);
     a.bind(back);
@@ -486,7 +486,7 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
 
 /// Calls `fill(cpu, linear, bytes, write)`; bytes are in RDX.
 fn fill_call(a: &mut Asm, fill: usize, write: u64) {
-    a.mov(8, R::RDI, STATE);
+    a.lea(8, R::RDI, state(0));
     a.load(8, R::RSI, field::fill());
     a.mov_imm(R::RCX, write);
     a.mov_imm(R::RAX, fill as u64);
@@ -505,7 +505,7 @@ fn call_stub(a: &mut Asm, c: &Convention, to: usize, s: &Set, all: bool) -> usiz
     }
     // The return address is on the stack: align.
     a.push(R::RAX);
-    a.mov(8, R::RDI, STATE);
+    a.lea(8, R::RDI, state(0));
     a.mov(8, R::RSI, R::R14);
     a.mov(8, R::RDX, R::R15);
     a.mov(8, R::RCX, R::R11);

@@ -7,8 +7,8 @@
 
 use super::{Cold, Low, Lower};
 use crate::jit::encode::{Mem, R};
-use crate::jit::regs::{STATE, field};
-use crate::state::{Cpu, Fpu, Segment};
+use crate::jit::regs::{field, state};
+use crate::state::{Cpu, Fpu};
 use iced_x86::Code;
 use std::mem::offset_of;
 
@@ -77,12 +77,7 @@ fn kind(code: Code) -> Option<Kind> {
 }
 
 fn fpu(offset: usize) -> Mem {
-    Mem::at(STATE, (offset_of!(Cpu, fpu) + offset) as i32)
-}
-
-fn selector(seg: u8) -> Mem {
-    let at = offset_of!(Cpu, seg) + usize::from(seg) * size_of::<Segment>() + offset_of!(Segment, selector);
-    Mem::at(STATE, at as i32)
+    state(offset_of!(Cpu, fpu) + offset)
 }
 
 impl Lower<'_> {
@@ -176,11 +171,11 @@ impl Lower<'_> {
         self.asm.load(8, t, field::page_rip());
         self.lea(t, Mem::at(t, i32::from(i.off)), i.code_width());
         self.asm.store(8, fpu(offset_of!(Fpu, fip)), t);
-        self.asm.movzx(2, t, selector(crate::state::Seg::Cs as u8));
+        self.asm.movzx(2, t, field::selector(crate::state::Seg::Cs as u8));
         self.asm.store(2, fpu(offset_of!(Fpu, fcs)), t);
         self.asm.store_imm(2, fpu(offset_of!(Fpu, fop)), i32::from((i.imm as u16 & 0x7ff) as i16));
         if let Some(seg) = note.seg {
-            self.asm.movzx(2, t, selector(seg));
+            self.asm.movzx(2, t, field::selector(seg));
             self.asm.store(2, fpu(offset_of!(Fpu, fds)), t);
         }
     }
