@@ -75,7 +75,6 @@ fn straight(
         if ins.code() == Code::INVALID && decoder.last_error() == DecoderError::NoMoreBytes {
             break;
         }
-        exchange_behind_f3(&mut ins, &page[place..]);
         let (i, e) = compact(&ins, &page[place..], place as u16, key, model);
         insns.push(i);
         if e != End::No {
@@ -135,8 +134,7 @@ fn old(bytes: &mut [u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(In
 
 fn fresh(bytes: &[u8], off: u16, key: ModeKey, model: &CpuModel) -> Option<(Insn, End)> {
     let mut d = decoder(bytes, u64::from(off), key, model);
-    let mut ins = d.decode();
-    exchange_behind_f3(&mut ins, bytes);
+    let ins = d.decode();
     if ins.code() == Code::INVALID && d.last_error() == DecoderError::NoMoreBytes && bytes.len() < MAX_LEN {
         return None;
     }
@@ -164,37 +162,13 @@ pub fn with<S: Select>(
     key: ModeKey,
     model: &CpuModel,
 ) -> Option<(Instruction, Insn, S::Out)> {
-    let mut ins = decoder(bytes, u64::from(off), key, model).decode();
-    exchange_behind_f3(&mut ins, bytes);
+    let ins = decoder(bytes, u64::from(off), key, model).decode();
     if ins.code() == Code::INVALID {
         return None;
     }
     let (mut i, _) = compact(&ins, bytes, off, key, model);
     let out = meaning::select(s, &ins, &mut i, key, model);
     Some((ins, i, out))
-}
-
-/// F3 REX.B 90 is XCHG with R8, not PAUSE as `iced-x86` says (found on the host's processor).
-fn exchange_behind_f3(ins: &mut Instruction, bytes: &[u8]) {
-    if ins.code() != Code::Pause || ins.len() < 3 {
-        return;
-    }
-    let (prefixes, rex) = (&bytes[..ins.len() - 2], bytes[ins.len() - 2]);
-    if rex & 0xf1 != 0x41 {
-        return;
-    }
-    let (code, to, from) = if rex & 8 != 0 {
-        (Code::Xchg_r64_RAX, Register::R8, Register::RAX)
-    } else if prefixes.contains(&0x66) {
-        (Code::Xchg_r16_AX, Register::R8W, Register::AX)
-    } else {
-        (Code::Xchg_r32_EAX, Register::R8D, Register::EAX)
-    };
-    ins.set_code(code);
-    ins.set_op0_kind(OpKind::Register);
-    ins.set_op0_register(to);
-    ins.set_op1_kind(OpKind::Register);
-    ins.set_op1_register(from);
 }
 
 fn decoder<'a>(bytes: &'a [u8], ip: u64, key: ModeKey, model: &CpuModel) -> Decoder<'a> {

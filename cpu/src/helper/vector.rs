@@ -28,7 +28,9 @@ fn source(x: &mut Exec<'_>, i: &Insn, aligned: bool) -> Result<Vec128, Fault> {
         return Ok(xmm(x, i.src));
     }
     let ea = x.ea(i);
-    let at = x.linear(x.seg_of(i), ea, 16, Access::Read)?;
+    // Where 16 bytes must be aligned, #GP(0) comes before #AC(0) (SDM volume 2, table 2-21).
+    let unaligned = |f: Fault| if aligned && f == Fault::ac() { Fault::gp(0) } else { f };
+    let at = x.linear(x.seg_of(i), ea, 16, Access::Read).map_err(unaligned)?;
     if aligned && at & 15 != 0 {
         return Err(Fault::gp(0));
     }
