@@ -18,6 +18,12 @@ impl Derived {
         Derived { eager: true, ..self }
     }
 
+    /// The same, as on a host none of whose undefined flags are as both engines define them: for tests, since each host has
+    /// one maker.
+    pub fn own_flags(self) -> Derived {
+        Derived { own_flags: true, ..self }
+    }
+
     /// The same, with room for `bytes` of translated code (two to the power of 20 to 30): when it is full all code is
     /// dropped and made again as it is needed.
     pub fn code_memory(self, bytes: u64) -> Derived {
@@ -69,6 +75,8 @@ pub struct Derived {
     pub(crate) code_memory: Option<usize>,
     /// Whether each block is translated before its first run.
     pub(crate) eager: bool,
+    /// Whether the host's undefined flags aren't used.
+    pub(crate) own_flags: bool,
     /// A fault that translated code's shared functions raised.
     pub(crate) jit_fault: Option<Fault>,
     /// Numbers for code segment bases.

@@ -105,7 +105,7 @@ fn translator(derived: &mut Derived, blocks: &mut Blocks) -> Option<Box<Jit>> {
         _ if derived.jit.as_ref().is_some_and(|j| j.tlb_size() == size) => {}
         _ => {
             let code = derived.code_memory.unwrap_or(crate::jit::CODE_SIZE);
-            derived.jit = Jit::new(code, size).map(Box::new);
+            derived.jit = Jit::new(code, size, derived.own_flags).map(Box::new);
             if derived.jit.is_none() {
                 derived.engine = Engine::Interpreter;
             }

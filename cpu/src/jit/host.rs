@@ -46,27 +46,49 @@ macro_rules! run {
     }};
 }
 
-/// Whether the flags that the manual leaves undefined come out as [`crate::interp::flags`] has them: tried on enough
-/// operands, with each status flag set and clear before.
-pub fn undefined_flags_are_ours() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return tried();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+/// Whether the flags that the manual leaves undefined come out as [`crate::interp::flags`] has them, by kind of
+/// instruction. On AMD's processors all do, on Intel's those of bit tests and scans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exact {
+    /// Shifts, double shifts and rotates.
+    pub shifts: bool,
+    /// Two-operand IMUL, and so the others.
+    pub products: bool,
+    /// BT and its kin.
+    pub tests: bool,
+    /// BSF and BSR.
+    pub scans: bool,
+}
+
+impl Exact {
+    /// As on a host that has them all, or none.
+    pub fn all(exact: bool) -> Exact {
+        Exact { shifts: exact, products: exact, tests: exact, scans: exact }
+    }
+
+    /// This host's: tried on enough operands, with each status flag set and clear before.
+    pub fn of_host() -> Exact {
+        #[cfg(target_arch = "x86_64")]
+        return tried();
+        #[cfg(not(target_arch = "x86_64"))]
+        Exact::default()
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn tried() -> bool {
+fn tried() -> Exact {
     const OPERANDS: [u64; 8] =
         [0, 1, 0x80, 0x8000_0000, !0 >> 1, 0x8000_0000_0000_0001, 0x1234_5678_9abc_def0, !0];
     const COUNTS: [u8; 9] = [1, 2, 3, 7, 8, 9, 15, 17, 31];
-    OPERANDS.iter().all(|&a| {
-        [0, flag::STATUS].iter().all(|&before| {
-            COUNTS.iter().all(|&c| shifts(a, before, c))
-                && OPERANDS.iter().all(|&b| products(a, b, before))
-                && scans(a, before)
-        })
-    })
+    let all = |f: &dyn Fn(u64, u64) -> bool| {
+        OPERANDS.iter().all(|&a| [0, flag::STATUS].iter().all(|&before| f(a, before)))
+    };
+    Exact {
+        shifts: all(&|a, before| COUNTS.iter().all(|&c| shifts(a, before, c))),
+        products: all(&|a, before| OPERANDS.iter().all(|&b| products(a, b, before))),
+        tests: all(&|a, before| OPERANDS.iter().all(|&b| tests(a, b, before))),
+        scans: all(&scans),
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -109,11 +131,16 @@ fn products(a: u64, b: u64, before: u64) -> bool {
         let (.., over) = flags::mul(true, w, a & mask(w), b & mask(w));
         old.with_cf_of(over, over).bits()
     };
-    let carry = if a >> (b & 63) & 1 != 0 { flag::CF } else { 0 };
     run!("imul ax, dx", a, b, 0, before) == ours(2)
         && run!("imul eax, edx", a, b, 0, before) == ours(4)
         && run!("imul rax, rdx", a, b, 0, before) == ours(8)
-        && run!("bt rax, rdx", a, b, 0, before) == before & !flag::CF | carry
+}
+
+#[cfg(target_arch = "x86_64")]
+fn tests(a: u64, b: u64, before: u64) -> bool {
+    let carry = if a >> (b & 63) & 1 != 0 { flag::CF } else { 0 };
+    run!("bt rax, rdx", a, b, 0, before) == before & !flag::CF | carry
+        && run!("bts rax, rdx", a, b, 0, before) == before & !flag::CF | carry
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -125,7 +152,7 @@ fn scans(a: u64, before: u64) -> bool {
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
-mod tests {
+mod checks {
     use super::*;
 
     #[test]

@@ -152,8 +152,8 @@ pub enum Left {
 
 impl Jit {
     /// A translator with `size` bytes of code memory, for TLB tables of `tlb_size` entries. `None` where the host has none
-    /// (another processor, no executable memory, no BMI2).
-    pub fn new(size: usize, tlb_size: usize) -> Option<Jit> {
+    /// (another processor, no executable memory, no BMI2). `own_flags`: undefined flags are never the host's.
+    pub fn new(size: usize, tlb_size: usize, own_flags: bool) -> Option<Jit> {
         if !host::serves() {
             return None;
         }
@@ -174,7 +174,7 @@ impl Jit {
             fpu_store: fpu_store as *const () as usize,
         };
         let mut stubs = stubs::emit(&mut a, rt, tlb_size);
-        stubs.exact = host::undefined_flags_are_ours();
+        stubs.exact = if own_flags { host::Exact::default() } else { host::Exact::of_host() };
         a.resolve();
         let at = memory.reserve(a.here())?;
         debug_assert_eq!(at, 0);

@@ -4,6 +4,7 @@
 //! the host's and 16-byte aligned.
 
 use super::encode::{Asm, Label, Mem, R};
+use super::host::Exact;
 use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
 use crate::ops::Call;
 use crate::state::Cpu;
@@ -136,8 +137,8 @@ pub struct Set {
 pub struct Stubs {
     /// Entries in a TLB table.
     pub tlb_size: usize,
-    /// Whether the host has the flags that the manual leaves undefined as both engines define them.
-    pub exact: bool,
+    /// Which flags that the manual leaves undefined the host has as both engines define them.
+    pub exact: Exact,
     /// For 64-bit code and for the rest.
     pub sets: [Set; 2],
 }
@@ -197,7 +198,7 @@ const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::
 /// Emits all stubs into `a`; offsets are from its start.
 pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
     let sets = [emit_set(a, rt, true), emit_set(a, rt, false)];
-    Stubs { tlb_size, exact: false, sets }
+    Stubs { tlb_size, exact: Exact::default(), sets }
 }
 
 fn mxcsr() -> Mem {

@@ -84,13 +84,15 @@ fn find(code: Code) -> Option<Encoding> {
         && matches!(o.op_code(), 0x2c | 0x2d | 0x50 | 0xd7);
     let shape = n >= 2 && o.op_kind(0) == K::xmm_reg && source;
     let imm = n == 3 && o.op_kind(2) == K::imm8;
-    // Implicit XMM0 (PBLENDVB), registers that differ per generation, approximations that are ours everywhere.
+    // Implicit XMM0 (PBLENDVB), registers that differ per generation, approximations that are ours everywhere, sums of
+    // several NaNs (Intel's processors take another of them than AMD's).
     let ours = matches!(
         code,
         Code::Rcpps_xmm_xmmm128
             | Code::Rcpss_xmm_xmmm32
             | Code::Rsqrtps_xmm_xmmm128
             | Code::Rsqrtss_xmm_xmmm32
+            | Code::Dpps_xmm_xmmm128_imm8
             | Code::Pblendvb_xmm_xmmm128
             | Code::Blendvps_xmm_xmmm128
             | Code::Blendvpd_xmm_xmmm128
@@ -146,6 +148,7 @@ mod tests {
         assert_eq!(encoding(Code::Pshufd_xmm_xmmm128_imm8), e(0x66, &[0x0f][..], 0x70, true));
         assert_eq!(encoding(Code::Mulps_xmm_xmmm128), e(0, &[0x0f][..], 0x59, false));
         assert_eq!(encoding(Code::Rcpps_xmm_xmmm128), None);
+        assert_eq!(encoding(Code::Dpps_xmm_xmmm128_imm8), None);
         let e = encoding(Code::Cvttsd2si_r64_xmmm64).map(|e| (e.prefix, e.opcode, e.shape));
         assert_eq!(e, Some((0xf2, 0x2c, Shape::ToInt { wide: true })));
         let e = encoding(Code::Psrldq_xmm_imm8).map(|e| (e.prefix, e.opcode, e.shape));

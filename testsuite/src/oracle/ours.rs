@@ -3,7 +3,7 @@
 
 use super::state::{CODE, CS32, CS64, DATA, DATA_LEN, Ending, FIXED, KERNEL, SS, State};
 use crate::rig::Rig;
-use lucid86_cpu::derived::Engine;
+use lucid86_cpu::derived::{Derived, Engine};
 use lucid86_cpu::exec::Stop;
 use lucid86_cpu::model::CpuModel;
 use lucid86_cpu::state::{Activity, Segment, Shadow, TableReg, attr, cr0, cr4, efer, gpr};
@@ -66,6 +66,13 @@ impl Ours {
     pub fn eager(engine: Engine) -> Result<Ours, String> {
         let rig = Rig::eager(CpuModel::parse(MODEL)?, 1 << 20, engine);
         Ok(Ours::of(rig, if engine == Engine::Translator { EAGER } else { 1 }))
+    }
+
+    /// The same with a translator that uses none of the host's undefined flags.
+    pub fn own_flags() -> Result<Ours, String> {
+        let mut rig = Rig::new(CpuModel::parse(MODEL)?, 1 << 20, Engine::Translator);
+        rig.derived = Derived::new(Engine::Translator).eager().own_flags();
+        Ok(Ours::of(rig, EAGER))
     }
 
     fn of(mut rig: Rig, times: usize) -> Ours {

@@ -2,12 +2,11 @@
 
 use super::recipe::{self, How, Recipe};
 use super::{Loc, Low, Lower};
-use crate::insn::Insn;
 use crate::jit::encode::{Mem, R, Rm};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{changes, fl};
 use crate::jit::regs::field;
-use crate::ops::{Alu, BitOp, Bits, Pure, Shift, Unary};
+use crate::ops::{Alu, BitOp, Bits, Pure, Unary};
 
 /// The second operand of a two-operand instruction.
 enum Second {
@@ -43,7 +42,7 @@ impl Lower<'_> {
     }
 
     /// A temporary with value `a`, to be overwritten: `a`'s own if this is its last use.
-    fn working_copy(&mut self, a: Val, w: u8) -> Low<R> {
+    pub(super) fn working_copy(&mut self, a: Val, w: u8) -> Low<R> {
         if let Loc::Temp { t, w: aw, .. } = self.loc[a.n()]
             && self.facts.last[a.n()] == self.at as u32
             && aw >= w
@@ -108,7 +107,7 @@ impl Lower<'_> {
     }
 
     /// The flags that the operation at hand has just made are also made by `recipe`.
-    fn follow_recipe(&mut self, recipe: Option<Recipe>) {
+    pub(super) fn follow_recipe(&mut self, recipe: Option<Recipe>) {
         self.flags.recipe = recipe;
         self.flags.made = self.n;
     }
@@ -471,192 +470,12 @@ impl Lower<'_> {
         Ok(())
     }
 
-    pub(super) fn shift(&mut self, op: Shift, w: u8, a: Val, count: Val) -> Low<()> {
-        let mask = if w == 8 { 63 } else { 31 };
-        let Some(c) = self.constant(count) else { return self.shift_variable(op, w, a, count) };
-        let c = (c & mask) as u8;
-        if self.key.real() && self.insn_is_8086() {
-            return self.refuse();
-        }
-        let rotate = matches!(op, Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr);
-        if c == 0 {
-            let t = self.copy(a)?;
-            self.result(t, 8, true);
-            return Ok(());
-        }
-        let undefined = match (rotate, c) {
-            (true, 1) => 0,
-            (true, _) => fl::O,
-            (false, 1) => fl::A,
-            (false, _) => fl::A | fl::O | fl::C,
-        };
-        self.undefined(undefined)?;
-        if matches!(op, Shift::Rcl | Shift::Rcr) {
-            self.need(fl::C)?;
-        }
-        let first = self.loc[a.n()];
-        let dest = self.in_place(a, w)?;
-        let t = if dest.is_none() { Some(self.working_copy(a, w)?) } else { None };
-        let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
-        let how = match op {
-            Shift::Shl => Some(How::Shl),
-            Shift::Shr => Some(How::Shr),
-            Shift::Sar => Some(How::Sar),
-            _ => None,
-        };
-        let recipe = match (how, first, t) {
-            (Some(how), Loc::Guest { r, .. }, None) if self.keep_first(r, 0)? => {
-                Some(Recipe { how, w, a: recipe::HELD, b: recipe::Second::Imm(i32::from(c)) })
-            }
-            _ => None,
-        };
-        self.asm.shift_imm(op as u8, w, rm, c);
-        match t {
-            Some(t) => self.result(t, w, w >= 4),
-            None => self.clear_upper(rm, w),
-        }
-        // A rotation by the whole width or a multiple still sets them; through carry, 9 or 17 is none at all.
-        let none = match op {
-            Shift::Rcl | Shift::Rcr => w < 4 && c.is_multiple_of(8 * w + 1),
-            _ => false,
-        };
-        if rotate && none && self.facts.live[self.at] & fl::O != 0 {
-            return self.refuse();
-        }
-        let set = if rotate { fl::C | fl::O } else { fl::ALL };
-        self.produced(set, fl::ALL);
-        self.follow_recipe(recipe);
-        Ok(())
-    }
-
-    /// The operation at hand leaves `flags` to the processor, by the manual; both engines have them as AMD's Zen does. On
-    /// another host, where somebody may look at them, the interpreter is asked.
-    fn undefined(&self, flags: u8) -> Low<()> {
-        if self.common.exact || self.facts.live[self.at] & flags == 0 { Ok(()) } else { self.refuse() }
-    }
-
-    fn insn_is_8086(&self) -> bool {
-        false
-    }
-
-    /// Shift by CL.
-    fn shift_variable(&mut self, op: Shift, w: u8, a: Val, count: Val) -> Low<()> {
-        let cl = matches!(self.loc[count.n()], Loc::Guest { r: 1, .. });
-        let rotate = matches!(op, Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr);
-        let through = matches!(op, Shift::Rcl | Shift::Rcr);
-        let live = self.facts.live[self.at];
-        if !cl || through && w < 4 {
-            return self.refuse();
-        }
-        self.undefined(if rotate { fl::O } else { fl::A | fl::O | fl::C })?;
-        if live == 0 && !through {
-            // Nobody reads its flags.
-            let dest = self.in_place(a, w)?;
-            let t = if dest.is_none() { Some(self.working_copy(a, w)?) } else { None };
-            let rm = dest.unwrap_or(Rm::Reg(t.unwrap_or(R::RAX)));
-            self.asm.shift_cl(op as u8, w, rm);
-            match t {
-                Some(t) => self.result(t, w, w >= 4),
-                None => self.clear_upper(rm, w),
-            }
-            self.produced(0, 0);
-            return Ok(());
-        }
-        // With a count of zero, flags stay as they are: memory has them, and is changed only past the test.
-        self.expose()?;
-        let t = self.working_copy(a, w)?;
-        let u = self.fresh()?;
-        let skip = self.asm.label();
-        self.asm.test_imm(1, R::RCX, if w == 8 { 63 } else { 31 });
-        self.asm.jcc(4, skip);
-        if through {
-            // CF of the memory form is bit 8.
-            self.asm.bit_imm(4, 2, field::flags(), 8);
-        }
-        self.asm.shift_cl(op as u8, w, t);
-        if rotate {
-            self.asm.setcc(0, u);
-            self.asm.store(1, field::flags(), u);
-            self.asm.setcc(2, u);
-            let high = field::plus(field::flags(), 1);
-            self.asm.alu_imm(4, 1, high, !1);
-            self.asm.alu_rm_r(1, 1, high, u);
-        } else {
-            self.asm.mov(8, u, R::RAX);
-            self.asm.setcc(0, R::RAX);
-            self.asm.lahf();
-            self.asm.store(2, field::flags(), R::RAX);
-            self.asm.mov(8, R::RAX, u);
-        }
-        self.asm.bind(skip);
-        self.give(u);
-        self.flags = super::flags::State::in_memory();
-        if w == 4 {
-            // A count of zero leaves what was above.
-            self.asm.movzx(4, t, t);
-        }
-        self.result(t, w, w >= 4);
-        Ok(())
-    }
-
-    pub(super) fn double_shift(&mut self, left: bool, w: u8, a: Val, b: Val, count: Val) -> Low<()> {
-        let live = self.facts.live[self.at];
-        let constant = self.constant(count).map(|c| (c & if w == 8 { 63 } else { 31 }) as u8);
-        if constant == Some(0) {
-            return self.refuse();
-        }
-        let past = constant.is_none_or(|c| c > 8 * w);
-        if past && w == 2 && !self.common.exact {
-            // The result itself is undefined.
-            return self.refuse();
-        }
-        self.undefined(fl::A | fl::O | fl::C)?;
-        if constant.is_none() && live != 0 {
-            self.expose()?;
-        }
-        let b = self.reg(b, w)?;
-        self.lock(b);
-        let t = self.copy(a)?;
-        if let Some(c) = constant {
-            self.asm.double_shift_imm(left, w, t, b, c);
-            self.result(t, w, w >= 4);
-            self.produced(fl::ALL, 0);
-            return Ok(());
-        }
-        if !matches!(self.loc[count.n()], Loc::Guest { r: 1, .. }) {
-            return self.refuse();
-        }
-        if live == 0 {
-            self.asm.double_shift_cl(left, w, t, b);
-            self.produced(0, 0);
-        } else {
-            let u = self.fresh()?;
-            let skip = self.asm.label();
-            self.asm.test_imm(1, R::RCX, if w == 8 { 63 } else { 31 });
-            self.asm.jcc(4, skip);
-            self.asm.double_shift_cl(left, w, t, b);
-            self.asm.mov(8, u, R::RAX);
-            self.asm.setcc(0, R::RAX);
-            self.asm.lahf();
-            self.asm.store(2, field::flags(), R::RAX);
-            self.asm.mov(8, R::RAX, u);
-            self.asm.bind(skip);
-            self.give(u);
-            self.flags = super::flags::State::in_memory();
-        }
-        if w == 4 {
-            self.asm.movzx(4, t, t);
-        }
-        self.result(t, w, w >= 4);
-        Ok(())
-    }
-
     pub(super) fn mul(&mut self, signed: bool, w: u8, a: Val, b: Val) -> Low<()> {
         let high_wanted = self.facts.uses.get(self.at + 1).is_some_and(|&u| u > 0);
         if w == 1 {
             return self.refuse();
         }
-        if !self.common.exact {
+        if !self.common.exact.products {
             // The other flags must not come from the host's product.
             self.clobber_all()?;
         }
@@ -797,8 +616,8 @@ impl Lower<'_> {
         if w == 1 {
             return self.refuse();
         }
-        if op != Bits::Popcnt {
-            self.undefined(fl::ALL & !fl::Z)?;
+        if op != Bits::Popcnt && !self.common.exact.scans && self.facts.live[self.at] & !fl::Z != 0 {
+            return self.refuse();
         }
         let from = if self.constant(v).is_some() { self.temp(v)?.into() } else { self.operand(v, w)? };
         if let Rm::Reg(r) = from {
@@ -821,7 +640,7 @@ impl Lower<'_> {
     }
 
     pub(super) fn bit_test(&mut self, op: BitOp, w: u8, v: Val, n: Val) -> Low<()> {
-        if !self.common.exact {
+        if !self.common.exact.tests {
             self.clobber_all()?;
         }
         let index = self.constant(n).map(|c| c as u8 & (8 * w - 1));
@@ -863,10 +682,4 @@ impl Lower<'_> {
         self.produced(fl::C, fl::ALL);
         Ok(())
     }
-}
-
-/// Masks a constant to a width: kept here so that lowering and interpreter agree on one function.
-#[allow(dead_code)]
-fn masked(w: u8, c: u64) -> u64 {
-    c & Insn::mask(w)
 }

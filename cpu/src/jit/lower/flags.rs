@@ -8,7 +8,7 @@ use crate::jit::encode::{R, Rm};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{cond_reads, effect, fl, from_rflags, may_leave};
 use crate::jit::regs::field;
-use crate::ops::Cond;
+use crate::ops::{Cond, Shift};
 use crate::state::flag;
 
 /// Which flags EFLAGS holds.
@@ -24,6 +24,34 @@ pub(super) struct State {
     pub deferred: bool,
     /// The instruction that `recipe` is of.
     pub made: u16,
+}
+
+/// What OF is after a shift or rotation, as both engines define it where the manual doesn't: see [`crate::interp::flags`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overflow {
+    /// As the host has it.
+    Host,
+    Clear,
+    /// CF and the result's sign differ.
+    SignCarry,
+    /// The same where the host sets no SF.
+    TopCarry,
+    /// The two top bits of the result differ.
+    TopTwo,
+}
+
+impl Overflow {
+    /// After a shift or rotation (not through carry) by `c`, or by a count that isn't known.
+    pub fn after(op: Shift, c: Option<u8>) -> Overflow {
+        match (op, c) {
+            (Shift::Sar, _) => Overflow::Clear,
+            (_, Some(1)) => Overflow::Host,
+            (Shift::Shr, Some(_)) => Overflow::Clear,
+            (Shift::Shl, _) => Overflow::SignCarry,
+            (Shift::Rol | Shift::Rcl, _) => Overflow::TopCarry,
+            (Shift::Shr | Shift::Ror | Shift::Rcr, _) => Overflow::TopTwo,
+        }
+    }
 }
 
 impl State {
@@ -100,15 +128,28 @@ impl Lower<'_> {
         may_leave(op) || reads != 0 || self.facts.live[self.at] & !kills != 0
     }
 
-    /// As [`Lower::cook`], and stores them; for cold code, where R14 is free.
-    pub(super) fn cook_cold(&mut self, r: Option<Recipe>) {
-        let Some(r) = r else { return };
-        self.cook(r, R::R14);
-        self.asm.mov(8, R::R14, R::RAX);
+    /// As [`Lower::cook`], and stores them. Whether EFLAGS have them too.
+    fn cook_to_memory(&mut self, r: Recipe, t: R) -> bool {
+        if !self.common.exact.shifts
+            && let Some(of) = self.cook_shift(r, t)
+        {
+            // None of these looks at the result, which is in `t`.
+            self.settle_memory(of, r.w, t.into(), t);
+            return false;
+        }
+        self.cook(r, t);
+        self.asm.mov(8, t, R::RAX);
         self.asm.setcc(0, R::RAX);
         self.asm.lahf();
         self.asm.store(2, field::flags(), R::RAX);
-        self.asm.mov(8, R::RAX, R::R14);
+        self.asm.mov(8, R::RAX, t);
+        true
+    }
+
+    /// The same for cold code, where R14 is free.
+    pub(super) fn cook_cold(&mut self, r: Option<Recipe>) {
+        let Some(r) = r else { return };
+        self.cook_to_memory(r, R::R14);
         self.asm.store_imm(4, field::recipe(), 0);
     }
 
@@ -196,11 +237,14 @@ impl Lower<'_> {
         }
         let t = self.fresh()?;
         if let Some(r) = self.pending() {
-            self.cook(r, t);
-            self.flags.host = fl::ALL;
+            let stay = self.cook_to_memory(r, t);
+            self.void_recipe();
+            self.flags.host = if stay { fl::ALL } else { 0 };
             self.flags.deferred = false;
+            self.flags.synced = true;
+        } else {
+            self.spill_through(t)?;
         }
-        self.spill_through(t)?;
         self.give(t);
         Ok(())
     }
@@ -230,6 +274,55 @@ impl Lower<'_> {
         self.void_recipe();
         self.flags.synced = true;
         Ok(())
+    }
+
+    /// After a shift or rotation that has just set EFLAGS, on a host that has undefined flags otherwise than both engines:
+    /// AX becomes their memory form, RAX goes to `u`. `result` is where the result is.
+    pub(super) fn settle(&mut self, of: Overflow, rotate: bool, w: u8, result: Rm, u: R) {
+        let result = if result == Rm::Reg(R::RAX) { Rm::Reg(u) } else { result };
+        // There is no BT of bytes; registers in memory are eight bytes.
+        let (top, w) = (8 * w - 1, w.max(4));
+        self.asm.mov(8, u, R::RAX);
+        if of == Overflow::Host {
+            self.asm.setcc(0, R::RAX);
+        }
+        self.asm.lahf();
+        match of {
+            Overflow::Host => {}
+            Overflow::Clear => self.asm.bytes.extend([0xb0, 0]), // mov al, 0
+            Overflow::SignCarry => {
+                // mov al, ah; shr al, 7; xor al, ah; and al, 1
+                self.asm.bytes.extend([0x88, 0xe0, 0xc0, 0xe8, 7, 0x30, 0xe0, 0x24, 1]);
+            }
+            Overflow::TopCarry => {
+                self.asm.bit_imm(4, w, result, top);
+                self.asm.setcc(2, R::RAX);
+                self.asm.bytes.extend([0x30, 0xe0, 0x24, 1]); // xor al, ah; and al, 1
+            }
+            Overflow::TopTwo => {
+                self.asm.bit_imm(4, w, result, top);
+                self.asm.setcc(2, R::RAX);
+                self.asm.bit_imm(4, w, result, top - 1);
+                self.asm.bytes.extend([0x14, 0, 0x24, 1]); // adc al, 0; and al, 1
+            }
+        }
+        if !rotate {
+            self.asm.bytes.extend([0x80, 0xcc, 0x10]); // or ah, 10h: AF
+        }
+    }
+
+    /// The same, for EFLAGS; `u` is a free temporary, and RAX is as before.
+    pub(super) fn settle_host(&mut self, of: Overflow, rotate: bool, w: u8, result: Rm, u: R) {
+        self.settle(of, rotate, w, result, u);
+        self.ax_to_host();
+        self.asm.mov(8, R::RAX, u);
+    }
+
+    /// The same, for memory.
+    pub(super) fn settle_memory(&mut self, of: Overflow, w: u8, result: Rm, u: R) {
+        self.settle(of, false, w, result, u);
+        self.asm.store(2, field::flags(), R::RAX);
+        self.asm.mov(8, R::RAX, u);
     }
 
     /// Takes the flags that EFLAGS did not hold from memory into AX.
@@ -321,6 +414,10 @@ impl Lower<'_> {
     /// The same by way of RAX, which the caller keeps.
     pub(super) fn flags_to_host(&mut self) {
         self.asm.movzx(2, R::RAX, field::flags());
+        self.ax_to_host();
+    }
+
+    fn ax_to_host(&mut self) {
         // OF: 1 + 7Fh overflows.
         self.asm.alu_imm(0, 1, R::RAX, 0x7f);
         self.asm.sahf();

@@ -14,6 +14,7 @@ mod flags;
 mod memory;
 mod recipe;
 mod registers;
+mod shift;
 mod system;
 mod vector;
 mod x87;

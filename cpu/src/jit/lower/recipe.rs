@@ -1,6 +1,7 @@
 //! Recipes: how the status flags are made once more from what they came from.
 
 use super::Lower;
+use super::flags::Overflow;
 use crate::insn::Insn;
 use crate::interp::flags;
 use crate::jit::encode::{R, Rm};
@@ -197,10 +198,9 @@ impl Lower<'_> {
                 self.asm.group3(3, r.w, t);
                 return;
             }
-            how @ (How::Shl | How::Shr | How::Sar) => {
-                self.asm.load(r.w, t, a);
-                if let Second::Imm(c) = r.b {
-                    self.asm.shift_imm(how.shift() as u8, r.w, t, c as u8);
+            How::Shl | How::Shr | How::Sar => {
+                if let Some(of) = self.cook_shift(r, t) {
+                    self.settle_host(of, false, r.w, t.into(), t);
                 }
                 return;
             }
@@ -254,6 +254,16 @@ impl Lower<'_> {
         for &n in steps {
             self.cook_step(n, r, t, false);
         }
+    }
+
+    /// The same as far as the host's shift has the flags, if `r` is one; what OF must be is returned if that isn't all.
+    pub(super) fn cook_shift(&mut self, r: Recipe, t: R) -> Option<Overflow> {
+        let (How::Shl | How::Shr | How::Sar, Second::Imm(c)) = (r.how, r.b) else { return None };
+        let (op, c) = (r.how.shift(), c as u8);
+        let a = self.input(r.a);
+        self.asm.load(r.w, t, a);
+        self.asm.shift_imm(op as u8, r.w, t, c);
+        (!self.common.exact.shifts).then(|| Overflow::after(op, Some(c)))
     }
 
     /// The first operand of a recipe that changes no operand, in a register: its own or `t`.
