@@ -6,7 +6,7 @@ use lucid86_cpu::Fault;
 use lucid86_cpu::helper;
 use lucid86_cpu::helper::cpuid::leaf;
 use lucid86_cpu::model::{CpuModel, Feature};
-use lucid86_cpu::state::{cr4, flag};
+use lucid86_cpu::state::{Seg, cr4, flag};
 use rig::Rig;
 
 fn model(word: &str) -> CpuModel {
@@ -103,4 +103,58 @@ fn flags_of_generations() {
     let mut r = Rig::new("286", 1);
     helper::popf(&mut r.exec(), 0xffff & !flag::TF, 2).unwrap();
     assert_eq!(helper::pushf(&mut r.exec(), 2).unwrap() & 0xf000, 0);
+}
+
+/// 0F 18 to 0F 1F are hints: what a processor doesn't know there does nothing, whatever the prefix and operand, or programs made for
+/// newer ones (RDSSP, ENDBR, CLDEMOTE, MPX) would not run (SDM volume 1, sections 17.3.6 and 18.2.8; volume 2, NOP).
+#[test]
+fn unknown_hints_do_nothing() {
+    const AT: u64 = 0x2000;
+    let frames = 4;
+    let real = || {
+        let mut r = Rig::new("x86-64-v2", frames);
+        r.cpu.seg[Seg::Cs as usize].base = 0;
+        r
+    };
+    let protected = || {
+        let mut r = real();
+        r.protected(0);
+        r
+    };
+    let long = || {
+        let mut r = real();
+        // One large page; its directory is frame 0.
+        r.put64(0x1000, 0x3003);
+        r.put64(0x3000, 3);
+        r.put64(0, 0x83);
+        r.long(0, 0x1000);
+        r
+    };
+    let mut ran = 0;
+    for mut r in [real(), protected(), long()] {
+        let before = r.cpu.clone();
+        for prefix in [None, Some(0x66), Some(0xf3), Some(0xf2), Some(0x48)] {
+            let wide = r.cpu.is_64();
+            if prefix == Some(0x48) && !wide {
+                continue;
+            }
+            for opcode in 0x18..=0x1f {
+                for modrm in 0..=255 {
+                    let code: Vec<u8> = prefix.into_iter().chain([0x0f, opcode, modrm]).chain([0; 9]).collect();
+                    r.mem.write_physical(AT, &code);
+                    r.derived = Default::default();
+                    r.cpu = before.clone();
+                    r.cpu.rip = AT;
+                    let mut x = r.exec();
+                    x.limit = 1;
+                    let _ = lucid86_cpu::interp::run(&mut x);
+                    let moved = r.cpu.rip.wrapping_sub(AT);
+                    assert!((3..12).contains(&moved), "{:x?}: rip {:x}", &code[..4], r.cpu.rip);
+                    assert_eq!(r.cpu.gpr, before.gpr, "{:x?}", &code[..4]);
+                    ran += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(ran, 8 * 256 * (4 + 4 + 5));
 }

@@ -8,8 +8,16 @@ pub fn has(ins: &Instruction, model: &CpuModel) -> bool {
     match ins.mnemonic() {
         // Decode as what they were before; `select` looks at the feature.
         Mnemonic::Tzcnt | Mnemonic::Lzcnt => return true,
-        // Hints in the space of NOPs.
-        Mnemonic::Endbr32 | Mnemonic::Endbr64 | Mnemonic::Reservednop => {
+        // In the space of hints, 0F 18 to 0F 1F: newer instructions there do nothing on processors that don't know them
+        // (SDM volume 1, section 17.3.6, has RDSSP so).
+        Mnemonic::Endbr32
+        | Mnemonic::Endbr64
+        | Mnemonic::Rdsspd
+        | Mnemonic::Rdsspq
+        | Mnemonic::Cldemote
+        | Mnemonic::Prefetchit0
+        | Mnemonic::Prefetchit1
+        | Mnemonic::Reservednop => {
             return model.generation >= Generation::P6;
         }
         Mnemonic::Prefetchw | Mnemonic::Prefetch | Mnemonic::Prefetchwt1 => {

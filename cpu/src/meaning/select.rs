@@ -629,6 +629,11 @@ fn system<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey) -> Res
         M::Nop
         | M::Endbr32
         | M::Endbr64
+        | M::Rdsspd
+        | M::Rdsspq
+        | M::Cldemote
+        | M::Prefetchit0
+        | M::Prefetchit1
         | M::Reservednop
         | M::Pause
         | M::Prefetchnta
