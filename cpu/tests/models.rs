@@ -140,7 +140,8 @@ fn unknown_hints_do_nothing() {
             }
             for opcode in 0x18..=0x1f {
                 for modrm in 0..=255 {
-                    let code: Vec<u8> = prefix.into_iter().chain([0x0f, opcode, modrm]).chain([0; 9]).collect();
+                    let code: Vec<u8> =
+                        prefix.into_iter().chain([0x0f, opcode, modrm]).chain([0; 9]).collect();
                     r.mem.write_physical(AT, &code);
                     r.derived = Default::default();
                     r.cpu = before.clone();

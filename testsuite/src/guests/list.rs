@@ -66,12 +66,23 @@ pub const GUESTS: &[(&str, Make)] = &[
     ("seabios-disk", |c| grub_linux(c, Arch::I386, Medium::Disk, Bios::Sea)),
     ("seabios-grub-cdrom", |c| grub_cdrom(c, Bios::Sea)),
     ("seabios-installer", |c| installer(c, Arch::Amd64, Bios::Sea)),
+    ("xen", xen),
+    ("u-boot-32", |c| u_boot(c, "qemu-x86")),
+    ("u-boot-64", |c| u_boot(c, "qemu-x86_64")),
 ];
 
 /// What every change is tested with: a kernel of each width, GRUB and Linux from floppy, disk and CD, the installer,
-/// and the same machine under another BIOS. The rest, and memtest86+ above all, takes longer.
-pub const CI: &[&str] =
-    &["linux-cloud", "grub-floppy", "disk-i386", "iso-amd64", "seabios-grub-cdrom", "net-boot-rom"];
+/// the same machine under another BIOS and as firmware of others finds it, and a hypervisor. The rest, and memtest86+ above all, takes longer.
+pub const CI: &[&str] = &[
+    "linux-cloud",
+    "grub-floppy",
+    "disk-i386",
+    "iso-amd64",
+    "seabios-grub-cdrom",
+    "xen",
+    "u-boot-64",
+    "net-boot-rom",
+];
 
 /// Whose firmware.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -256,6 +267,48 @@ fn grub_linux(cache: &Cache, arch: Arch, medium: Medium, bios: Bios) -> Result<V
         check: nothing,
         scratch: None,
     }])
+}
+
+/// The Xen hypervisor from GRUB on a CD, with Linux as its first domain: paravirtualised, in user mode.
+fn xen(cache: &Cache) -> Result<Vec<Guest>, String> {
+    let package = cache.resolve("xen-system-amd64", "xen-hypervisor-", Arch::Amd64)?;
+    let boot = cache.package(&package, Arch::Amd64)?.join("boot");
+    let kernel = media::installer_kernel(cache, Arch::Amd64)?;
+    let image = made(cache, &format!("grub-{package}.iso"), || {
+        // xen-hypervisor-VERSION-amd64 has xen-VERSION-amd64.gz.
+        let hypervisor = read(&boot.join(package.replacen("hypervisor-", "", 1) + ".gz"))?;
+        let files = vec![
+            ("x".into(), hypervisor),
+            ("k".into(), read(&kernel.image)?),
+            ("i".into(), read(&initrd(cache, &kernel)?)?),
+        ];
+        // The words in front are what a hypervisor takes for its own file's name.
+        let config = "set timeout=1\nmenuentry xen {\n multiboot2 /x xen dom0_mem=256M com1=115200,8n1 console=com1\n \
+                      module2 /k linux console=hvc0 panic=-1\n module2 /i initrd\n}\n";
+        media::grub_iso(cache, config, files)
+    })?;
+    let mut c = machine(cache, Bios::Ours, 512)?;
+    c.cdrom = Some(image);
+    let script = "wait serial \"Xen version\"\nwait serial \"LUCID86 READY\"\nwait serial \"lucid# \"\n\
+                  serial \"cat /sys/hypervisor/type; echo abc | tr abc xyz\\n\"\nwait serial \"xen\"\nwait serial \"xyz\"\n\
+                  serial \"poweroff -f\\n\"\n";
+    Ok(vec![Guest {
+        config: c,
+        script: script.into(),
+        end: Outcome::PowerOff,
+        check: nothing,
+        scratch: None,
+    }])
+}
+
+/// U-Boot in place of the BIOS, as far as its prompt: the whole of a machine's firmware, which none of ours has touched.
+fn u_boot(cache: &Cache, board: &str) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, Bios::Ours, 256)?;
+    let dir = cache.package("u-boot-qemu", Arch::Amd64)?.join("usr/lib/u-boot");
+    c.bios = Some(dir.join(board).join("u-boot.rom"));
+    let script = "wait serial \"U-Boot\"\nwait serial \"No ethernet found\"\nwait serial \"=> \"\n\
+                  serial \"setenv x 60; echo at ${x}86\\n\"\nwait serial \"at 6086\"\n";
+    Ok(quits(c, script))
 }
 
 /// Words for the installer's kernel that keep the screen in text mode, where its questions can be read: no driver for
