@@ -33,12 +33,13 @@ impl IdeFunction {
         ide
     }
 
-    /// The values after a bus reset: nothing answers until firmware enables it.
+    /// The values after a bus reset: nothing answers until firmware enables I/O. The channels' own enable bits are set: firmware made
+    /// for virtual machines (OVMF) leaves them as they are, since the function that it knows ignores them.
     pub fn reset(&mut self) {
         self.config.reset_header();
         self.config.set16(0x06, 0x0280);
         self.config.set8(0x0d, 0);
-        self.config.set32(IDETIM, 0);
+        self.config.set32(IDETIM, 0x8000_8000);
         self.config.set8(0x44, 0);
     }
 
@@ -70,11 +71,13 @@ mod tests {
     #[test]
     fn a_channel_needs_io_and_its_enable_bit() {
         let mut f = IdeFunction::new();
-        assert!(!f.decodes(0));
-        let _ = f.config_write(0x40, Width::Word, 0x8000);
-        assert!(!f.decodes(0));
+        assert!(!f.decodes(0) && !f.decodes(1));
         let _ = f.config_write(4, Width::Word, 5);
+        assert!(f.decodes(0) && f.decodes(1));
+        let _ = f.config_write(0x42, Width::Word, 0);
         assert!(f.decodes(0) && !f.decodes(1));
+        let _ = f.config_write(0x40, Width::Word, 0);
+        assert!(!f.decodes(0));
         let _ = f.config_write(0x42, Width::Word, 0x8000);
         assert!(f.decodes(1));
         assert!(f.config().bus_master());

@@ -69,6 +69,7 @@ pub const GUESTS: &[(&str, Make)] = &[
     ("xen", xen),
     ("u-boot-32", |c| u_boot(c, "qemu-x86")),
     ("u-boot-64", |c| u_boot(c, "qemu-x86_64")),
+    ("ovmf", ovmf),
 ];
 
 /// What every change is tested with: a kernel of each width, GRUB and Linux from floppy, disk and CD, the installer,
@@ -81,6 +82,7 @@ pub const CI: &[&str] = &[
     "seabios-grub-cdrom",
     "xen",
     "u-boot-64",
+    "ovmf",
     "net-boot-rom",
 ];
 
@@ -308,6 +310,16 @@ fn u_boot(cache: &Cache, board: &str) -> Result<Vec<Guest>, String> {
     c.bios = Some(dir.join(board).join("u-boot.rom"));
     let script = "wait serial \"U-Boot\"\nwait serial \"No ethernet found\"\nwait serial \"=> \"\n\
                   serial \"setenv x 60; echo at ${x}86\\n\"\nwait serial \"at 6086\"\n";
+    Ok(quits(c, script))
+}
+
+/// UEFI firmware in place of the BIOS: it finds the CD drive, and its shell answers.
+fn ovmf(cache: &Cache) -> Result<Vec<Guest>, String> {
+    let mut c = machine(cache, Bios::Ours, 256)?;
+    c.bios = Some(cache.package("ovmf", Arch::Amd64)?.join("usr/share/ovmf/OVMF.fd"));
+    c.cdrom = Some(media::rescue_dir(cache)?.join("grub-rescue-cdrom.iso"));
+    let script = "wait serial \"UEFI Interactive Shell\"\nwait serial \"CDROM(0x0)\"\nwait serial \"Shell> \"\n\
+                  serial \"set -v x 60\\r\"\nwait serial \"Shell> \"\nserial \"echo at%x%86\\r\"\nwait serial \"at6086\"\n";
     Ok(quits(c, script))
 }
 
