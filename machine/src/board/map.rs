@@ -136,14 +136,16 @@ impl Board {
             .then(|| Place::Frame(self.frames.vram() + ((w.offset as u64 + within) / PAGE) as u32))
     }
 
-    /// Memory BARs: frees the pages that they had and takes those that they have now, inside PCI's window only.
+    /// Memory BARs: frees the pages that they had and takes those that they have now: anywhere between RAM and the chips at the
+    /// top, since firmware chooses where PCI's window begins (OVMF at 2 GiB).
     pub fn map_bars(&mut self, mem: &mut Memory) {
         let mut wanted: Vec<(u64, u64, Place, Place)> = Vec::new();
         let vga = &self.chips.vga_function;
         let frames = self.frames;
         let mut want = |base: u32, size: u64, read: Place, write: Place| {
-            if u64::from(base) >= super::layout::PCI_HOLE && base < 0xfec0_0000 {
-                wanted.push((page(base.into()), size.div_ceil(PAGE), read, write));
+            let (base, ram) = (u64::from(base), frames.layout.low_end());
+            if base >= ram.next_multiple_of(PAGE) && base + size <= 0xfec0_0000 {
+                wanted.push((page(base), size.div_ceil(PAGE), read, write));
             }
         };
         if let Some(m) = vga.frame_buffer() {
