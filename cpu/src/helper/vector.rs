@@ -5,6 +5,7 @@
 
 use super::x87::load;
 use crate::insn::Insn;
+use crate::interp::vec_access;
 use crate::mmu::Access;
 use crate::ops::Vec128;
 use crate::simd::{crypto, lanes, string};
@@ -28,15 +29,7 @@ fn source(x: &mut Exec<'_>, i: &Insn, aligned: bool) -> Result<Vec128, Fault> {
         return Ok(xmm(x, i.src));
     }
     let ea = x.ea(i);
-    // Where 16 bytes must be aligned, #GP(0) comes before #AC(0) (SDM volume 2, table 2-21).
-    let unaligned = |f: Fault| if aligned && f == Fault::ac() { Fault::gp(0) } else { f };
-    let at = x.linear(x.seg_of(i), ea, 16, Access::Read).map_err(unaligned)?;
-    if aligned && at & 15 != 0 {
-        return Err(Fault::gp(0));
-    }
-    let mut b = [0; 16];
-    x.load_bytes(at, &mut b)?;
-    Ok(lanes::from_bytes(b))
+    vec_access(x, x.seg_of(i), ea, aligned, None)
 }
 
 /// PCMPESTRI, PCMPESTRM, PCMPISTRI, PCMPISTRM.

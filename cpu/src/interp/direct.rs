@@ -202,7 +202,8 @@ fn misaligned(x: &crate::Exec<'_>, seg: Seg, ea: u64) -> bool {
     x.cpu.is_64() && base.wrapping_add(ea) & 15 != 0
 }
 
-fn vec_access(
+/// A load or store of 16 bytes.
+pub fn vec_access(
     x: &mut crate::Exec<'_>,
     seg: Seg,
     ea: u64,

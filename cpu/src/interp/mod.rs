@@ -10,6 +10,7 @@ pub mod pairs;
 mod run;
 pub mod string;
 
+pub(crate) use direct::vec_access;
 pub(crate) use run::one;
 pub use run::run;
 
