@@ -100,7 +100,12 @@ fn excused(m: Mnemonic, what: &str) -> bool {
         | Mnemonic::Prefetchnta
         | Mnemonic::Prefetcht0
         | Mnemonic::Prefetcht1
-        | Mnemonic::Prefetcht2 => true,
+        | Mnemonic::Prefetcht2
+        | Mnemonic::Prefetchit0
+        | Mnemonic::Prefetchit1
+        | Mnemonic::Cldemote => true,
+        // On a processor without shadow stacks RDSSP does nothing (SDM vol. 2B, "RDSSPD/RDSSPQ"); no model has them.
+        Mnemonic::Rdsspd | Mnemonic::Rdsspq => true,
         // Without the feature they are BSF and BSR.
         Mnemonic::Lzcnt | Mnemonic::Tzcnt => true,
         _ => false,

@@ -3,9 +3,12 @@
 //! What is expected comes from the architecture (reset vector F000:FFF0, boot sector at 07C0h:0 = 7C00h), from the tour's
 //! source (its code begins at A000h in protected and C000h in long mode) and from gdb's own understanding of the protocol.
 
+#[path = "common/listens.rs"]
+mod listens;
+
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
-use std::net::TcpListener;
+use listens::listens_at;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +17,7 @@ use testsuite::guests::list::shell;
 
 struct Guest {
     child: Child,
-    port: u16,
+    address: String,
 }
 
 impl Drop for Guest {
@@ -35,22 +38,17 @@ const KEYS: &str =
     "wait 500ms\nkey 2\nwait 300ms\nkey enter\nwait 300ms\nkey 3\nwait 300ms\nkey enter\nwait 1s\n";
 
 fn start(args: &[&str]) -> Guest {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a socket").local_addr().expect("its address").port();
-    let address = format!("127.0.0.1:{free}");
-    let child = Command::new(env!("CARGO_BIN_EXE_lucid86"))
-        .args(["--clock", "virtual", "--display", "none", "--gdb", &address, "--paused"])
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lucid86"))
+        .args(["--clock", "virtual", "--display", "none", "--gdb", "127.0.0.1:0", "--paused"])
         .args(args)
         .stdin(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let guest = Guest { child, port: free };
-    let deadline = Instant::now() + Duration::from_secs(20);
-    // A probe that connects would be a gdb that comes and goes: look whether the port is taken instead.
-    while TcpListener::bind(&address).is_ok() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    guest
+    let mut errors = child.stderr.take().expect("piped");
+    let address = listens_at(&mut errors);
+    std::thread::spawn(move || std::io::copy(&mut errors, &mut std::io::sink()));
+    Guest { child, address }
 }
 
 /// What gdb says to these commands, or `None` where there is no gdb.
@@ -60,8 +58,8 @@ fn gdb(name: &str, guest: &Guest, commands: &str) -> Option<String> {
         return None;
     }
     let script = format!(
-        "set pagination off\nset confirm off\nset tcp connect-timeout 20\ntarget remote 127.0.0.1:{}\n{commands}\n",
-        guest.port
+        "set pagination off\nset confirm off\nset tcp connect-timeout 20\ntarget remote {}\n{commands}\n",
+        guest.address
     );
     let file = temp(name, &script);
     let mut child = Command::new("gdb")
@@ -199,7 +197,7 @@ fn nonsense_on_the_socket_ends_a_session_and_nothing_else() {
         b"$Z0,zz,1#12$m#6d$mffffffffffffffff,ffffffff#00",
         &[0xff; 5000],
     ] {
-        let mut s = std::net::TcpStream::connect(("127.0.0.1", guest.port)).expect("it listens still");
+        let mut s = std::net::TcpStream::connect(&guest.address).expect("it listens still");
         s.set_read_timeout(Some(Duration::from_millis(200))).expect("a time-out");
         let _ = s.write_all(bytes);
         let mut answer = [0; 256];

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{ECHO, Guest, listens_at, text, wait};
+use common::listens::listens_at;
+use common::{ECHO, Guest, text, wait};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;

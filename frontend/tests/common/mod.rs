@@ -1,9 +1,12 @@
 //! Small guests, and the program as a user starts it with them.
 
+pub mod listens;
+
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Sets COM1 to 115,200 bit/s, 8 bits, and echoes until `q`, then writes 5 to the debug-exit port.
@@ -31,6 +34,9 @@ pub const ECHO: &[u8] = &[
 /// A multiboot kernel in a file of its own, removed at the end.
 pub struct Guest(pub PathBuf);
 
+/// Tests of a program run side by side, so that each guest's files need names that no other guest's have.
+static GUESTS: AtomicU32 = AtomicU32::new(0);
+
 impl Guest {
     pub fn new(name: &str, code: &[u8]) -> Guest {
         let (magic, flags, load) = (0x1bad_b002u32, 0x1_0000u32, 0x10_0000u32);
@@ -40,7 +46,9 @@ impl Guest {
             [magic, flags, check, load, load, 0, 0, load + 32].iter().flat_map(|w| w.to_le_bytes()).collect();
         file.extend(stack.iter().chain(code));
         file.resize(512, 0xf4);
-        let path = std::env::temp_dir().join(format!("lucid86-run-{name}-{}", std::process::id()));
+        let number = GUESTS.fetch_add(1, Ordering::Relaxed);
+        let file_name = format!("lucid86-run-{name}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(file_name);
         fs::write(&path, file).expect("a temporary file can be written");
         Guest(path)
     }
@@ -74,17 +82,6 @@ impl Drop for Guest {
 /// Bytes as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Where the program says that it listens: in the next line of its standard error.
-pub fn listens_at(errors: &mut impl Read) -> String {
-    let mut said = String::new();
-    while !said.contains('\n') {
-        let mut byte = [0];
-        assert_eq!(errors.read(&mut byte).ok(), Some(1), "{said}");
-        said.push(byte[0].into());
-    }
-    said.trim().rsplit(' ').next().expect("an address").to_string()
 }
 
 /// Its exit status, if it ends soon.
