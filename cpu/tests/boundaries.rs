@@ -707,6 +707,30 @@ fn rep_ends_at_the_limit() {
     assert_eq!((r.cpu.gpr[gpr::RDI], r.cpu.gpr[gpr::RCX], r.get64(0x2_0008)), (0x2_0008, 8, 0));
 }
 
+/// A comparison that is repeated leaves the flags alone until its last iteration: a fault on the way finds them as before the
+/// instruction (SDM volume 2, REP), and so does whoever looks at the processor in between.
+#[test]
+fn repeated_comparisons_set_flags_at_their_end() {
+    let search = |a: &mut CodeAssembler| {
+        a.mov(edi, 0x2_0000)?; // 0
+        a.mov(ecx, 0x10)?; // 5
+        a.mov(eax, 0x5a)?; // 10
+        a.stc()?; // 15
+        a.repne().scasb()?; // 16
+        a.hlt()
+    };
+    let mut r = rig(search);
+    r.cpu.seg[Seg::Es as usize].limit = 0x2_0007;
+    r.cpu.gpr[gpr::RBP] = 2;
+    assert_eq!(r.run(7).0, Stop::Limit);
+    assert_eq!((r.cpu.gpr[gpr::RCX], r.cpu.rflags & flag::CF), (13, flag::CF));
+    assert_eq!(halts(&mut r), [(13, 16)]);
+    assert_eq!((r.cpu.gpr[gpr::RCX], u64::from(r.get32(STACK - 4)) & flag::CF), (8, flag::CF));
+    let mut r = rig(search);
+    assert_eq!(halts(&mut r), []);
+    assert_eq!((r.cpu.gpr[gpr::RCX], r.cpu.rflags & flag::CF), (0, 0));
+}
+
 /// A data breakpoint stops a repeated instruction after the iteration that met it (SDM volume 3, 18.2.5).
 #[test]
 fn rep_stops_at_a_data_breakpoint() {

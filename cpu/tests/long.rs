@@ -99,6 +99,44 @@ fn exception_from_user_and_iretq() {
     assert_eq!((sel(&r, Seg::Cs), sel(&r, Seg::Ss)), (USER, USER_DATA));
 }
 
+/// A segment that the outer level may not use: only its selector becomes null (SDM volume 2, IRET, operation), so that 64-bit
+/// code there reaches by its base what it reached before.
+#[test]
+fn a_null_selector_after_iretq_keeps_its_base() {
+    let mut r = long(0);
+    r.cpu.seg[Seg::Gs as usize].selector = DATA;
+    r.cpu.seg[Seg::Gs as usize].base = 0x12_3456_7890;
+    let sp = r.cpu.gpr[gpr::RSP] - 40;
+    for (i, v) in [0x7777, u64::from(USER), 2, 0x6_0009, u64::from(USER_DATA)].into_iter().enumerate() {
+        r.put64(sp + 8 * i as u64, v);
+    }
+    r.cpu.gpr[gpr::RSP] = sp;
+    helper::iret(&mut r.exec(), 8, 0).unwrap();
+    let gs = r.cpu.seg[Seg::Gs as usize];
+    assert_eq!((r.cpu.cpl, gs.selector, gs.base), (3, 0, 0x12_3456_7890));
+    assert_ne!(gs.attr & attr::UNUSABLE, 0);
+}
+
+/// Machine-check banks: control takes all or nothing, status only zero, the rest anything (SDM volume 3, 16.3.2).
+#[test]
+fn machine_check_banks() {
+    let mut r = long(0);
+    let mut taken = |n: u64, v: u64| {
+        let g = &mut r.cpu.gpr;
+        (g[gpr::RCX], g[gpr::RAX], g[gpr::RDX]) = (n, v & 0xffff_ffff, v >> 32);
+        helper::wrmsr(&mut r.exec()).is_ok() && {
+            helper::rdmsr(&mut r.exec()).unwrap();
+            r.cpu.gpr[gpr::RAX] | r.cpu.gpr[gpr::RDX] << 32 == v
+        }
+    };
+    for bank in 0..4 {
+        let n = 0x400 + 4 * bank;
+        assert!(taken(n, !0) && taken(n, !(1 << 10)) && taken(n, 0) && !taken(n, 0x5a));
+        assert!(taken(n + 1, 0) && !taken(n + 1, 1));
+        assert!(taken(n + 2, 0x5a5a_1234_5678_5a5a) && taken(n + 3, !0));
+    }
+}
+
 #[test]
 fn same_level_aligns_the_stack_and_ist_switches_it() {
     let mut r = long(0);

@@ -258,11 +258,13 @@ impl Uart {
     }
 
     fn transmit(&mut self, ctx: &mut Ctx, byte: u8) {
-        let mask = 0xFF >> (3 - (self.lcr & 3));
         if self.mcr & MCR_LOOP != 0 {
+            let mask = 0xFF >> (3 - (self.lcr & 3));
             self.arrive(ctx.now, Received { byte: byte & mask, errors: 0 });
         } else {
-            ctx.host.serial_out(self.outlet, byte & mask);
+            // All eight bits whatever LCR says: the reset value is five bits, and programs that never set it want to be
+            // read all the same.
+            ctx.host.serial_out(self.outlet, byte);
         }
         self.thre_pending = true;
     }
@@ -427,6 +429,16 @@ mod tests {
             port.write(0, byte);
         }
         assert_eq!(port.bench.outside.serial, b"hi");
+    }
+
+    /// Programs that never set the line control register are heard as well.
+    #[test]
+    fn transmits_whole_bytes_whatever_the_word_length() {
+        let mut port = Port { bench: Bench::new(), uart: Uart::new(0) };
+        port.write(0, b'h');
+        port.write(LCR, 2);
+        port.write(0, 0xE9);
+        assert_eq!(port.bench.outside.serial, b"h\xE9");
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub(crate) fn drop_inner_segments(x: &mut Exec) {
                 s.selector = 0;
             }
         } else if dpl < x.cpu.cpl && !conforming {
-            *s = null_segment(0, 0);
+            // Only the selector becomes null (SDM volume 2, IRET, operation): 64-bit code may go on using the base.
+            *s = Segment { base: s.base, ..null_segment(0, 0) };
         }
     }
 }

@@ -54,11 +54,21 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         return Ok(());
     }
     let single = x.cpu.rflags & flag::TF != 0;
+    // "When a fault occurs during the execution of a CMPS or SCAS instruction that is prefixed with REPE or REPNE, the EFLAGS
+    // value is restored to the state prior to the execution" (SDM volume 2, REP). So it is when the instruction is left
+    // with iterations to go, lest it be seen where it was left. A 286 keeps the last comparison's (hardware captures).
+    let restores = x.cpu.model.generation > Generation::I286;
+    let before = x.cpu.rflags & flag::STATUS;
     loop {
         let budget = (x.limit - x.count).min(left);
         let done = if single { 0 } else { block(x, i, op, budget) };
         let done = if done == 0 {
-            one(x, i, op).map_err(|f| late_fault(x, i, op, f))?;
+            if let Err(f) = one(x, i, op) {
+                if restores {
+                    x.cpu.rflags = x.cpu.rflags & !flag::STATUS | before;
+                }
+                return Err(late_fault(x, i, op, f));
+            }
             1
         } else {
             done
@@ -74,6 +84,9 @@ pub fn run(x: &mut Exec<'_>, i: &Insn, op: Op) -> Result<(), Fault> {
         if single || look || x.count >= x.limit {
             // Whatever comes now finds RF set, and so does the rest of the instruction (SDM 18.3.1.1).
             x.cpu.rflags |= flag::RF;
+            if restores {
+                x.cpu.rflags = x.cpu.rflags & !flag::STATUS | before;
+            }
             return Ok(());
         }
     }

@@ -62,7 +62,8 @@ impl Entry {
         let table: Vec<u8> = DESCRIPTORS.iter().flat_map(|d| d.to_le_bytes()).collect();
         target.mem.write_physical(GDT, &table);
         cpu.gdtr = TableReg { base: GDT, limit: table.len() as u16 - 1 };
-        cpu.idtr = TableReg { base: 0, limit: 0 };
+        // Firmware's, which kernels that go back to real mode take for granted.
+        cpu.idtr = TableReg { base: 0, limit: 0x3ff };
         cpu.gpr = [0; 16];
         cpu.gpr[gpr::RSP] = STACK;
         cpu.rflags = 2;

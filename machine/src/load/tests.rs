@@ -1,7 +1,9 @@
 //! Loaders against hand-made files, whole, wild and cut short.
 
 use super::*;
+use lucid86_cpu::Cpu;
 use lucid86_cpu::memory::Place;
+use lucid86_cpu::model::CpuModel;
 
 fn memory(mib: u64) -> Memory {
     let pages = mib * 256;
@@ -125,6 +127,9 @@ fn multiboot_by_address_fields() {
     let entry = multiboot::load(&f, at, &modules, "kernel a b", &mut target(&mut mem, 16)).unwrap();
     let Entry::Protected { eip, eax, ebx, .. } = entry else { panic!("{entry:?}") };
     assert_eq!((eip, eax), (0x10_0040, 0x2bad_b002));
+    let mut cpu = Cpu::new(0, CpuModel::parse("pentium3").unwrap());
+    entry.start(&mut target(&mut memory(16), 16), &mut cpu);
+    assert_eq!((cpu.idtr.base, cpu.idtr.limit), (0, 0x3ff), "the way back to real mode");
     let info = read(&mem, ebx.into(), 120);
     let word = |at: usize| u32::from_le_bytes(info[at..at + 4].try_into().unwrap());
     assert_eq!(word(20), 1);

@@ -144,10 +144,10 @@ impl Ours {
     pub fn run(&mut self, before: &State, wide: bool, data: &mut [u8]) -> Result<(State, Ending), String> {
         let times = self.times;
         let mut last = None;
-        for n in 0..times {
+        for _ in 0..times {
             self.load(before, wide);
             self.rig.poke(DATA_AT, data);
-            if n > 0 && self.page(CODE_AT) != self.code {
+            if self.page(CODE_AT) != self.code {
                 let code = self.code;
                 self.rig.poke(CODE_AT, &code);
             }
