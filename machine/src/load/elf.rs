@@ -5,7 +5,10 @@
 
 use super::{Entry, Target};
 use goblin::elf::program_header::PT_LOAD;
-use goblin::elf::{Elf, header};
+use goblin::elf::{Elf, ProgramHeader, header};
+
+/// Where RAM goes on above the ROMs.
+const HIGH_MEMORY: u64 = 0x10_0000;
 
 /// What was loaded.
 pub struct Image {
@@ -40,10 +43,21 @@ pub fn load(file: &[u8], t: &mut Target) -> Result<Image, String> {
         if s.p_filesz > s.p_memsz {
             return Err("is a damaged ELF file: a segment is larger in the file than in memory".into());
         }
-        t.check(s.p_paddr, s.p_memsz)?;
-        t.put(s.p_paddr, bytes)?;
-        t.zero(s.p_paddr + s.p_filesz, s.p_memsz - s.p_filesz)?;
-        image.end = image.end.max(s.p_paddr + s.p_memsz);
+        let (mut at, mut bytes) = (s.p_paddr, bytes);
+        if t.check(at, s.p_memsz).is_err() {
+            // A kernel linked to 1 MiB without a script for the linker has the file's headers below it, among the ROMs.
+            let skip = own_headers(&elf, s, bytes).min(HIGH_MEMORY.saturating_sub(at));
+            if skip == s.p_memsz {
+                continue;
+            }
+            (at, bytes) = (at + skip, &bytes[skip as usize..]);
+        }
+        let end = s.p_paddr.checked_add(s.p_memsz).ok_or("has an address that wraps around")?;
+        t.check(at, end - at)?;
+        t.put(at, bytes)?;
+        let loaded = at + bytes.len() as u64;
+        t.zero(loaded, end - loaded)?;
+        image.end = image.end.max(end);
         if let Some(within) = elf.entry.checked_sub(s.p_vaddr).filter(|w| *w < s.p_memsz) {
             image.entry = s.p_paddr + within;
             found = true;
@@ -56,6 +70,16 @@ pub fn load(file: &[u8], t: &mut Target) -> Result<Image, String> {
         return Err(format!("is a damaged ELF file: its entry point {:#x} is in no segment", elf.entry));
     }
     Ok(image)
+}
+
+/// How many bytes of a segment's content are nothing but the file's own headers and zeros behind them.
+fn own_headers(elf: &Elf, segment: &ProgramHeader, bytes: &[u8]) -> u64 {
+    if segment.p_offset != 0 {
+        return 0;
+    }
+    let table = u64::from(elf.header.e_phnum) * u64::from(elf.header.e_phentsize);
+    let end = elf.header.e_phoff.saturating_add(table).min(bytes.len() as u64);
+    end + bytes[end as usize..].iter().take_while(|b| **b == 0).count() as u64
 }
 
 /// A program without any boot protocol.

@@ -141,3 +141,23 @@ fn multiboot_by_address_fields() {
         assert!(multiboot::load(&f[..cut], at, &[], "", &mut target(&mut mem, 16)).is_err());
     }
 }
+
+/// What `ld -Ttext 0x100000` makes: the file's headers lie below 1 MiB, where there is no RAM, alone or in front of the code.
+#[test]
+fn elf_headers_below_one_mebibyte_are_left_out() {
+    let mut f = elf(0xf_ff00, 0x180, 0x200, 0x10_0000);
+    f[56..60].copy_from_slice(&0u32.to_le_bytes());
+    let mut mem = memory(16);
+    mem.write_physical(0xf_ff00, &[0x5a; 0x180]);
+    let entry = elf::load_plain(&f, &mut target(&mut mem, 16)).unwrap();
+    assert_eq!(entry, Entry::Protected { eip: 0x10_0000, eax: 0, ebx: 0, esi: 0 });
+    assert_eq!(read(&mem, 0xf_ffff, 2), [0x5a, 0xcc]);
+    assert_eq!(read(&mem, 0x10_007f, 2), [0xcc, 0]);
+    // Anything else that would have to lie there is refused.
+    f[0xff] = 1;
+    assert!(elf::load_plain(&f, &mut target(&mut mem, 16)).is_err());
+    f[0xff] = 0;
+    f[60..64].copy_from_slice(&0xf_fe00u32.to_le_bytes());
+    f[64..68].copy_from_slice(&0xf_fe00u32.to_le_bytes());
+    assert!(elf::load_plain(&f, &mut target(&mut mem, 16)).is_err());
+}
