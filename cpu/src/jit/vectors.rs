@@ -93,6 +93,7 @@ fn find(code: Code) -> Option<Encoding> {
             | Code::Rsqrtps_xmm_xmmm128
             | Code::Rsqrtss_xmm_xmmm32
             | Code::Dpps_xmm_xmmm128_imm8
+            | Code::Dppd_xmm_xmmm128_imm8
             | Code::Pblendvb_xmm_xmmm128
             | Code::Blendvps_xmm_xmmm128
             | Code::Blendvpd_xmm_xmmm128
@@ -149,6 +150,7 @@ mod tests {
         assert_eq!(encoding(Code::Mulps_xmm_xmmm128), e(0, &[0x0f][..], 0x59, false));
         assert_eq!(encoding(Code::Rcpps_xmm_xmmm128), None);
         assert_eq!(encoding(Code::Dpps_xmm_xmmm128_imm8), None);
+        assert_eq!(encoding(Code::Dppd_xmm_xmmm128_imm8), None);
         let e = encoding(Code::Cvttsd2si_r64_xmmm64).map(|e| (e.prefix, e.opcode, e.shape));
         assert_eq!(e, Some((0xf2, 0x2c, Shape::ToInt { wide: true })));
         let e = encoding(Code::Psrldq_xmm_imm8).map(|e| (e.prefix, e.opcode, e.shape));

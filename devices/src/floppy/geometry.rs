@@ -38,6 +38,10 @@ const FORMATS: [Geometry; 12] = [
 const HIGH_DENSITY: Geometry = format(80, 2, 18);
 const EXTRA_DENSITY: Geometry = format(80, 2, 36);
 
+/// The data rate while nobody has chosen one. A real controller is at 250 kbit/s then (Intel 82077AA, 2.1.6), but the
+/// BIOS of Bochs reads diskettes of all kinds without ever choosing.
+pub const UNSET_RATE: u8 = 4;
+
 impl Geometry {
     /// The format of an image of `bytes` bytes. A size that is none of the standard ones is a shorter image of the 1.44 MB diskette or, past that,
     /// of the 2.88 MB one; `None` if it is larger still, or empty.
@@ -67,8 +71,10 @@ impl Geometry {
 
     /// Whether the format can be read at a data rate as CCR codes it: 0 is 500 kbit/s, 1 is 300, 2 is 250, 3 is 1,000.
     /// The same diskette asks for 300 in a drive that turns faster, so both are right for double density.
+    /// [`UNSET_RATE`] reads anything.
     pub fn reads_at(self, rate: u8) -> bool {
         match self.sectors {
+            _ if rate == UNSET_RATE => true,
             0..=9 => matches!(rate, 1 | 2),
             36 => rate == 3,
             _ => rate == 0,

@@ -16,6 +16,7 @@ mod tests;
 mod transfer;
 
 pub use geometry::Geometry;
+use geometry::UNSET_RATE;
 
 use crate::{Ctx, Ports, Time, Timed, Width};
 use serde::{Deserialize, Serialize};
@@ -112,7 +113,7 @@ struct Drive {
 pub struct Floppy {
     dor: u8,
     tdr: u8,
-    rate: u8, // data rate, from DSR or CCR
+    rate: u8, // data rate, from DSR or CCR; UNSET_RATE until one is chosen
     phase: Phase,
     command: Vec<u8>,
     result: Vec<u8>, // bytes still to be read, first one first
@@ -135,7 +136,7 @@ impl Floppy {
         let mut floppy = Floppy {
             dor: 0,
             tdr: 0,
-            rate: 2,
+            rate: UNSET_RATE,
             phase: Phase::Reset,
             command: Vec::new(),
             result: Vec::new(),
@@ -163,7 +164,7 @@ impl Floppy {
         self.locked = false;
         self.dor = 0;
         self.tdr = 0;
-        self.rate = 2;
+        self.rate = UNSET_RATE;
         self.specify = [0; 2];
         self.perpendicular = 0;
         self.soft_reset();

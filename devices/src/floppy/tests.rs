@@ -139,6 +139,23 @@ fn one_sector_by_dma() {
     assert!(!b.f.irq());
 }
 
+/// A data rate that doesn't fit finds nothing, but where nobody has chosen one anything can be read.
+#[test]
+fn data_rates() {
+    let mut b = bench();
+    let read = [0xe6, 0, 0, 0, 1, 2, 1, 0x1b, 0xff];
+    b.out(7, 2);
+    assert_eq!(b.command(&read)[..2], [0x40, 1], "no address mark at 250 kbit/s");
+    b.f.reset();
+    b.out(2, 0x1c);
+    b.wait();
+    for _ in 0..4 {
+        b.command(&[8]);
+    }
+    let (data, _) = b.read(&read, 512);
+    assert_eq!(data, image(1_474_560)[..512]);
+}
+
 #[test]
 fn multi_track_goes_on_to_the_other_side() {
     let mut b = bench();

@@ -218,6 +218,7 @@ fn identify_device() {
     assert_eq!(w[60..62], [2000, 0]);
     assert_eq!(w[100..104], [2000, 0, 0, 0]);
     assert_eq!((w[1], w[3], w[6]), (1, 16, 63));
+    assert_eq!((w[4], w[5]), (63 * 512, 512), "bytes of a track and of a sector, for old firmware");
     assert_eq!(w[49] & 0x300, 0x300);
     assert_eq!(w[83] & 0xc400, 0x4400);
     assert_eq!(w[63] & 7, 7);

@@ -27,7 +27,7 @@ pub const UNDEFINED: &[(&[M], u64, &str)] = &[
 pub fn varies(m: M) -> bool {
     use M::*;
     let agrees = matches!(m, And | Or | Xor | Test | Bsf | Bsr | Bt | Bts | Btr | Btc);
-    m == Dpps || !agrees && UNDEFINED.iter().any(|(list, ..)| list.contains(&m))
+    matches!(m, Dpps | Dppd) || !agrees && UNDEFINED.iter().any(|(list, ..)| list.contains(&m))
 }
 
 /// Which flags to compare after an instruction. `strict`: the undefined ones too.
@@ -136,13 +136,16 @@ pub fn differences(
         };
         // Of several NaNs each maker takes another.
         let no_numbers = |a: [u64; 2], b: [u64; 2]| {
-            let nan = |v: [u64; 2], k: usize| f32::from_bits((v[k / 2] >> (32 * (k % 2))) as u32).is_nan();
             let lane = |v: [u64; 2], k: usize| (v[k / 2] >> (32 * (k % 2))) as u32;
+            let nan = |v: [u64; 2], k: usize| match m {
+                M::Dppd => f64::from_bits(v[k / 2]).is_nan(),
+                _ => f32::from_bits(lane(v, k)).is_nan(),
+            };
             (0..4).all(|k| lane(a, k) == lane(b, k) || nan(a, k) && nan(b, k))
         };
         let same = h.xmm[i] == o.xmm[i]
             || approximate(m) && near(h.xmm[i], o.xmm[i])
-            || m == M::Dpps && !strict && no_numbers(h.xmm[i], o.xmm[i]);
+            || matches!(m, M::Dpps | M::Dppd) && !strict && no_numbers(h.xmm[i], o.xmm[i]);
         if !same {
             let _ = write!(out, "xmm{i} host {:x?} ours {:x?}; ", h.xmm[i], o.xmm[i]);
         }
