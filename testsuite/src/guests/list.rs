@@ -66,6 +66,8 @@ pub const GUESTS: &[(&str, Make)] = &[
     ("seabios-disk", |c| grub_linux(c, Arch::I386, Medium::Disk, Bios::Sea)),
     ("seabios-grub-cdrom", |c| grub_cdrom(c, Bios::Sea)),
     ("seabios-installer", |c| installer(c, Arch::Amd64, Bios::Sea)),
+    ("bochs-bios-disk", |c| grub_linux(c, Arch::I386, Medium::Disk, Bios::Bochs)),
+    ("bochs-bios-cdrom", |c| grub_linux(c, Arch::Amd64, Medium::Cd, Bios::Bochs)),
     ("xen", xen),
     ("u-boot-32", |c| u_boot(c, "qemu-x86")),
     ("u-boot-64", |c| u_boot(c, "qemu-x86_64")),
@@ -91,6 +93,7 @@ pub const CI: &[&str] = &[
 enum Bios {
     Ours,
     Sea,
+    Bochs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,10 +104,17 @@ enum Medium {
 
 fn machine(cache: &Cache, bios: Bios, memory_mib: u64) -> Result<Config, String> {
     let mut c = Config { memory: memory_mib << 20, discard_writes: true, ..Config::default() };
-    if bios == Bios::Sea {
-        let dir = cache.package("seabios", Arch::Amd64)?.join("usr/share/seabios");
-        c.bios = Some(dir.join("bios-256k.bin"));
-        c.vga_bios = Some(dir.join("vgabios-stdvga.bin"));
+    match bios {
+        Bios::Ours => {}
+        Bios::Sea => {
+            let dir = cache.package("seabios", Arch::Amd64)?.join("usr/share/seabios");
+            c.bios = Some(dir.join("bios-256k.bin"));
+            c.vga_bios = Some(dir.join("vgabios-stdvga.bin"));
+        }
+        Bios::Bochs => {
+            c.bios = Some(cache.package("bochsbios", Arch::Amd64)?.join("usr/share/bochs/BIOS-bochs-latest"));
+            c.vga_bios = Some(cache.package("vgabios", Arch::Amd64)?.join("usr/share/vgabios/vgabios.bin"));
+        }
     }
     Ok(c)
 }
