@@ -231,14 +231,9 @@ fn write_plain(
         }
         0x400..=0x40f if has(Feature::Mca) => {
             let at = (n - MC_BANKS) as usize;
-            // Status registers can be cleared only (SDM volume 3, 16.3.2.2), control takes all or nothing (16.3.2.1), of
-            // which system software for an old GART leaves out bit 10. Address and what else belongs to it take anything.
-            let fits = match at & 3 {
-                0 => v | 1 << 10 == 1 << 10 || v | 1 << 10 == !0,
-                1 => v == 0,
-                _ => true,
-            };
-            need(fits)?;
+            // Status, address and what else belongs to it can be cleared only (SDM volume 3, 16.3.2.2 to 16.3.2.4);
+            // control takes anything.
+            need(at & 3 == 0 || v == 0)?;
             m.mc[at / 4][at % 4] = v;
         }
         0x610..=0x641 => {}

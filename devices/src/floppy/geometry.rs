@@ -38,7 +38,7 @@ const FORMATS: [Geometry; 12] = [
 const HIGH_DENSITY: Geometry = format(80, 2, 18);
 const EXTRA_DENSITY: Geometry = format(80, 2, 36);
 
-/// The data rate while nobody has chosen one. A real controller is at 250 kbit/s then (Intel 82077AA, 2.1.6), but the
+/// The data rate while nobody has chosen one. A real controller is at 250 kbit/s then (Intel 82077AA, chapter 2, data rate select register), but the
 /// BIOS of Bochs reads diskettes of all kinds without ever choosing.
 pub const UNSET_RATE: u8 = 4;
 

@@ -56,7 +56,7 @@ pub(super) fn disk(d: &Disk) -> [u8; 512] {
     w.set(0, 0x0040); // fixed, not removable
     w.set(1, natural.cylinders);
     w.set(3, u16::from(natural.heads));
-    // Retired since ATA-3 (ATA-1, 9.9: bytes of a track and of a sector), but the BIOS of Bochs moves that many.
+    // Bytes of a track and of a sector (ATA-1, IDENTIFY DRIVE), retired long since, but the BIOS of Bochs moves that many.
     w.set(4, 512 * u16::from(natural.sectors));
     w.set(5, 512);
     w.set(6, u16::from(natural.sectors));

@@ -109,7 +109,8 @@ pub fn differences(
     word("rip", h.rip, o.rip);
     let mask = flags_mask(m, strict);
     // AMD's keep the flags of the last comparison (ours are as before the instruction: SDM volume 2, REP).
-    let mask = if strict && repeated(&case.ins) && h_end.vector != 3 { mask & !flag::STATUS } else { mask };
+    let kept = strict && h_end.vector != 3 && repeated(&case.ins) && compares(m);
+    let mask = if kept { mask & !flag::STATUS } else { mask };
     word("flags", h.rflags & mask, o.rflags & mask);
     word("mxcsr", h.mxcsr.into(), o.mxcsr.into());
     word("cw", h.cw.into(), o.cw.into());
@@ -256,6 +257,11 @@ fn pushes_segment(c: Code) -> bool {
 
 fn repeated(i: &Instruction) -> bool {
     i.is_string_instruction() && (i.has_rep_prefix() || i.has_repne_prefix())
+}
+
+fn compares(m: M) -> bool {
+    use M::*;
+    matches!(m, Cmpsb | Cmpsw | Cmpsd | Cmpsq | Scasb | Scasw | Scasd | Scasq)
 }
 
 /// A repeated string instruction with addresses of 32 bits.
