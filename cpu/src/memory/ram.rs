@@ -11,7 +11,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 pub struct Ram {
     base: *mut u8,
     len: usize,
-    /// Where the allocation starts, up to a page below `base`.
+    /// Where the allocation starts, less than the alignment below `base`.
     start: *mut u8,
 }
 
@@ -35,6 +35,9 @@ macro_rules! words { ($($t:ty),*) => { $(impl Word for $t {
 words!(u8, u16, u32, u64);
 
 const ALIGN: usize = 4096;
+/// A large page of the host's, and from what size on they are asked for: a guest's random access misses the host's TLB less.
+const HUGE: usize = 2 << 20;
+const HUGE_FROM: usize = 64 << 20;
 /// Bytes behind the end that exist but are nobody's: a word that starts in range needs no second comparison.
 const SLACK: usize = 4096;
 
@@ -47,15 +50,26 @@ impl Ram {
         if start.is_null() {
             return None;
         }
-        // SAFETY: at most ALIGN - 1 bytes are skipped, and the layout has ALIGN more than it needs.
-        let base = unsafe { start.add(start.align_offset(ALIGN)) };
+        // SAFETY: less than the alignment is skipped, and the layout has that much more than it needs.
+        let base = unsafe { start.add(start.align_offset(Ram::align(len))) };
+        #[cfg(target_os = "linux")]
+        if len >= HUGE_FROM {
+            use rustix::mm::{Advice, madvise};
+            // Advice: whether the host takes it changes nothing but speed.
+            // SAFETY: the range is the allocation's own, and large pages hold the same bytes.
+            let _ = unsafe { madvise(base.cast(), len, Advice::LinuxHugepage) };
+        }
         Some(Ram { base, len, start })
     }
 
     /// Of the allocation. Aligned by hand: asked for a page's alignment, the standard allocator writes the zeros itself and
     /// so touches every page.
     fn layout(len: usize) -> Option<Layout> {
-        Layout::from_size_align(len.checked_add(SLACK + ALIGN)?, 16).ok()
+        Layout::from_size_align(len.checked_add(SLACK + Ram::align(len))?, 16).ok()
+    }
+
+    fn align(len: usize) -> usize {
+        if len >= HUGE_FROM { HUGE } else { ALIGN }
     }
 
     /// Size in bytes.

@@ -349,11 +349,25 @@ impl Exec<'_> {
             return Ok(found.phys | (linear & OFFSET));
         }
         let space = self.derived.tlb.space(self.cpu);
-        let w = space::walk(self.mem, &space, linear, access, view).map_err(|code| Fault::pf(linear, code));
-        // The walk's own stores may have hit code.
-        self.settle();
-        let w = w?;
-        self.derived.tlb.note_walk(self.cpu, self.mem, linear, &w.steps[..w.count]);
+        let fault = |code| Fault::pf(linear, code);
+        let mut known = None;
+        if let Some(last) = self.derived.tlb.near(self.cpu, linear) {
+            let w = space::walk_last(self.mem, &space, linear, access, view, last);
+            // The walk's own stores may have hit code.
+            self.settle();
+            let w = w.map_err(fault)?;
+            known = self.derived.tlb.note_near(self.cpu, linear, &w).then_some(w);
+        }
+        let w = match known {
+            Some(w) => w,
+            None => {
+                let w = space::walk(self.mem, &space, linear, access, view);
+                self.settle();
+                let w = w.map_err(fault)?;
+                self.derived.tlb.note_walk(self.cpu, self.mem, linear, &w);
+                w
+            }
+        };
         let rights = (
             w.allows(&space, Access::Read, view),
             w.dirty && w.allows(&space, Access::Write, view),

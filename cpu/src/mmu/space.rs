@@ -141,6 +141,34 @@ pub struct Walk {
     pub steps: [Step; 5],
     /// How many of `steps` are valid.
     pub count: usize,
+    /// The last table, if it is one of 8-byte entries that map 4 KiB each.
+    pub last: Option<Last>,
+}
+
+/// The last table of a walk and the rights that the tables above it leave: all walks for the 2 MiB that it maps end there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Last {
+    /// Physical address of the table.
+    pub table: u64,
+    /// U/S of the levels above.
+    pub user: bool,
+    /// R/W of the levels above.
+    pub write: bool,
+    /// NX of any level above.
+    pub nx: bool,
+}
+
+/// As [`walk`], from the last table on. The result's `steps` have only that one.
+pub fn walk_last(
+    mem: &mut Memory,
+    space: &Space,
+    linear: u64,
+    access: Access,
+    view: View,
+    last: Last,
+) -> Result<Walk, u32> {
+    let w = Walk { user: last.user, write: last.write, nx: last.nx, ..Walk::default() };
+    walk64(mem, space, linear, access, view, w, last.table, 1)
 }
 
 impl Walk {
@@ -341,6 +369,9 @@ fn walk64(
         }
         if e & bad != 0 {
             return Err(code(space, access, view, pf::P | pf::RSVD));
+        }
+        if level == 1 {
+            w.last = Some(Last { table, user: w.user, write: w.write, nx: w.nx });
         }
         w.user &= e & entry::U != 0;
         w.write &= e & entry::W != 0;

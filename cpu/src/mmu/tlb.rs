@@ -14,7 +14,7 @@
 //! current epoch. Coherence: frames that a walk read are marked, and a store to them drops what came from the
 //! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
 
-use super::space::{Paging, Space, Step};
+use super::space::{Last, Paging, Space, Walk};
 use super::table::{Array, PAGE_MASK, SLOW, Table, none};
 use super::upper::{self, Halves};
 use super::walked::Walked;
@@ -69,6 +69,22 @@ pub struct TlbStatistics {
     pub full_voids: u64,
 }
 
+/// Last tables remembered.
+const NEAR: usize = 64;
+
+/// A walk's last table, good as long as no page table that a walk has read is stored to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Near {
+    structures: u64,
+    /// Linear address / 2 MiB.
+    range: u64,
+    group: usize,
+    serial: u32,
+    /// Serial of the shared half, for addresses there.
+    half: u32,
+    last: Last,
+}
+
 /// Who last got a direct store tag for a frame.
 #[derive(Clone, Copy, Debug, Default)]
 struct Writer {
@@ -101,6 +117,10 @@ pub struct Tlb {
     code_serial: u32,
     withdrawn: u64,
     halves: Halves,
+    /// Last tables that walks have met lately, by the 2 MiB that they map.
+    near: Vec<Near>,
+    /// Another number once any page table that a walk read may be another.
+    structures: u64,
     /// Counters.
     pub statistics: TlbStatistics,
 }
@@ -133,6 +153,8 @@ impl Tlb {
             code_serial: 0,
             withdrawn: 0,
             halves: Halves::default(),
+            near: vec![Near::default(); NEAR],
+            structures: 1,
             statistics: TlbStatistics::default(),
         }
     }
@@ -147,6 +169,7 @@ impl Tlb {
     /// Drops everything. Marks on walked frames stay and go when next stored to.
     pub fn clear(&mut self) {
         self.withdrawn += 1;
+        self.structures += 1;
         self.hot = Table::default();
         self.hot_at = None;
         self.current = None;
@@ -259,6 +282,7 @@ impl Tlb {
     /// Voids every translation, lazily.
     pub fn void_all(&mut self) {
         self.statistics.full_voids += 1;
+        self.structures += 1;
         self.withdrawn += 1;
         self.generation = self.generation.wrapping_add(1);
         for g in 0..self.groups.len() {
@@ -576,8 +600,9 @@ impl Tlb {
     }
 
     /// Remembers that a translation of `linear` in the current group came from the entries `steps`.
-    pub(super) fn note_walk(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, steps: &[Step]) {
+    pub(super) fn note_walk(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, w: &Walk) {
         self.statistics.walks += 1;
+        let steps = &w.steps[..w.count];
         let g = self.group(cpu);
         let serial = self.groups[g].serial;
         let paging = self.groups[g].key.space.paging;
@@ -597,11 +622,45 @@ impl Tlb {
                 self.mark_frame(mem, s.frame, mark::WALKED);
             }
         }
+        if let Some(last) = w.last
+            && steps.iter().all(|s| s.frame != u32::MAX)
+            && shared.is_some() == upper::is_upper(paging, linear)
+        {
+            let half = shared.map_or(0, |n| self.halves.list[n].serial);
+            let range = linear >> 21;
+            let structures = self.structures;
+            self.near[near_slot(range)] = Near { structures, range, group: g, serial, half, last };
+        }
+    }
+
+    /// The last table of the walk for `linear`, if it is known.
+    pub(super) fn near(&mut self, cpu: &Cpu, linear: u64) -> Option<Last> {
+        let g = self.group(cpu);
+        let range = linear >> 21;
+        let n = self.near[near_slot(range)];
+        let group = &self.groups[g];
+        if n.structures != self.structures || (n.range, n.group, n.serial) != (range, g, group.serial) {
+            return None;
+        }
+        let half = match upper::is_upper(group.key.space.paging, linear) {
+            false => 0,
+            true => self.halves.list[group.upper?].serial,
+        };
+        (n.half == half).then_some(n.last)
+    }
+
+    /// Notes a walk that began at the table that [`Tlb::near`] gave. False if that is void by now: the walk has to be made
+    /// from the top.
+    pub(super) fn note_near(&mut self, cpu: &Cpu, linear: u64, w: &Walk) -> bool {
+        let good = self.near(cpu, linear).is_some() && self.walked.note_more(&w.steps[0]);
+        self.statistics.walks += u64::from(good);
+        good
     }
 
     /// A store hit bytes `start..end` of a frame with [`mark::WALKED`]: drops what came from them.
     pub fn page_table_stored(&mut self, mem: &mut Memory, frame: u32, start: u16, end: u16) {
         self.statistics.page_table_stores += 1;
+        self.structures += 1;
         self.leave_halves(frame, end);
         let mut walked = std::mem::take(&mut self.walked);
         let keep = walked.stored(frame, start, end, self);
@@ -705,4 +764,8 @@ impl Tlb {
             t.drop_range(base, pages);
         }
     }
+}
+
+fn near_slot(range: u64) -> usize {
+    (range ^ range >> 9) as usize % NEAR
 }

@@ -82,6 +82,15 @@ impl Walked {
         fresh
     }
 
+    /// Notes another entry of a table that walks for the same range in the same group have been noted for since anything was
+    /// last dropped. False if it was not.
+    pub fn note_more(&mut self, step: &Step) -> bool {
+        let Some(&slot) = self.slot.get(step.frame as usize).filter(|&&s| s != 0) else { return false };
+        let f = &mut self.frames[slot as usize - 1];
+        f.used[step.offset as usize >> 9] |= 1 << (step.offset >> 3 & 63);
+        true
+    }
+
     /// Bytes `start..end` of `frame` changed: drops from `tlb` every range that came from them.
     pub fn stored(&mut self, frame: u32, start: u16, end: u16, tlb: &mut Tlb) -> Kept {
         let Some(&slot) = self.slot.get(frame as usize) else { return Kept::Unused };
