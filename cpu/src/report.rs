@@ -31,7 +31,8 @@ pub fn report(d: &Derived, count: u64) -> String {
     line(
         "left translated code",
         format!(
-            "{bail} handed back or faulted, {budget} out of budget, {attention} attention, {link} unlinked, {far} to other pages, {jump} jump cache misses"
+            "{bail} handed back or faulted, {budget} out of budget, {attention} attention, {link} unlinked, {far} to other pages, {jump} jump cache misses; {} more found without leaving",
+            j_s.sought
         ),
     );
     line("interpreted", format!("{} runs of cold blocks, {} across pages", j_s.cold, j_s.crossing));

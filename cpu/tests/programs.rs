@@ -3,6 +3,7 @@
 
 mod rig;
 use iced_x86::code_asm::*;
+use lucid86_cpu::derived::{Derived, Engine};
 use lucid86_cpu::exec::Stop;
 use lucid86_cpu::state::{Seg, flag, gpr};
 use rig::Rig;
@@ -179,6 +180,111 @@ fn code_that_changes_itself() {
     r.cpu.activity = lucid86_cpu::state::Activity::Running;
     let _ = run(&mut r, 5);
     assert_eq!(r.cpu.gpr[gpr::RBX], 100);
+}
+
+/// A hot loop of several blocks is one translation. What lies in the middle of it, and what it leaves to, may change at
+/// any moment, and it may be left after any instruction.
+#[test]
+fn code_in_the_middle_of_a_trace_may_change() {
+    // Apart, so that a store to one's code is none to another's.
+    let (common_way, seldom_way) = (CODE + 256, CODE + 128);
+    let pieces = [
+        assemble(32, CODE, |a| {
+            a.inc(ecx)?;
+            a.test(ecx, 0x3f)?;
+            a.je(seldom_way)?;
+            a.jmp(common_way)
+        }),
+        assemble(32, seldom_way, |a| {
+            a.add(esi, 1)?; // 83 c6 01
+            a.jmp(CODE)
+        }),
+        assemble(32, common_way, |a| {
+            a.add(ebx, 1)?; // 83 c3 01
+            a.cmp(ecx, edx)?;
+            a.jne(CODE)?;
+            a.hlt()
+        }),
+    ];
+    assert_eq!(pieces[1][..3], [0x83, 0xc6, 1]);
+    assert_eq!(pieces[2][..3], [0x83, 0xc3, 1]);
+    for engine in [Engine::Interpreter, Engine::Translator] {
+        let mut r = flat32();
+        r.derived = Derived::new(engine);
+        for (at, piece) in [CODE, seldom_way, common_way].iter().zip(&pieces) {
+            r.mem.write_physical(*at, piece);
+        }
+        r.cpu.gpr[gpr::RCX] = 0;
+        r.cpu.gpr[gpr::RDX] = u64::from(u32::MAX);
+        let (mut n, mut common, mut seldom) = (0u64, 1u64, 1u64);
+        let mut sums = [0; 2];
+        for round in 1..40u64 {
+            // Both constants take their turn, as by DMA.
+            if round % 2 == 1 {
+                common = round;
+                r.mem.write_physical(common_way + 2, &[round as u8]);
+            } else {
+                seldom = 2 * round;
+                r.mem.write_physical(seldom_way + 2, &[2 * round as u8]);
+            }
+            // 63 times the common way, once the other: left in the middle, and gone on with.
+            let length = 63 * 7 + 5;
+            for part in [100, length - 100] {
+                let mut x = r.exec();
+                x.limit = part;
+                assert_eq!(lucid86_cpu::interp::run(&mut x), Stop::Limit);
+                assert_eq!(x.count, part);
+            }
+            n += 64;
+            sums[0] += 63 * common;
+            sums[1] += seldom;
+            let seen = [gpr::RCX, gpr::RBX, gpr::RSI].map(|g| r.cpu.gpr[g]);
+            assert_eq!(seen, [n, sums[0], sums[1]], "{engine:?}, round {round}");
+            assert_eq!(r.cpu.rip, CODE);
+        }
+    }
+}
+
+/// A jump to another page is linked for one address space. In the next one, which maps the same code, it is soon linked anew.
+#[test]
+fn far_jumps_follow_the_space() {
+    let mut r = Rig::new("x86-64-v2", 64);
+    r.derived = Derived::new(Engine::Translator);
+    // The same 64 pages under two roots, in tables of 2 MiB pages each.
+    for root in [0x1_0000u64, 0x1_4000] {
+        r.put64(root, (root + 0x1000) | 7);
+        r.put64(root + 0x1000, (root + 0x2000) | 7);
+        r.put64(root + 0x2000, 0x87);
+    }
+    let callee = CODE + 0x1000;
+    let near = assemble(64, CODE, |a| {
+        a.call(callee)?;
+        a.dec(ecx)?;
+        a.jne(CODE)?;
+        a.hlt()
+    });
+    let far = assemble(64, callee, |a| {
+        a.add(rax, rcx)?;
+        a.ret()
+    });
+    r.mem.write_physical(CODE, &near);
+    r.mem.write_physical(callee, &far);
+    let mut made = Vec::new();
+    for root in [0x1_0000, 0x1_4000, 0x1_0000] {
+        r.long(0, root);
+        r.cpu.rip = CODE;
+        r.cpu.activity = lucid86_cpu::state::Activity::Running;
+        (r.cpu.gpr[gpr::RAX], r.cpu.gpr[gpr::RCX], r.cpu.gpr[gpr::RSP]) = (0, 5000, 0x8000);
+        let mut x = r.exec();
+        x.limit = 1_000_000;
+        assert_eq!(lucid86_cpu::interp::run(&mut x), Stop::Halted);
+        assert_eq!(x.count, 5000 * 5 + 1);
+        assert_eq!(r.cpu.gpr[gpr::RAX], 5000 * 5001 / 2);
+        let Some(jit) = &r.derived.jit else { return };
+        made.push(jit.statistics.links);
+    }
+    assert!(made.is_sorted_by(|a, b| a < b), "links made: {made:?}");
+    assert!(made[2] - made[0] < 20, "links made: {made:?}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct Block {
     pub next: [(u16, u32); 2],
     /// Its translation, [`crate::jit::NONE`] or [`crate::jit::REFUSED`].
     pub native: u32,
+    /// Instructions that the translation takes off the budget.
+    pub paid: u16,
     /// How often the interpreter ran it.
     pub heat: u16,
     /// From which run on it is worth a translation.
@@ -154,6 +156,8 @@ pub struct Blocks {
     index: HashMap<(u64, u32), u32, BuildMix>,
     frames: HashMap<u32, CodeFrame, BuildMix>,
     crossings: Vec<Option<Crossing>>,
+    /// Translations of traces that a block is part of, but doesn't begin: (first block, translation).
+    traces: HashMap<u32, Vec<(u32, u32)>, BuildMix>,
     /// Translations of dropped blocks, for the translator to drop.
     pub dropped: Vec<u32>,
     /// Everything was dropped, translations included.
@@ -208,6 +212,11 @@ impl Blocks {
         next[n] = (off, to);
     }
 
+    /// Whether another block fits without dropping all.
+    pub fn has_room(&self) -> bool {
+        self.insns.len() + MAX_BLOCK <= MAX_INSNS && self.blocks.len() < MAX_INSNS / 2
+    }
+
     /// Frames that have decoded code.
     pub fn frames_with_code(&self) -> impl Iterator<Item = u32> {
         self.frames.iter().filter(|(_, f)| f.granules != 0).map(|(&n, _)| n)
@@ -221,9 +230,15 @@ impl Blocks {
         b.heat >= b.hot
     }
 
-    /// Remembers a block's translation.
-    pub fn set_native(&mut self, id: u32, native: u32) {
-        self.blocks[id as usize].native = native;
+    /// Remembers a block's translation, which takes `paid` instructions off the budget.
+    pub fn set_native(&mut self, id: u32, native: u32, paid: u16) {
+        let b = &mut self.blocks[id as usize];
+        (b.native, b.paid) = (native, paid);
+    }
+
+    /// Remembers that the translation of `head` goes on through `part`: it is dropped with either.
+    pub fn set_part(&mut self, part: u32, head: u32, native: u32) {
+        self.traces.entry(part).or_default().push((head, native));
     }
 
     /// A block's translation is to be made again, without groups of accesses.
@@ -238,6 +253,7 @@ impl Blocks {
             b.native = crate::jit::NONE;
             b.heat = 0;
         }
+        self.traces.clear();
         self.dropped.clear();
     }
 
@@ -282,6 +298,7 @@ impl Blocks {
             pair,
             next: [(0, NONE); 2],
             native: crate::jit::NONE,
+            paid: 0,
             heat: 0,
             hot: HOT << f.rewritten,
         });
@@ -315,7 +332,7 @@ impl Blocks {
         let mut kept = 0;
         let (blocks, slots, index, statistics) =
             (&mut self.blocks, &mut self.slots, &mut self.index, &mut self.statistics);
-        let dropped = &mut self.dropped;
+        let (dropped, traces) = (&mut self.dropped, &mut self.traces);
         let lost = dropped.len();
         f.blocks.retain(|&id| {
             let b = &mut blocks[id as usize];
@@ -329,6 +346,7 @@ impl Blocks {
             }
             if b.native < crate::jit::REFUSED {
                 dropped.push(b.native);
+                b.native = crate::jit::NONE;
             }
             index.remove(&(b.at, b.key.0));
             b.key = ModeKey::NEVER;
@@ -337,6 +355,13 @@ impl Blocks {
                 *s = EMPTY;
             }
             statistics.dropped += 1;
+            for (head, native) in traces.remove(&id).unwrap_or_default() {
+                let h = &mut blocks[head as usize];
+                if h.native == native {
+                    dropped.push(native);
+                    (h.native, h.heat) = (crate::jit::NONE, 0);
+                }
+            }
             false
         });
         f.granules = kept;
@@ -359,6 +384,7 @@ impl Blocks {
         self.index.clear();
         self.frames.clear();
         self.crossings.clear();
+        self.traces.clear();
         self.dropped.clear();
         self.emptied = true;
     }

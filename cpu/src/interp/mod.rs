@@ -9,6 +9,7 @@ pub mod flags;
 pub mod pairs;
 mod run;
 pub mod string;
+mod traces;
 
 pub(crate) use direct::vec_access;
 pub(crate) use run::one;

@@ -15,7 +15,7 @@ use crate::{
     exec::Stop,
     helper,
     insn::{Insn, ModeKey},
-    jit::{Guest, Jit, Left},
+    jit::{self, Guest, Jit, Left},
     memory::{PAGE, Place},
     ops::End,
     state::{Activity, Seg, Shadow, flag},
@@ -275,7 +275,7 @@ impl Direct<'_> {
         left: &mut Left,
     ) -> Result<(), Fault> {
         if let Some(native) = self.native(blocks, j, id, *left) {
-            *left = self.run_native(j, native);
+            *left = self.run_native(blocks, j, native);
             if let Some(missed) = self.x.derived.group_missed.take()
                 && let Some(block) = j.group_missed(missed)
             {
@@ -289,7 +289,8 @@ impl Direct<'_> {
             };
         }
         let b = blocks.block(id);
-        if b.native == crate::jit::NONE && *left != Left::Interpret {
+        if b.native != crate::jit::REFUSED && *left != Left::Interpret {
+            // Cold, or longer than what is left of the slice.
             j.statistics.cold += 1;
             *left = Left::Go;
             return self.run_block(blocks, id);
@@ -316,11 +317,14 @@ impl Direct<'_> {
             j.drop_native(n);
         }
         let b = blocks.block(id);
-        let (count, at, native) = (u64::from(b.count), b.at, b.native);
-        if native == crate::jit::REFUSED || self.x.limit - self.x.count < count {
+        let (at, native) = (b.at, b.native);
+        if native == crate::jit::REFUSED {
             return None;
         }
         let native = if native == crate::jit::NONE { self.translate(blocks, j, id)? } else { native };
+        if self.x.limit - self.x.count < u64::from(blocks.block(id).paid) {
+            return None;
+        }
         match left {
             Left::Link { from, n } => {
                 let same = j.block_of(from).is_some_and(|f| {
@@ -334,7 +338,8 @@ impl Direct<'_> {
             Left::Jump => {
                 let base = if self.key.code_flat() { 0 } else { self.x.cpu.seg[Seg::Cs as usize].base };
                 let linear = base.wrapping_add(self.x.cpu.rip);
-                j.remember_jump(&mut self.x, self.key, linear, native);
+                let rip = self.x.cpu.rip;
+                j.remember_jump(&mut self.x, self.key, rip, linear, native);
             }
             Left::FarLink { from, n } => {
                 let same = j.block_of(from).is_some_and(|f| {
@@ -343,7 +348,7 @@ impl Direct<'_> {
                 });
                 if same && self.key.code_flat() {
                     let rip = self.x.cpu.rip;
-                    j.remember_jump(&mut self.x, self.key, rip, native);
+                    j.remember_jump(&mut self.x, self.key, rip, rip, native);
                     j.link_far(&mut self.x, from, n, native, rip);
                 }
             }
@@ -357,24 +362,24 @@ impl Direct<'_> {
             return None;
         }
         let started = self.x.derived.measure.then(Instant::now);
+        let path = self.trace(blocks, id);
         let b = blocks.block(id);
         let second = (b.second != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(b.second) * PAGE);
         let mut bytes = Vec::new();
         if j.list {
-            let page = u64::from(b.end_off).min(PAGE) - b.at % PAGE;
-            bytes.resize(page as usize, 0);
-            self.x.mem.ram.copy_out(b.at as usize, &mut bytes);
+            bytes.resize(PAGE as usize, 0);
+            self.x.mem.ram.copy_out((b.at / PAGE * PAGE) as usize, &mut bytes);
         }
         let guest = Guest { at: b.at, bytes: &bytes };
-        let made = j.translate(
-            id,
-            guest,
-            blocks.insns(b),
-            b.key,
-            matches!(b.end, End::Jump | End::Transfer),
+        let code = jit::Code {
+            insns: &path.insns,
+            turns: &path.turns,
+            key: b.key,
+            ends: matches!(path.end, End::Jump | End::Transfer),
             second,
-            b.solo,
-        );
+            solo: b.solo,
+        };
+        let made = j.translate(id, guest, code);
         if let Some(t) = started {
             self.x.derived.times[1] += t.elapsed();
         }
@@ -383,14 +388,20 @@ impl Direct<'_> {
             blocks.forget_natives();
             return None;
         };
-        blocks.set_native(id, native);
+        let paid = j.length(native);
+        blocks.set_native(id, native, paid);
+        for (part, from) in path.parts {
+            if from < paid {
+                blocks.set_part(part, id, native);
+            }
+        }
         (native != crate::jit::REFUSED).then_some(native)
     }
 
-    fn run_native(&mut self, j: &mut Jit, native: u32) -> Left {
+    fn run_native(&mut self, blocks: &mut Blocks, j: &mut Jit, native: u32) -> Left {
         self.sync_flags();
         let started = self.x.derived.measure.then(Instant::now);
-        let left = j.run(&mut self.x, self.key, native);
+        let left = j.run(&mut self.x, blocks, self.key, native);
         if let Some(t) = started {
             self.x.derived.times[0] += t.elapsed();
         }

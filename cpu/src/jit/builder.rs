@@ -39,6 +39,17 @@ impl Builder {
         self.ops.push(branch);
     }
 
+    /// The branch written down last is in the middle of a trace, which goes on with its target (`taken`) or with the next
+    /// instruction. Where it leads otherwise, if it is conditional, is at `exit` in the page.
+    pub fn go_on(&mut self, taken: bool, exit: u16) {
+        let Some(op) = self.ops.last_mut() else { return };
+        match *op {
+            Op::BranchCond(c) => *op = Op::SideExit { c: Cond(c.0 ^ u8::from(taken)), to: exit },
+            Op::JumpDirect(_) => *op = Op::Inner,
+            _ => {}
+        }
+    }
+
     /// Writes down instruction `i`, number `n` of its block. False if the interpreter has to run it; nothing is then added.
     pub fn add(&mut self, n: u16, i: &Insn) -> bool {
         let from = self.ops.len();

@@ -398,6 +398,10 @@ impl Asm {
     pub fn setcc(&mut self, cc: u8, to: R) {
         self.op(0, false, &[0x0f], 0x90 | cc, 0, to.into(), false, true);
     }
+    /// SETcc of a byte in memory.
+    pub fn setcc_mem(&mut self, cc: u8, to: Mem) {
+        self.op(0, false, &[0x0f], 0x90 | cc, 0, to.into(), false, false);
+    }
     /// CMOVcc.
     pub fn cmov(&mut self, cc: u8, w: u8, to: R, rm: impl Into<Rm>) {
         self.op(0, w == 8, &[0x0f], 0x40 | cc, to.0, rm.into(), false, false);

@@ -4,7 +4,7 @@
 use super::builder::Builder;
 use super::encode::Asm;
 use super::host::Exact;
-use super::lower::{Entry, lower};
+use super::lower::{self, Entry, lower};
 use super::stubs::{self, Runtime};
 use crate::decode;
 use crate::insn::{Insn, ModeKey};
@@ -37,7 +37,8 @@ fn disassemble(s: &mut String, bits: u32, bytes: &[u8], at: u64) {
     }
 }
 
-/// Guest code, micro-operations, and the host code of the hot path.
+/// Guest code, micro-operations, and the host code of the hot path. A conditional jump before the end is one that a trace
+/// doesn't take.
 fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
     let model = CpuModel::parse("x86-64-v2").expect("a model");
     let mut insns: Vec<Insn> = Vec::new();
@@ -47,11 +48,14 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
         let off = 0x100 + at as u16;
         let (_, i, _) = decode::with(Handlers, &bytes[at..], off, key, &model).expect("an instruction");
         assert!(builder.add(insns.len() as u16, &i), "lowered");
+        if i.code().is_jcc_short_or_near() && at + usize::from(i.len) < bytes.len() {
+            builder.go_on(false, (i64::from(off) + i64::from(i.len) + lower::displacement(&i)) as u16);
+        }
         at += usize::from(i.len);
         insns.push(i);
     }
     let mut asm = Asm::default();
-    let none = Runtime { fill: 0, helper: [0; 5], one: 0, vector: 0, fpu_load: 0, fpu_store: 0 };
+    let none = Runtime { fill: 0, helper: [0; 5], one: 0, seek: 0, vector: 0, fpu_load: 0, fpu_store: 0 };
     let mut stubs = stubs::emit(&mut asm, none, 2048);
     stubs.exact = exact;
     let ends = matches!(insns.last().map(Insn::code), Some(c) if {
@@ -124,6 +128,26 @@ golden!(shifts_where_undefined_flags_differ, LONG, Exact::all(false), |a| {
     a.shr(rdx, cl)
 });
 golden!(compare_exchange, LONG, |a| a.lock().cmpxchg(dword_ptr(rdi), ecx));
+golden!(trace, LONG, |a| {
+    a.mov(rax, ptr(rdi))?;
+    a.test(rax, rax)?;
+    a.je(0x180)?;
+    a.add(rcx, ptr(rax))?;
+    a.dec(edx)?;
+    a.jne(0x100)
+});
+golden!(product_before_a_load, LONG, Exact::all(false), |a| {
+    a.add(eax, 5)?;
+    a.imul_2(rdx, rax)?;
+    a.mov(ecx, ptr(rdi))?;
+    a.cmp(ecx, edx)
+});
+golden!(register_in_memory_used_again, LONG, |a| {
+    a.mov(r9d, ecx)?;
+    a.xor(r9d, edx)?;
+    a.and(r9d, eax)?;
+    a.add(esi, r9d)
+});
 golden!(scalar_doubles, LONG, |a| {
     a.movsd_2(xmm0, qword_ptr(rdi))?;
     a.mulsd(xmm0, xmm1)?;
@@ -144,3 +168,9 @@ golden!(stack_of_32_bits, FLAT32, |a| {
     a.pop(edx)
 });
 golden!(call_in_real_mode, REAL, |a| a.call(cx));
+golden!(condition_after_a_rotation, LONG, Exact::all(false), |a| {
+    a.sub(edx, ebx)?;
+    a.rol(ecx, 7)?;
+    a.sets(dl)?;
+    a.cmovns(ebx, ecx)
+});

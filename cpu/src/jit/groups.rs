@@ -41,6 +41,8 @@ pub enum Role {
         at: i32,
         /// Bytes of that range.
         span: i32,
+        /// Its base register has the same content as the leader's had.
+        same: bool,
     },
 }
 
@@ -86,8 +88,10 @@ struct Group {
     low: i64,
     end: i64,
     write: bool,
-    /// Operations, with their places.
-    members: Vec<(usize, i64)>,
+    /// Content of the base register that the leader's operand names.
+    lead: Option<Known>,
+    /// Operations, with their places, and whether their base register is as the leader's was.
+    members: Vec<(usize, i64, bool)>,
 }
 
 struct Search<'a> {
@@ -99,6 +103,8 @@ struct Search<'a> {
     regs: [Known; 16],
     next: u32,
     values: Vec<Option<Known>>,
+    /// Content of the base register of an operand that is that and a displacement.
+    bases: Vec<Option<Known>>,
     /// From here on groups are open.
     open: usize,
     groups: Vec<Group>,
@@ -119,6 +125,7 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
         regs: std::array::from_fn(known),
         next: 16,
         values: vec![None; ops.len()],
+        bases: vec![None; ops.len()],
         open: 0,
         groups: Vec::new(),
     };
@@ -132,13 +139,13 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
     let mut roles = vec![None; ops.len()];
     let worth = s.groups.iter().filter(|g| g.members.len() > 1);
     for (slot, g) in worth.take(SLOTS).enumerate() {
-        for (k, (i, at)) in g.members.iter().enumerate() {
+        for (k, (i, at, same)) in g.members.iter().enumerate() {
             let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
             let slot = slot as u8;
             roles[*i] = Some(if k == 0 {
                 Role::Leads { slot, before, span }
             } else {
-                Role::Follows { slot, at: before, span }
+                Role::Follows { slot, at: before, span, same: *same }
             });
         }
     }
@@ -205,6 +212,13 @@ impl Search<'_> {
             Op::Ea => self.operand(&self.insns[n]),
             _ => None,
         };
+        if let Op::Ea = self.ops[i]
+            && let insn = &self.insns[n]
+            && insn.base < 16
+            && insn.index >= 16
+        {
+            self.bases[i] = Some(self.regs[usize::from(insn.base)]);
+        }
         match self.ops[i] {
             Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
                 Some(k) if k.index.is_none() => self.regs[usize::from(r)] = k,
@@ -237,6 +251,7 @@ impl Search<'_> {
         let flat = self.key.flat() >> at.seg & 1 != 0;
         let Some(k) = self.values[at.ea.n()].filter(|_| flat) else { return };
         let end = k.plus.saturating_add(i64::from(at.w));
+        let base = self.bases[at.ea.n()];
         let open = &mut self.groups[self.open..];
         let fits = |g: &&mut Group| {
             let span = end.max(g.end).checked_sub(k.plus.min(g.low));
@@ -248,11 +263,19 @@ impl Search<'_> {
             Some(g) => {
                 g.low = g.low.min(k.plus);
                 g.end = g.end.max(end);
-                g.members.push((i, k.plus));
+                g.members.push((i, k.plus, base.is_some() && base == g.lead));
             }
             None => {
-                let members = vec![(i, k.plus)];
-                self.groups.push(Group { base: k.base, index: k.index, low: k.plus, end, write, members });
+                let members = vec![(i, k.plus, false)];
+                self.groups.push(Group {
+                    base: k.base,
+                    index: k.index,
+                    low: k.plus,
+                    end,
+                    write,
+                    lead: base,
+                    members,
+                });
             }
         }
     }

@@ -168,6 +168,13 @@ pub enum Op {
     JumpIndirect(Jump, Val),
     Branch(Val),
     BranchCond(Cond),
+    /// A branch in the middle of a trace: leaves to offset `to` of the page if `c` holds.
+    SideExit {
+        c: Cond,
+        to: u16,
+    },
+    /// A jump in the middle of a trace, which goes on with its target.
+    Inner,
     /// Rust code in the middle of the block.
     Call {
         how: Call,
@@ -298,6 +305,8 @@ impl Op {
             | Op::CheckDirect
             | Op::JumpDirect(_)
             | Op::BranchCond(_)
+            | Op::SideExit { .. }
+            | Op::Inner
             | Op::Call { .. }
             | Op::Xmm(_)
             | Op::Mmx(_)

@@ -11,7 +11,7 @@ pub(super) struct Source {
     pub at: u64,
     /// Mode.
     pub key: ModeKey,
-    /// Guest bytes.
+    /// Bytes of its page.
     pub bytes: Box<[u8]>,
     /// Micro-operations, a line each.
     pub ops: Vec<String>,
@@ -46,14 +46,19 @@ impl Jit {
             let part = 100.0 * weight(s) as f64 / total.max(1) as f64;
             let _ = writeln!(
                 out,
-                "block at {:x}h in RAM: entered {} times, {} instructions, {part:.2}% of all; {} host bytes",
+                "block at {:x}h in RAM: entered {} times, {} instructions, {part:.2}% of all; {} host bytes at {:x}h",
                 s.at,
                 s.entered,
                 s.insns.len(),
-                b.host_bytes
+                b.host_bytes,
+                b.base
             );
             out.push_str("  guest code\n");
-            disassemble(&mut out, s.key.bits(), &s.bytes, s.at % crate::memory::PAGE);
+            for i in &s.insns {
+                let from = usize::from(i.off);
+                let to = (from + usize::from(i.len)).min(s.bytes.len());
+                disassemble(&mut out, s.key.bits(), &s.bytes[from..to], u64::from(i.off));
+            }
             out.push_str("  micro-operations\n");
             for (k, op) in s.ops.iter().enumerate() {
                 let _ = writeln!(out, "    {k:6}  {op}");

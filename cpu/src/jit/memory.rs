@@ -2,6 +2,9 @@
 //! is ever writable and executable at the same address, and no system call is needed per block.
 #![allow(unsafe_code)]
 
+/// What the host fetches at once.
+const LINE: usize = 32;
+
 /// A fixed region of code memory, filled from its start; emptied as a whole.
 pub struct CodeMemory {
     write: *mut u8,
@@ -46,9 +49,9 @@ impl CodeMemory {
         self.used = keep;
     }
 
-    /// Room for `n` bytes, as an offset; `None` when full.
-    pub fn reserve(&mut self, n: usize) -> Option<usize> {
-        let at = self.used.next_multiple_of(16);
+    /// Room for `n` bytes, as an offset such that `entry` bytes behind it a line of code begins; `None` when full.
+    pub fn reserve(&mut self, n: usize, entry: usize) -> Option<usize> {
+        let at = (self.used + entry).next_multiple_of(LINE) - entry;
         if n > self.len.checked_sub(at)? {
             return None;
         }

@@ -25,21 +25,20 @@ pub mod lower;
 pub mod memory;
 pub mod passes;
 pub mod regs;
+mod runtime;
 pub mod stubs;
 pub mod vectors;
 
 use crate::insn::{Insn, ModeKey};
-use crate::memory::PAGE;
-use crate::mmu::{Access, access::own_view};
-use crate::ops::{Helper, Vec128};
-use crate::state::{Seg, attr, efer, flag};
+use crate::interp::blocks::Blocks;
+use crate::mmu::access::own_view;
+use crate::state::{Seg, attr, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
-use ir::VecFn;
+pub use lower::displacement;
 use lower::{Entry, Link, Lowered, lower};
 use memory::CodeMemory;
-use regs::HELD_SLOTS;
 use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
 
 /// No translation.
@@ -61,6 +60,8 @@ struct Native {
     links: Vec<Link>,
     /// (block, link number) that go here directly.
     sources: Vec<(u32, u32)>,
+    /// Slots of the jump cache that may name it; all may, if these are [`MANY`].
+    slots: Vec<u16>,
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
@@ -69,6 +70,13 @@ struct Native {
     /// For listings.
     source: Option<Box<listing::Source>>,
 }
+
+/// A jump to another page that is linked for some space goes by the jump cache in others. Of so many that do, in whatever
+/// blocks, one is linked for the space at hand: programs come and go, and the links of shared code with them.
+const RELINK: i64 = 256;
+
+/// So many slots of the jump cache are remembered for each translation.
+const MANY: usize = 32;
 
 /// A block whose leaders couldn't serve their groups so often is translated again without groups.
 const MOST_MISSES: u32 = 64;
@@ -87,6 +95,8 @@ pub struct JitStatistics {
     pub entered: u64,
     /// Exits by [`Why`].
     pub exits: [u64; 7],
+    /// Jumps that missed the jump cache and went on without leaving.
+    pub sought: u64,
     /// Instructions that cross a page, decoded or found each time.
     pub crossing: u64,
     /// Runs of cold blocks.
@@ -117,8 +127,36 @@ pub struct Jit {
 pub struct Guest<'a> {
     /// Place in RAM.
     pub at: u64,
-    /// Its bytes there.
+    /// Bytes of its page, if listings are wanted.
     pub bytes: &'a [u8],
+}
+
+/// What to translate: a decoded block, or a trace that begins with it.
+#[derive(Clone, Copy)]
+pub struct Code<'a> {
+    /// Instructions in the order in which they run.
+    pub insns: &'a [Insn],
+    /// The branches among them after which it goes on.
+    pub turns: &'a [Turn],
+    /// Mode.
+    pub key: ModeKey,
+    /// Whether the last instruction sets RIP.
+    pub ends: bool,
+    /// Host address of the frame that the one instruction goes on in.
+    pub second: Option<u64>,
+    /// Without groups of accesses.
+    pub solo: bool,
+}
+
+/// A branch in the middle of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Number of the instruction.
+    pub n: u16,
+    /// Whether the trace follows it.
+    pub taken: bool,
+    /// Offset in the page of where it leads otherwise.
+    pub exit: u16,
 }
 
 /// What the engine does next.
@@ -160,23 +198,24 @@ impl Jit {
         let mut memory = CodeMemory::new(size)?;
         let mut a = Asm::default();
         let rt = Runtime {
-            fill: fill as *const () as usize,
+            fill: runtime::fill as *const () as usize,
             helper: [
-                helper as *const () as usize,
-                step as *const () as usize,
-                transfer as *const () as usize,
-                counted as *const () as usize,
-                segment as *const () as usize,
+                runtime::helper as *const () as usize,
+                runtime::step as *const () as usize,
+                runtime::transfer as *const () as usize,
+                runtime::counted as *const () as usize,
+                runtime::segment as *const () as usize,
             ],
-            one: one as *const () as usize,
-            vector: vector as *const () as usize,
-            fpu_load: fpu_load as *const () as usize,
-            fpu_store: fpu_store as *const () as usize,
+            one: runtime::one as *const () as usize,
+            seek: runtime::seek as *const () as usize,
+            vector: runtime::vector as *const () as usize,
+            fpu_load: runtime::fpu_load as *const () as usize,
+            fpu_store: runtime::fpu_store as *const () as usize,
         };
         let mut stubs = stubs::emit(&mut a, rt, tlb_size);
         stubs.exact = if own_flags { host::Exact::default() } else { host::Exact::of_host() };
         a.resolve();
-        let at = memory.reserve(a.here())?;
+        let at = memory.reserve(a.here(), 0)?;
         debug_assert_eq!(at, 0);
         memory.write(0, &a.bytes);
         let stubs_end = memory.used();
@@ -206,19 +245,10 @@ impl Jit {
         self.statistics.flushed += 1;
     }
 
-    /// Translates a decoded block. `None`: code memory is full, clear everything first.
-    /// `second`: host address of the frame that its one instruction goes on in.
-    #[allow(clippy::too_many_arguments)]
-    pub fn translate(
-        &mut self,
-        block: u32,
-        guest: Guest<'_>,
-        insns: &[Insn],
-        key: ModeKey,
-        ends: bool,
-        second: Option<u64>,
-        solo: bool,
-    ) -> Option<u32> {
+    /// Translates decoded block `block`, or as much of a trace that begins with it as can be. `None`: code memory is
+    /// full, clear everything first.
+    pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
+        let Code { insns, turns, key, ends, second, solo } = code;
         if key.alignment_checked() {
             self.statistics.refused += 1;
             return Some(REFUSED);
@@ -229,14 +259,24 @@ impl Jit {
         loop {
             self.builder.ops.clear();
             let mut n = 0;
+            let mut ahead = turns.iter().take_while(|t| usize::from(t.n) + 1 < count).peekable();
             while n < count && self.builder.add(n as u16, &insns[n]) {
+                if let Some(t) = ahead.next_if(|t| usize::from(t.n) == n) {
+                    self.builder.go_on(t.taken, t.exit);
+                }
                 n += 1;
             }
             if n == 0 {
                 self.statistics.refused += 1;
                 return Some(REFUSED);
             }
-            let whole = ends && n == insns.len();
+            if n < count && turns.iter().any(|t| usize::from(t.n) < n) {
+                // A trace ends with the last branch before what can't be lowered.
+                count = turns.iter().rfind(|t| usize::from(t.n) < n).map_or(n, |t| usize::from(t.n) + 1);
+                continue;
+            }
+            let cut = turns.iter().any(|t| usize::from(t.n) + 1 == n);
+            let whole = cut || ends && n == insns.len();
             match lower(
                 &insns[..n],
                 &self.builder.ops,
@@ -261,7 +301,10 @@ impl Jit {
                     }
                     return Some(id);
                 }
-                Err(lower::Refused(k)) => count = usize::from(k),
+                Err(lower::Refused(k)) => {
+                    let last = turns.iter().rfind(|t| t.n < k);
+                    count = last.map_or(usize::from(k), |t| usize::from(t.n) + 1);
+                }
             }
         }
     }
@@ -269,7 +312,7 @@ impl Jit {
     fn install(&mut self, block: u32, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
         // Addresses that the code loads stand behind it, in slots of eight bytes.
         let slots = 8 * (l.absolute.len() + 1);
-        let base = self.memory.reserve(l.bytes.len() + slots)?;
+        let base = self.memory.reserve(l.bytes.len() + slots, l.near)?;
         let id = self.natives.len() as u32;
         let insns: Box<[Insn]> = insns.into();
         for (at, target) in &l.absolute {
@@ -302,12 +345,18 @@ impl Jit {
             links: l.links,
             incoming: l.incoming,
             sources: Vec::new(),
+            slots: Vec::new(),
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
             group_misses: 0,
             source: None,
         }));
         Some(id)
+    }
+
+    /// How many instructions a native block takes off the budget.
+    pub fn length(&self, id: u32) -> u16 {
+        self.natives.get(id as usize).and_then(Option::as_ref).map_or(0, |n| n._insns.len() as u16)
     }
 
     /// The decoded block behind native block `id`.
@@ -320,7 +369,16 @@ impl Jit {
     pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.sources.push((from, n));
+        let number = to;
         let to = (target.near, target.incoming);
+        let old = self.natives.get_mut(from as usize).and_then(Option::as_mut);
+        let old = old.and_then(|f| f.links.get_mut(n as usize)).and_then(|l| l.to.replace(number));
+        // Linked anew: the target of before need not tell when it goes.
+        if let Some(Some(t)) = old.and_then(|t| self.natives.get_mut(t as usize))
+            && let Some(k) = t.sources.iter().position(|s| *s == (from, n))
+        {
+            t.sources.swap_remove(k);
+        }
         self.patch(from, n, Some(to), serial, page);
         self.statistics.links += 1;
     }
@@ -360,12 +418,21 @@ impl Jit {
         self.statistics.dropped += 1;
         for (from, k) in n.sources {
             self.patch(from, k, None, 0, 0);
+            let source = self.natives.get_mut(from as usize).and_then(Option::as_mut);
+            if let Some(l) = source.and_then(|s| s.links.get_mut(k as usize)) {
+                l.to = None;
+            }
         }
         let code = self.memory.address(n.far) as u64;
-        for e in &mut self.jumps {
+        let forget = |e: &mut JumpEntry| {
             if e.code == code {
                 *e = JumpEntry::default();
             }
+        };
+        if n.slots.len() < MANY {
+            n.slots.iter().for_each(|&slot| forget(&mut self.jumps[usize::from(slot)]));
+        } else {
+            self.jumps.iter_mut().for_each(forget);
         }
     }
 
@@ -393,18 +460,21 @@ impl Jit {
     }
 
     /// Remembers where a jump to RIP leads in the processor's present space and mode.
-    pub fn remember_jump(&mut self, x: &mut Exec<'_>, key: ModeKey, linear: u64, id: u32) {
-        let Some(Some(n)) = self.natives.get(id as usize) else { return };
-        let rip = x.cpu.rip;
+    pub fn remember_jump(&mut self, x: &mut Exec<'_>, key: ModeKey, rip: u64, linear: u64, id: u32) {
+        let Some(Some(n)) = self.natives.get_mut(id as usize) else { return };
         let code = self.memory.address(n.far) as u64;
         let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
-        let space = space_key(x, key);
-        self.jumps[jump_slot(rip)] = JumpEntry { rip, key: space, code, refuses: n.incoming.refuses() };
+        let space = space_at(x, key, rip);
+        let slot = jump_slot(rip) as u16;
+        if n.slots.len() < MANY && !n.slots.contains(&slot) {
+            n.slots.push(slot);
+        }
+        self.jumps[usize::from(slot)] = JumpEntry { rip, key: space, code, refuses: n.incoming.refuses() };
     }
 
     /// Runs native block `id`: RIP is at its start and the budget is above its length.
-    pub fn run(&mut self, x: &mut Exec<'_>, key: ModeKey, id: u32) -> Left {
+    pub fn run(&mut self, x: &mut Exec<'_>, blocks: &mut Blocks, key: ModeKey, id: u32) -> Left {
         let Some(Some(n)) = self.natives.get(id as usize) else { return Left::Interpret };
         let code = self.memory.address(n.far);
         let set = &self.stubs.sets[usize::from(!key.code64())];
@@ -432,6 +502,7 @@ impl Jit {
         s.clock_base = clock.t0_ns;
         s.clock_budget = limit.wrapping_sub(clock.n0);
         s.clock_rate = clock.rate;
+        s.engine = [std::ptr::from_mut(self) as u64, std::ptr::from_mut(blocks) as u64];
         let cpu = std::ptr::from_mut(&mut *x.cpu);
         // It touches the processor behind `cpu`, guest RAM by way of TLB entries and, through the functions below, `x`.
         // SAFETY: `enter` is the entry stub of this signature, keeps what the ABI asks for, and `x` is borrowed for the call.
@@ -439,7 +510,7 @@ impl Jit {
             let f: extern "sysv64" fn(*mut Cpu, usize) -> u64 = std::mem::transmute(enter);
             f(cpu, code)
         };
-        make_flags(x.cpu);
+        runtime::make_flags(x.cpu);
         let s = x.cpu.scratch.0;
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);
@@ -456,7 +527,10 @@ impl Jit {
             Why::Budget => Left::Go,
             Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
             Why::Jump => Left::Jump,
-            Why::FarLink => Left::FarLink { from: s.fill as u32, n: s.link as u32 },
+            Why::FarLink => {
+                x.cpu.scratch.0.relink = RELINK;
+                Left::FarLink { from: s.fill as u32, n: s.link as u32 }
+            }
         }
     }
 }
@@ -478,6 +552,12 @@ fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
 }
 
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
+    let rip = x.cpu.rip;
+    space_at(x, key, rip)
+}
+
+/// Address space and mode as the jump cache's entries name them, for code at `rip`.
+fn space_at(x: &mut Exec<'_>, key: ModeKey, rip: u64) -> u64 {
     let mode = if key.code_flat() {
         key.0
     } else {
@@ -492,7 +572,7 @@ fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
             }
         }
     };
-    let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, x.cpu.rip);
+    let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, rip);
     u64::from(x.derived.tlb.code_serial(x.cpu, x.mem, shared)) << 32 | u64::from(mode)
 }
 
@@ -565,327 +645,4 @@ fn prepare_segment(cpu: &mut Cpu, key: ModeKey, n: usize) {
     let s = &mut cpu.scratch.0;
     s.read_limit[n] = if real || readable { end } else { 0 };
     s.write_limit[n] = if real || writable { end } else { 0 };
-}
-
-/// The `Exec` of the run that the calling code belongs to.
-///
-/// # Safety
-/// Called only from functions that translated code calls, with the processor it runs.
-unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
-    // SAFETY: `Jit::run` put the pointer there and keeps the `Exec` borrowed, unused, until translated code returns.
-    unsafe { &mut *((*cpu).scratch.0.exec as *mut Exec<'a>) }
-}
-
-/// A TLB miss at `linear`. 1 if an access of `w` bytes may now be tried again.
-extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
-    // SAFETY: called by the fill stub only.
-    let x = unsafe { exec_of(cpu) };
-    x.derived.fills += 1;
-    let page = linear & !(PAGE - 1);
-    if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
-        return 0;
-    }
-    // Outside long mode an address beyond 32 bits has wrapped: see `Lower::probe_address`.
-    if !x.cpu.canonical(linear) || linear >> 32 != 0 && x.cpu.msr.efer & efer::LMA == 0 {
-        return 0;
-    }
-    let view = own_view(x.cpu);
-    let access = if write != 0 { Access::Write } else { Access::Read };
-    let withdrawn = x.derived.tlb.withdrawn();
-    let done = x.prefetch(linear, access, view).is_ok();
-    if x.derived.tlb.withdrawn() != withdrawn {
-        // What groups rest on may be gone: `one` has to know.
-        x.derived.fill_withdrew = true;
-        return 0;
-    }
-    if !done {
-        return 0;
-    }
-    if x.derived.attention || !x.derived.code_touched.is_empty() {
-        return 0;
-    }
-    let table = x.derived.tlb.table_in_use(x.cpu, view);
-    x.cpu.scratch.0.tlb = table;
-    let tlb = &x.derived.tlb;
-    let hit = if write != 0 { tlb.hit_write(linear, w - 1) } else { tlb.hit_read(linear, w - 1) };
-    u64::from(hit.is_some())
-}
-
-/// Makes the status flags that translated code left as a recipe. General registers are in place.
-fn make_flags(cpu: &mut Cpu) {
-    let s = &mut cpu.scratch.0;
-    let n = std::mem::take(&mut s.recipe) as u32;
-    if n != 0 {
-        let values = |r: u8| match usize::from(r) {
-            r @ 0..16 => cpu.gpr[r],
-            r => s.held[r & (HELD_SLOTS - 1)],
-        };
-        let f = lower::Recipe::from_number(n).make(values);
-        s.flags = to_memory_form(f);
-    }
-}
-
-/// Puts count, RIP and (if asked) status flags in place for shared code.
-fn place(x: &mut Exec<'_>, i: &Insn, packed: u64) {
-    make_flags(x.cpu);
-    let rest = packed & 0xffff;
-    let s = x.cpu.scratch.0;
-    x.count = x.limit.wrapping_sub(s.budget as u64).wrapping_sub(rest);
-    x.cpu.rip = s.page_rip.wrapping_add(u64::from(i.off)) & Insn::mask(i.code_width());
-    if packed >> 32 & 1 != 0 {
-        x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
-    }
-}
-
-fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
-    if packed >> 32 & 1 != 0 {
-        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
-    }
-    let view = own_view(x.cpu);
-    let table = x.derived.tlb.table_in_use(x.cpu, view);
-    x.cpu.scratch.0.tlb = table;
-    let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
-    if up || remapped(x) { 2 } else { 0 }
-}
-
-/// Whether the mapping of code may be another one since translated code was entered: its jumps rest on it.
-fn remapped(x: &mut Exec<'_>) -> bool {
-    let changes = x.derived.tlb.code_changes();
-    if changes == x.derived.space_seen {
-        return false;
-    }
-    let s = &x.cpu.scratch.0;
-    let (key, space) = (ModeKey(s.key), s.space);
-    let same = space_key(x, key) == space;
-    if same {
-        x.derived.space_seen = changes;
-    }
-    !same
-}
-
-/// Runs a [`Helper`].
-extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: called by the helper stub only, with a function and instruction that `Lower::call` put there.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    match f(x, i) {
-        Ok(()) => after(x, packed),
-        Err(f) => failed_late(x, packed, f),
-    }
-}
-
-/// Lets the interpreter run an instruction whose access is not to plain memory: 0 go on, 1 fault, 2 go on outside. Of
-/// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses.
-extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
-    let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
-    place(x, i, packed);
-    x.derived.slow += 1;
-    let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
-    if leads {
-        x.derived.group_missed = Some(native as u32);
-    }
-    let withdrawn = x.derived.tlb.withdrawn();
-    let earlier = std::mem::take(&mut x.derived.fill_withdrew);
-    match crate::interp::one(x, i) {
-        Ok(up) => {
-            // Followers may not go on without their leader, or where direct access was taken away.
-            let lost = leads || under && (earlier || x.derived.tlb.withdrawn() != withdrawn);
-            after(x, packed).max(2 * u64::from(up || lost))
-        }
-        Err(f) => failed_late(x, packed, f),
-    }
-}
-
-/// Shared code raised a fault: the engine delivers it at the start of the instruction.
-fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
-    x.derived.jit_fault = Some(f);
-    1
-}
-
-/// The same where the code may have changed status flags before it found out.
-fn failed_late(x: &mut Exec<'_>, packed: u64, f: Fault) -> u64 {
-    if packed >> 32 & 1 != 0 {
-        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
-    }
-    failed(x, f)
-}
-
-/// Instructions that may still run in this slice after the one at hand.
-fn budget_left(x: &Exec<'_>) -> u64 {
-    x.cpu.scratch.0.budget.max(0) as u64
-}
-
-/// The processor's state has been changed by shared code: what translated code keeps of it follows.
-fn follow(x: &mut Exec<'_>) {
-    let view = own_view(x.cpu);
-    let table = x.derived.tlb.table_in_use(x.cpu, view);
-    let flags = to_memory_form(x.cpu.rflags);
-    let s = &mut x.cpu.scratch.0;
-    s.tlb = table;
-    s.flags = flags;
-}
-
-/// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
-extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    if let Err(f) = f(x, i) {
-        return failed_late(x, packed, f);
-    }
-    follow(x);
-    let old = ModeKey(x.cpu.scratch.0.key);
-    let key = old.after(x.cpu, i);
-    if key == old && i.kind != 0 {
-        // POPF may have read its flags from a chip, which may do anything.
-        return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
-    }
-    x.cpu.scratch.0.key = key.0;
-    let space = space_key(x, key);
-    let same = space == x.cpu.scratch.0.space;
-    x.derived.space_seen = x.derived.tlb.code_changes();
-    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
-        return 2;
-    }
-    prepare(x.cpu, key);
-    if same {
-        return 0;
-    }
-    x.cpu.scratch.0.space = space;
-    x.cpu.scratch.0.exit_rip = x.next_rip(i);
-    3
-}
-
-/// Runs a [`Helper`] of kind [`Call::Segment`](crate::ops::Call).
-extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    if let Err(f) = f(x, i) {
-        return failed(x, f);
-    }
-    let old = ModeKey(x.cpu.scratch.0.key);
-    let key = old.after(x.cpu, i);
-    if let Some(n) = i.loads_segment()
-        && !key.code64()
-    {
-        prepare_segment(x.cpu, key, n);
-    }
-    let up = after(x, packed);
-    if key == old {
-        return up;
-    }
-    x.cpu.scratch.0.key = key.0;
-    prepare(x.cpu, key);
-    if up != 0 {
-        return up;
-    }
-    // Another mode is another block.
-    x.cpu.scratch.0.space = space_key(x, key);
-    x.derived.space_seen = x.derived.tlb.code_changes();
-    x.cpu.scratch.0.exit_rip = x.next_rip(i);
-    3
-}
-
-/// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
-extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    if let Err(f) = f(x, i) {
-        return failed_late(x, packed, f);
-    }
-    follow(x);
-    x.cpu.scratch.0.exit_rip = x.cpu.rip;
-    let old = ModeKey(x.cpu.scratch.0.key);
-    let key = ModeKey::of(x.cpu);
-    x.cpu.scratch.0.key = key.0;
-    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
-        return 2;
-    }
-    x.cpu.scratch.0.space = space_key(x, key);
-    x.derived.space_seen = x.derived.tlb.code_changes();
-    prepare(x.cpu, key);
-    0
-}
-
-/// Runs a string instruction as far as it goes.
-extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    let (count, rip) = (x.count, x.cpu.rip);
-    let r = f(x, i);
-    // The block has paid for one.
-    let done = x.count.wrapping_sub(count);
-    let s = &mut x.cpu.scratch.0;
-    match r {
-        Ok(()) => s.budget = s.budget.wrapping_sub(done as i64 - 1),
-        Err(f) => {
-            s.budget = s.budget.wrapping_sub(done as i64);
-            s.flags = to_memory_form(x.cpu.rflags);
-            return failed(x, f);
-        }
-    }
-    let spent = s.budget < 0;
-    follow(x);
-    if x.cpu.rip == rip && Insn::mask(i.code_width()) & rip.wrapping_add(u64::from(i.len)) != rip {
-        return 3;
-    }
-    if spent || !x.smooth(budget_left(x)) || remapped(x) { 2 } else { 0 }
-}
-
-/// Makes the image of the guest's x87 state for the host's unit. 0 if that can't serve: an exception is unmasked or waits.
-extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
-    // SAFETY: called by the stub of that name only, as `fill` is.
-    let x = unsafe { exec_of(cpu) };
-    if x.cpu.fpu.cw & 0x3f != 0x3f || x.cpu.fpu.pending() || x.cpu.ferr {
-        return 0;
-    }
-    x.cpu.fpu.put_host_image(&mut x.cpu.scratch.0.fpu_image);
-    1
-}
-
-/// Takes the guest's x87 state back from the image that the host's unit stored. The pointers are kept by other means.
-extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
-    // SAFETY: as for `fpu_load`.
-    let x = unsafe { exec_of(cpu) };
-    x.cpu.fpu.take_host_image(&x.cpu.scratch.0.fpu_image);
-}
-
-/// Runs a vector operation's shared code; operands and result in the scratch area.
-extern "sysv64" fn vector(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: called by the vector stub only, with a function and instruction that `Lower::vec` put there.
-    let (x, f, i) = unsafe {
-        let f: VecFn = std::mem::transmute::<usize, VecFn>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
-    let v = x.cpu.scratch.0.vec;
-    match f(x, i, Vec128([v[0], v[1]]), Vec128([v[2], v[3]])) {
-        Ok(r) => {
-            x.cpu.scratch.0.vec[4..6].copy_from_slice(&r.0);
-            if packed >> 32 & 1 != 0 {
-                x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
-            }
-            0
-        }
-        Err(f) => failed(x, f),
-    }
 }

@@ -62,7 +62,7 @@ pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
             Some(_) => (0, fl::ALL),
         },
         Op::BitTest { .. } => (0, fl::C),
-        Op::Cond(c) | Op::BranchCond(c) => (cond_reads(c), 0),
+        Op::Cond(c) | Op::BranchCond(c) | Op::SideExit { c, .. } => (cond_reads(c), 0),
         Op::Flags => (fl::ALL, 0),
         Op::SetFlags { mask, .. } => (0, from_rflags(mask)),
         Op::Call { how: Call::Inline | Call::Segment, .. } => (0, 0),
@@ -90,6 +90,7 @@ pub fn may_leave(op: &Op) -> bool {
             | Op::Div { .. }
             | Op::CheckDirect
             | Op::CheckIndirect(_)
+            | Op::SideExit { .. }
             | Op::Call { .. }
             | Op::Vec { .. }
             | Op::MmxReady

@@ -112,6 +112,12 @@ pub struct Scratch {
     pub groups: [u64; GROUPS],
     /// `held` while the interpreter runs the instruction that changes the register.
     pub held_next: [u64; HELD_SLOTS],
+    /// The [`super::Jit`] and the [`crate::interp::blocks::Blocks`] at work, while translated code runs.
+    pub engine: [u64; 2],
+    /// Jumps to other pages that may still miss their space before one is linked anew: see [`super::RELINK`].
+    pub relink: i64,
+    /// Bit 0: whether the last product was too long.
+    pub product: u64,
     /// Offset in the page where control left, or the whole RIP.
     pub exit_rip: u64,
     /// Which link left, for patching.
@@ -161,6 +167,9 @@ impl Default for Scratch {
             recipe: 0,
             held: [0; HELD_SLOTS],
             held_next: [0; HELD_SLOTS],
+            engine: [0; 2],
+            relink: super::RELINK,
+            product: 0,
             exit_rip: 0,
             link: 0,
             fill: 0,
@@ -277,7 +286,15 @@ pub mod field {
     pub fn held(n: u8) -> Mem {
         slot_of(offset_of!(Scratch, held), n)
     }
-    /// The same while the interpreter runs an instruction.
+    /// Misses until a jump is linked anew.
+    pub fn relink() -> Mem {
+        state(offset_of!(Cpu, scratch) + offset_of!(Scratch, relink))
+    }
+    /// Whether the last product was too long: a byte.
+    pub fn product() -> Mem {
+        state(offset_of!(Cpu, scratch) + offset_of!(Scratch, product))
+    }
+    /// [`Scratch::held`] while the interpreter runs an instruction.
     pub fn held_next(n: u8) -> Mem {
         slot_of(offset_of!(Scratch, held_next), n)
     }

@@ -110,6 +110,8 @@ pub struct Runtime {
     pub one: usize,
     /// The same for vector code.
     pub vector: usize,
+    /// (processor) -> address of the code for the RIP in `exit_rip`, 0 if the dispatcher has to look.
+    pub seek: usize,
     /// (processor) -> 1 if the image for FRSTOR is made, 0 if the host's unit can't serve.
     pub fpu_load: usize,
     /// (processor): takes the state from FNSAVE's image.
@@ -127,6 +129,7 @@ pub struct Set {
     fpu_store: usize,
     exits: [usize; 7],
     jump: usize,
+    seek: usize,
     fill: [usize; 2],
     helper: [usize; 5],
     one: usize,
@@ -153,7 +156,7 @@ impl Stubs {
             Target::Attention => s.exits[2],
             Target::Link => s.exits[3],
             Target::Jump => s.jump,
-            Target::JumpMiss => s.exits[4],
+            Target::JumpMiss => s.seek,
             Target::FarLink => s.exits[6],
             Target::FillRead(w) => s.fill[0] + fill_entry(w),
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
@@ -366,10 +369,10 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
     s.jump = a.here();
     let miss = a.label();
     look_up(a, miss, None);
+    align(a);
     a.bind(miss);
-    a.byte(0xe9);
-    let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
-    a.bytes.extend((rel as i32).to_le_bytes());
+    s.seek = a.here();
+    seek(a, rt.seek, &s);
 
     for (k, at) in s.fill.iter_mut().enumerate() {
         align(a);
@@ -447,6 +450,44 @@ pub fn entry_code() -> Mem {
 /// Its RIP.
 pub fn entry_rip() -> Mem {
     Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32)
+}
+
+/// Asks for the code for RIP, in R14, where the jump cache does not have it, and goes there, or out. Temporaries are free.
+fn seek(a: &mut Asm, to: usize, s: &Set) {
+    a.store(8, field::exit_rip(), R::R14);
+    for r in CALLER_SAVED {
+        a.push(r);
+    }
+    // Nine words: one more aligns the stack.
+    a.push(R::R14);
+    let (plain, back, found) = (a.label(), a.label(), a.label());
+    let call = |a: &mut Asm| {
+        a.lea(8, R::RDI, state(0));
+        a.mov_imm(R::RAX, to as u64);
+        a.call_rm(R::RAX);
+    };
+    a.alu_imm(7, 4, field::vec_on(), 0);
+    a.jcc(4, plain);
+    call_at(a, s.vec_store);
+    call(a);
+    // Keeps RAX.
+    call_at(a, s.vec_load);
+    a.jmp(back);
+    a.bind(plain);
+    call(a);
+    a.bind(back);
+    a.mov(8, R::R15, R::RAX);
+    a.pop(R::R14);
+    for r in CALLER_SAVED.iter().rev() {
+        a.pop(*r);
+    }
+    a.test(8, R::R15, R::R15);
+    a.jcc(5, found);
+    a.byte(0xe9);
+    let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
+    a.bytes.extend((rel as i32).to_le_bytes());
+    a.bind(found);
+    a.jmp_rm(R::R15);
 }
 
 /// Loads the guest's x87 state into the host's unit; ZF set if that was possible. Keeps all registers.

@@ -61,10 +61,10 @@ impl Lower<'_> {
         let n = op as u8;
         let v = self.at;
         let compares = self.facts.uses[v] == 0 && matches!(op, Alu::Sub | Alu::And);
-        if compares && self.ends_in_branch() {
+        if compares && self.then_branch() {
             self.hold(w, a, b)?;
         }
-        let mut recipe = None;
+        let (mut recipe, mut back) = (None, false);
         if compares {
             recipe = self.recipe(op, w, a, b);
             self.compare(op, w, a, b)?;
@@ -73,10 +73,26 @@ impl Lower<'_> {
             let Loc::At { m, .. } = self.loc[a.n()] else { return self.refuse() };
             self.lock_mem(m);
             let s = self.second(b, w)?;
+            if let Second::Rm(Rm::Reg(r)) = s {
+                self.lock(r);
+            }
+            let other = self.second_of_recipe(w, b);
             self.alu_op(n, w, m.into(), b, s)?;
             self.loc[v] = Loc::InPlace;
             let store = self.facts.last[v] as usize;
             self.done[store] = true;
+            let held = recipe::Second::Guest(recipe::HELD);
+            let how = match (op, other) {
+                (Alu::And | Alu::Or | Alu::Xor, _) => Some((How::Test, held)),
+                (Alu::Add, Some(b)) => Some((How::Added, b)),
+                (Alu::Sub, Some(b)) => Some((How::Subtracted, b)),
+                _ => None,
+            };
+            if let Some((how, b)) = how
+                && self.hold_result(w, m)?
+            {
+                recipe = Some(Recipe { how, w, a: recipe::HELD, b, then: None });
+            }
         } else {
             // The operand first: an in-place destination may be what it is an alias of.
             let s = self.second(b, w)?;
@@ -94,29 +110,48 @@ impl Lower<'_> {
                     self.clear_upper(dest, w);
                 }
                 None => {
+                    let goes = self.goes_back(r, w);
+                    if let Some(r) = goes {
+                        recipe = self.recipe_in_place(op, w, r, other)?;
+                    }
                     let t = self.working_copy(a, w)?;
                     let s = self.second(b, w)?;
                     self.alu_op(n, w, t.into(), b, s)?;
                     self.result(t, w, w >= 4);
+                    back = goes.is_some();
                 }
             }
         }
         self.produced(fl::ALL, 0);
         self.follow_recipe(recipe);
+        self.flags.result = back.then_some(v as u32);
         Ok(())
+    }
+
+    /// The guest register, if `first`, the operand of the operation at hand, is one of `w` bytes to which the result, when it
+    /// has been made elsewhere, is set before anything can leave.
+    pub(super) fn goes_back(&self, first: Loc, w: u8) -> Option<u8> {
+        let Loc::Guest { r, w: fw } = first else { return None };
+        let v = self.at;
+        let set = self.facts.last[v] as usize;
+        let Op::Set { r: to, w: tw, .. } = self.ops[set] else { return None };
+        let plain = |op: &Op| matches!(op, Op::Imm(_) | Op::Get { .. } | Op::Zext { .. });
+        let good = r < 16 && (fw, to, tw) == (w, r, w) && self.ops[v + 1..set].iter().all(plain);
+        good.then_some(r)
     }
 
     /// The flags that the operation at hand has just made are also made by `recipe`.
     pub(super) fn follow_recipe(&mut self, recipe: Option<Recipe>) {
         self.flags.recipe = recipe;
         self.flags.made = self.n;
+        self.flags.result = None;
     }
 
     /// How to make the flags of `op` once its result is in guest register `r`. What this needs of the register's old
     /// content is put aside.
     fn recipe_in_place(&mut self, op: Alu, w: u8, r: u8, b: Option<recipe::Second>) -> Low<Option<Recipe>> {
         let apart = b.filter(|&b| b != recipe::Second::Guest(r));
-        let recipe = |how, b| Some(Recipe { how, w, a: r, b });
+        let recipe = |how, b| Some(Recipe { how, w, a: r, b, then: None });
         let first = recipe::Second::Guest(recipe::HELD);
         Ok(match (op, apart) {
             // The flags of a logical operation are those of its result.
@@ -156,14 +191,21 @@ impl Lower<'_> {
         }
     }
 
-    /// Whether the block ends right after the operation at hand, in a jump on its flags.
-    fn ends_in_branch(&self) -> bool {
-        matches!(self.ops[self.at + 1..], [Op::Begin(_), Op::BranchCond(_)])
+    /// Whether a jump on the flags of the operation at hand comes right after it, which may leave the block.
+    fn then_branch(&self) -> bool {
+        matches!(
+            self.ops[self.at + 1..],
+            [Op::Begin(_), Op::BranchCond(_)] | [Op::Begin(_), Op::SideExit { .. }, ..]
+        )
     }
 
     /// An operand of a comparison that came from memory, or a constant too wide for the recipe, is kept for that.
     fn hold(&mut self, w: u8, a: Val, b: Val) -> Low<()> {
-        let from_memory = |v: Val| matches!(self.loc[v.n()], Loc::At { .. });
+        let from_memory = |v: Val| match self.loc[v.n()] {
+            Loc::At { .. } => true,
+            Loc::Temp { w: tw, .. } => tw == w && matches!(self.ops[v.n()], Op::Load(_)),
+            _ => false,
+        };
         let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else {
             // Nor would a wide constant fit the recipe's number.
             if let Some(c) = self.imm32(b, w)
@@ -177,8 +219,23 @@ impl Lower<'_> {
         self.pull(v)?;
         let t = self.temp(v)?;
         self.asm.store(8, field::held(0), t);
-        (self.held, self.holder) = (Some(v), Some(self.n));
+        self.held = Some(v);
+        self.holders.push(self.n);
         Ok(())
+    }
+
+    /// The result that an operation has just left in memory is kept for the recipe of its flags, where somebody may want them.
+    /// Leaves EFLAGS as they are.
+    fn hold_result(&mut self, w: u8, m: Mem) -> Low<bool> {
+        if !self.facts.exposed[self.at] || self.free == 0 {
+            return Ok(false);
+        }
+        let t = self.fresh()?;
+        self.asm.movzx(w, t, m);
+        self.asm.store(8, field::held(0), t);
+        self.give(t);
+        self.holders.push(self.n);
+        Ok(true)
     }
 
     /// How to make the flags of a comparison from its operands, if these are registers and constants.
@@ -189,7 +246,7 @@ impl Lower<'_> {
             _ if self.held == Some(a) => recipe::HELD,
             _ => return None,
         };
-        Some(Recipe { how, w, a: first, b: self.second_of_recipe(w, b)? })
+        Some(Recipe { how, w, a: first, b: self.second_of_recipe(w, b)?, then: None })
     }
 
     /// CMP or TEST: no result.
@@ -229,9 +286,10 @@ impl Lower<'_> {
     pub(super) fn unary(&mut self, op: Unary, w: u8, a: Val) -> Low<()> {
         let v = self.at;
         let first = match self.loc[a.n()] {
-            Loc::Guest { r, .. } => Some(r),
+            Loc::Guest { r, .. } if r < 16 => Some(r),
             _ => None,
         };
+        let mut back = None;
         let (dest, t) = if self.fused_rmw(a, w) {
             let Loc::At { m, .. } = self.loc[a.n()] else { return self.refuse() };
             self.loc[v] = Loc::InPlace;
@@ -241,6 +299,7 @@ impl Lower<'_> {
         } else if let Some(rm) = self.in_place(a, w)? {
             (rm, None)
         } else {
+            back = self.goes_back(self.loc[a.n()], w);
             let t = self.working_copy(a, w)?;
             (t.into(), Some(t))
         };
@@ -255,22 +314,51 @@ impl Lower<'_> {
             None if matches!(self.loc[a.n()], Loc::Guest { .. }) => self.clear_upper(dest, w),
             None => {}
         }
-        match op {
-            Unary::Inc | Unary::Dec => self.produced(fl::ALL & !fl::C, fl::C),
-            Unary::Neg => {
-                self.produced(fl::ALL, 0);
-                if let (Some(r), None) = (first, t) {
-                    self.follow_recipe(Some(Recipe {
-                        how: How::Negated,
-                        w,
-                        a: r,
-                        b: recipe::Second::Imm(0),
-                    }));
-                }
-            }
-            Unary::Not => {}
+        if op == Unary::Not {
+            return Ok(());
         }
+        let mut a = first.filter(|_| t.is_none()).or(back);
+        if let (Rm::Mem(m), true) = (dest, matches!(self.loc[v], Loc::InPlace) && first.is_none())
+            && (op == Unary::Neg || self.flags.synced || self.flags.host & fl::C != 0)
+            && self.hold_result(w, m)?
+        {
+            a = Some(recipe::HELD);
+        }
+        let all = match (op, a) {
+            (Unary::Neg, _) => {
+                a.map(|a| Recipe { how: How::Negated, w, a, b: recipe::Second::Imm(0), then: None })
+            }
+            (_, Some(a)) => self.recipe_of_step(op, w, a),
+            _ => None,
+        };
+        if op == Unary::Neg {
+            self.produced(fl::ALL, 0);
+        } else {
+            self.produced(fl::ALL & !fl::C, fl::C);
+            // CF may be where only the recipe finds it.
+            self.flags.deferred = all.is_some() && self.flags.host != fl::ALL;
+        }
+        self.follow_recipe(all);
+        self.flags.result = back.map(|_| v as u32);
         Ok(())
+    }
+
+    /// How to make the flags of INC or DEC, whose result is to be in guest register `a`: CF is put aside if only EFLAGS have
+    /// it.
+    fn recipe_of_step(&mut self, op: Unary, w: u8, a: u8) -> Option<Recipe> {
+        if !self.facts.exposed[self.at] {
+            return None;
+        }
+        let how = if op == Unary::Inc { How::Incremented } else { How::Decremented };
+        let carry = if self.flags.synced {
+            recipe::CARRY_STORED
+        } else if self.flags.host & fl::C != 0 {
+            self.asm.setcc_mem(2, field::held(recipe::CARRIED));
+            recipe::CARRY_KEPT
+        } else {
+            return None;
+        };
+        Some(Recipe { how, w, a, b: recipe::Second::Imm(carry), then: None })
     }
 
     /// Arithmetic without flags: LEA where it serves.
@@ -475,9 +563,13 @@ impl Lower<'_> {
         if w == 1 {
             return self.refuse();
         }
+        let step = self.begin_step()?;
         if !self.common.exact.products {
             // The other flags must not come from the host's product.
-            self.clobber_all()?;
+            if !step && self.facts.live[self.at] != 0 {
+                self.clobber_all()?;
+            }
+            self.flags.host = 0;
         }
         if !high_wanted {
             // Two-operand IMUL: the low half is the same for both kinds; CF and OF are those of a signed product.
@@ -496,7 +588,7 @@ impl Lower<'_> {
                 {
                     let h = self.land(set, r)?;
                     self.asm.imul_imm(w, h, from, c);
-                    self.produced(fl::C | fl::O, fl::ALL);
+                    self.multiplied(step);
                     return Ok(());
                 }
                 let t = match (from, self.loc[a.n()]) {
@@ -517,7 +609,7 @@ impl Lower<'_> {
                     _ => self.fresh()?,
                 };
                 self.asm.imul_imm(w, t, from, c);
-                self.produced(fl::C | fl::O, fl::ALL);
+                self.multiplied(step);
                 self.result(t, w, w >= 4);
                 return Ok(());
             }
@@ -530,12 +622,12 @@ impl Lower<'_> {
                 && let Some(Rm::Reg(h)) = self.in_place(a, w)?
             {
                 self.asm.op_0f(0xaf, w, h, b_rm);
-                self.produced(fl::C | fl::O, fl::ALL);
+                self.multiplied(step);
                 return Ok(());
             }
             let t = self.copy(a)?;
             self.asm.op_0f(0xaf, w, t, b_rm);
-            self.produced(fl::C | fl::O, fl::ALL);
+            self.multiplied(step);
             self.result(t, w, w >= 4);
             return Ok(());
         }
@@ -545,10 +637,21 @@ impl Lower<'_> {
         self.preserve(0)?;
         self.preserve(2)?;
         self.asm.group3(if signed { 5 } else { 4 }, w, b_rm);
-        self.produced(fl::C | fl::O, fl::ALL);
+        self.multiplied(step);
         self.loc[self.at] = Loc::Fixed { t: R::RAX, w };
         self.loc[self.at + 1] = Loc::Fixed { t: R::RDX, w };
         Ok(())
+    }
+
+    /// A product has just been made in EFLAGS.
+    fn multiplied(&mut self, step: bool) {
+        if !step {
+            self.produced(fl::C | fl::O, fl::ALL);
+            return;
+        }
+        self.asm.setcc_mem(0, field::product());
+        self.products.push(self.n);
+        self.end_step(recipe::Then::Product, self.flags.host | fl::C | fl::O);
     }
 
     /// The meaning's operands must be where the host instruction wants them: RAX, and RDX for `hi`.

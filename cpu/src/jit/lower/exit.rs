@@ -1,12 +1,11 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
 use super::recipe::Recipe;
-use super::{Cold, Linear, Loc, Low, Lower, Lowered};
+use super::{Cold, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
-use crate::jit::groups::{self, Role};
 use crate::jit::ir::{Op, Val};
-use crate::jit::passes::{Incoming, cond_reads};
+use crate::jit::passes::{Incoming, cond_reads, fl};
 use crate::jit::regs::{TABLE, field};
 use crate::jit::stubs::{Target, entry_code, entry_rip, look_up};
 use crate::mmu::table::Array;
@@ -21,6 +20,8 @@ pub struct Link {
     pub at: usize,
     /// Offset of the stub that it goes to while it is not linked.
     pub stub: usize,
+    /// The translation that it goes to.
+    pub to: Option<u32>,
     /// The parts of a jump to another page.
     pub far: Option<Far>,
     /// What to do where the target can't be entered with the recipe that this block leaves.
@@ -55,33 +56,57 @@ pub struct Far {
 
 /// A [`Far`] in the making.
 #[derive(Clone, Copy)]
-struct FarSite {
-    at: usize,
-    serial: usize,
-    page: [Option<usize>; 2],
-    elsewhere: Label,
-    ask: Label,
+pub(super) struct FarSite {
+    pub(super) at: usize,
+    pub(super) serial: usize,
+    pub(super) page: [Option<usize>; 2],
+    pub(super) elsewhere: Label,
+    pub(super) ask: Label,
     /// Offset of the target from the start of the page.
-    off: i32,
-    width: u8,
+    pub(super) off: i32,
+    pub(super) width: u8,
+}
+
+/// A jump within the page in the making.
+#[derive(Clone, Copy)]
+pub(super) struct Near {
+    /// Where it goes while it is not linked.
+    pub(super) stub: Label,
+    /// Offset of the jump's 32-bit field.
+    pub(super) at: usize,
+    /// Offset of the target in the page.
+    pub(super) to: u16,
+    /// What the block leaves with there, if it isn't what it ends with.
+    pub(super) side: Option<Option<Recipe>>,
+}
+
+/// How the flags stand at a side exit of a trace.
+#[derive(Clone, Copy)]
+pub(super) enum Handed {
+    /// In memory.
+    Memory,
+    /// In EFLAGS.
+    Host,
+    /// As a recipe.
+    Recipe(Recipe),
 }
 
 /// Exits in the making.
 #[derive(Default)]
 pub struct Exits {
-    links: Vec<(Label, usize, Label, u16)>,
-    fars: Vec<FarSite>,
-    absolute: Vec<(usize, Target)>,
-    far: Option<Label>,
-    budget: Option<Label>,
-    code_limit: Option<Label>,
-    crossing: Option<Label>,
+    pub(super) links: Vec<Near>,
+    pub(super) fars: Vec<FarSite>,
+    pub(super) absolute: Vec<(usize, Target)>,
+    pub(super) far: Option<Label>,
+    pub(super) budget: Option<Label>,
+    pub(super) code_limit: Option<Label>,
+    pub(super) crossing: Option<Label>,
 }
 
-const SIGN: u8 = 8;
+pub(super) const SIGN: u8 = 8;
 
 /// Displacement of a direct jump; outside 64-bit code addresses wrap, and small numbers either way are the common case.
-fn displacement(i: &Insn) -> i64 {
+pub fn displacement(i: &Insn) -> i64 {
     if i.long() { i.imm as i64 } else { i64::from(i.imm as i32) }
 }
 
@@ -154,23 +179,24 @@ impl Lower<'_> {
             flags: self.flags.host != 0,
             vectors: self.vec_ready,
             fpu: self.fpu_ready || self.note.is_some(),
+            cached: self.cached,
         });
     }
 
-    fn jump_to(&mut self, t: Target) {
+    pub(super) fn jump_to(&mut self, t: Target) {
         self.asm.byte(0xe9);
         self.exits.absolute.push((self.asm.here(), t));
         self.asm.bytes.extend([0; 4]);
     }
 
-    fn call_to(&mut self, t: Target) {
+    pub(super) fn call_to(&mut self, t: Target) {
         self.asm.byte(0xe8);
         self.exits.absolute.push((self.asm.here(), t));
         self.asm.bytes.extend([0; 4]);
     }
 
     /// Gives back the budget of instructions from `n` on and leaves at offset `off` of the page.
-    fn leave(&mut self, n: usize, off: u16, why: Target) {
+    pub(super) fn leave(&mut self, n: usize, off: u16, why: Target) {
         let rest = self.insns.len() - n;
         if rest > 0 {
             self.asm.alu_imm(0, 8, field::budget(), rest as i32);
@@ -298,10 +324,14 @@ impl Lower<'_> {
     }
 
     fn link(&mut self, to: u16) {
+        self.link_with(to, None);
+    }
+
+    pub(super) fn link_with(&mut self, to: u16, side: Option<Option<Recipe>>) {
         let stub = self.asm.label();
         self.asm.jmp(stub);
-        let field = self.asm.here() - 4;
-        self.exits.links.push((stub, field, stub, to));
+        let at = self.asm.here() - 4;
+        self.exits.links.push(Near { stub, at, to, side });
     }
 
     /// Goes to the RIP in `t` by way of the jump cache.
@@ -407,6 +437,27 @@ impl Lower<'_> {
         self.fork(cc)
     }
 
+    /// A branch that the trace is expected not to take.
+    pub(super) fn side_exit(&mut self, cc: u8, to: u16) -> Low<()> {
+        self.need(cond_reads(Cond(cc)))?;
+        let st = self.flags;
+        let flags = match st.recipe {
+            _ if st.synced => Handed::Memory,
+            Some(r) if st.host == fl::ALL || st.deferred => Handed::Recipe(r),
+            _ if st.host == fl::ALL => Handed::Host,
+            _ => {
+                self.spill_flags()?;
+                // Merging some with those in memory may have used EFLAGS up.
+                self.need(cond_reads(Cond(cc)))?;
+                Handed::Memory
+            }
+        };
+        let from = self.asm.label();
+        self.asm.jcc(cc, from);
+        self.cold.push(Cold::Side { from, n: self.n, to, flags });
+        Ok(())
+    }
+
     fn fork(&mut self, cc: u8) -> Low<()> {
         let i = *self.insn();
         if !self.key.code_flat() {
@@ -427,7 +478,7 @@ impl Lower<'_> {
             let stub = self.asm.label();
             self.asm.jcc(cc, stub);
             let field = self.asm.here() - 4;
-            self.exits.links.push((stub, field, stub, off as u16));
+            self.exits.links.push(Near { stub, at: field, to: off as u16, side: None });
             return self.go(&i, true);
         }
         self.asm.jcc(cc, taken);
@@ -573,250 +624,23 @@ impl Lower<'_> {
         Ok(())
     }
 
-    /// For each instruction that the interpreter can run from here: where that is done.
-    fn slow_labels(&mut self) -> Vec<Option<Label>> {
-        let mut can = vec![false; self.insns.len()];
-        let mut n = 0;
-        for op in self.ops {
-            match op {
-                Op::Begin(k) => {
-                    n = usize::from(*k);
-                    can[n] = self.begins.get(n + 1).is_some_and(|b| !b.fpu) && !self.begins[n].fpu;
-                }
-                Op::Call { .. }
-                | Op::JumpDirect(_)
-                | Op::JumpIndirect(..)
-                | Op::Branch(_)
-                | Op::BranchCond(_)
-                | Op::CheckDirect
-                | Op::CheckIndirect(_) => can[n] = false,
-                _ => {}
-            }
-        }
-        can.into_iter().map(|c| c.then(|| self.asm.label())).collect()
-    }
-
-    /// Whether instruction `n` has a group's leader, and whether it stands between a leader and a follower.
-    fn groups_at(&self, n: usize) -> (bool, bool) {
-        let (mut k, mut leads) = (0, false);
-        let (mut first, mut last) = ([usize::MAX; groups::SLOTS], [0; groups::SLOTS]);
-        for (i, op) in self.ops.iter().enumerate() {
-            if let Op::Begin(b) = op {
-                k = usize::from(*b);
-            }
-            match self.groups.role(i) {
-                Some(Role::Leads { slot, .. }) => {
-                    leads |= k == n;
-                    first[usize::from(slot)] = k;
-                }
-                Some(Role::Follows { slot, .. }) => last[usize::from(slot)] = k,
-                None => {}
-            }
-        }
-        (leads, first.iter().zip(last).any(|(f, l)| *f < n && n < l))
-    }
-
-    /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
-    fn slow_paths(&mut self, slow: &[Option<Label>], used: &[Option<Option<Recipe>>]) {
-        for (n, l) in slow.iter().enumerate() {
-            let Some(l) = *l else { continue };
-            let Some(flags) = used[n] else { continue };
-            self.asm.bind(l);
-            self.cook_cold(flags);
-            let rest = self.insns.len() - n;
-            let (leads, under) = self.groups_at(n);
-            let groups = u64::from(leads) << 33 | u64::from(under) << 34;
-            let keeps: Vec<_> = self.keeps.iter().filter(|k| usize::from(k.n) == n).copied().collect();
-            for k in &keeps {
-                // Not to where the recipe that the block was entered with may look.
-                let from = self.guest_in(k.r, R::R14);
-                self.asm.store(8, field::held_next(k.slot), from);
-            }
-            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups);
-            self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x35, 0, 0, 0, 0]); // lea r14, [rip + block]
-            self.call_to(Target::One);
-            let (on, fault) = (self.asm.label(), self.asm.label());
-            self.asm.alu_imm(7, 4, R::R14, 1);
-            self.asm.jcc(2, on);
-            self.asm.jcc(4, fault);
-            let i = self.insns[n];
-            self.leave(n + 1, i.off + u16::from(i.len), Target::Attention);
-            self.asm.bind(fault);
-            self.leave(n, i.off, Target::Bail);
-            self.asm.bind(on);
-            if self.holder == Some(n as u16) {
-                // What it read is in nobody's hands: the branch behind it can't leave a recipe.
-                self.leave(n + 1, i.off + u16::from(i.len), Target::Bail);
-                continue;
-            }
-            for k in &keeps {
-                self.asm.load(8, R::R14, field::held_next(k.slot));
-                self.asm.store(8, field::held(k.slot), R::R14);
-            }
-            let next = self.begins[n + 1];
-            if next.vectors {
-                self.call_to(Target::VecLoad);
-            }
-            if next.flags {
-                self.asm.mov(8, R::R14, R::RAX);
-                self.flags_to_host();
-                self.asm.mov(8, R::RAX, R::R14);
-            }
-            self.asm.jmp(next.at);
-        }
-    }
-
-    /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page.
-    fn fits_page(&mut self, lin: Linear, before: i32, span: i32, back: Label) {
-        let missed = self.asm.label();
-        self.asm.jcc(5, missed);
-        let m = match lin {
-            Linear::Reg(r) => Mem::at(r, 0),
-            Linear::Ea(m) => m,
-        };
-        self.asm.push(R::RAX);
-        self.asm.lea(8, R::RAX, field::plus(m, -before));
-        self.asm.alu_imm(4, 4, R::RAX, 4095);
-        self.asm.alu_imm(7, 4, R::RAX, 4096 - span);
-        self.asm.pop(R::RAX);
-        self.asm.jcc(6, back);
-        self.asm.bind(missed);
-    }
-
-    pub(super) fn cold_paths(&mut self) {
-        let slow = self.slow_labels();
-        // What its flags are made from, for each instruction that goes there.
-        let mut used = vec![None; slow.len()];
-        for c in &self.cold {
-            if let Cold::Fill { at: super::Place { n, note: None, flags }, .. } = c {
-                used[usize::from(*n)].get_or_insert(*flags);
-            }
-        }
-        for c in std::mem::take(&mut self.cold) {
-            match c {
-                Cold::Fill { from, back, write, w, lin, at, group } => {
-                    self.asm.bind(from);
-                    match lin {
-                        Linear::Reg(r) => self.asm.store(8, field::fill(), r),
-                        Linear::Ea(m) => {
-                            // No temporary is known to be free: borrow RAX through the stack.
-                            self.asm.push(R::RAX);
-                            self.asm.lea(8, R::RAX, m);
-                            self.asm.store(8, field::fill(), R::RAX);
-                            self.asm.pop(R::RAX);
-                        }
-                    }
-                    self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
-                    // ZF: filled.
-                    match group {
-                        None => self.asm.jcc(4, back),
-                        Some((before, span)) => self.fits_page(lin, before, span, back),
-                    }
-                    match slow[usize::from(at.n)] {
-                        Some(l) if at.note.is_none() => self.asm.jmp(l),
-                        _ => self.bail(at),
-                    }
-                }
-                Cold::Fpu { from, back, at } => {
-                    self.asm.bind(from);
-                    self.call_to(Target::FpuLoad);
-                    // ZF: loaded.
-                    self.asm.jcc(4, back);
-                    self.bail(at);
-                }
-                Cold::Vectors { from, back } => {
-                    self.asm.bind(from);
-                    self.call_to(Target::VecLoad);
-                    self.asm.jmp(back);
-                }
-                Cold::Bail { from, at } => {
-                    self.asm.bind(from);
-                    self.bail(at);
-                }
-            }
-        }
-        self.slow_paths(&slow, &used);
-        for l in [self.exits.budget.take(), self.exits.code_limit.take(), self.exits.crossing.take()]
-            .into_iter()
-            .enumerate()
-        {
-            let (k, Some(l)) = l else { continue };
-            self.asm.bind(l);
-            let first = self.insns[0].off;
-            // The budget is taken before it is tested, the limit before it is taken.
-            let from = if k == 0 { 0 } else { self.insns.len() };
-            self.leave(from, first, if k == 0 { Target::Budget } else { Target::Bail });
-        }
-        for (k, (stub, ..)) in self.exits.links.clone().into_iter().enumerate() {
-            let to = self.exits.links[k].3;
-            self.asm.bind(stub);
-            self.asm.store_imm(4, field::exit_rip(), i32::from(to));
-            self.asm.byte(0x41); // mov r14d, link number
-            self.asm.byte(0xbe);
-            self.asm.bytes.extend((k as u32).to_le_bytes());
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x3d, 0, 0, 0, 0]); // lea r15, [rip + block]
-            self.jump_to(Target::Link);
-        }
-    }
-
-    /// What jumps to other pages do while they aren't linked, and in another space.
-    fn far_paths(&mut self) -> Vec<Link> {
-        let mut links = Vec::new();
-        for f in std::mem::take(&mut self.exits.fars) {
-            let n = self.exits.links.len() + links.len();
-            self.asm.bind(f.elsewhere);
-            self.asm.jmp(f.ask);
-            let other = self.asm.here() - 4;
-            self.asm.bind(f.ask);
-            let ask = self.asm.here();
-            self.asm.load(8, R::R14, field::page_rip());
-            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
-            self.asm.mov_imm(R::R15, n as u64);
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + block]
-            self.jump_to(Target::FarLink);
-            let cache = self.asm.here();
-            self.cook_cold(self.left);
-            self.asm.load(8, R::R14, field::page_rip());
-            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
-            self.jump_to(Target::Jump);
-            let far = Far { serial: f.serial, page: f.page, other, cache, ask };
-            links.push(Link { at: f.at, stub: ask, far: Some(far), tail: None });
-        }
-        links
-    }
-
-    fn bail(&mut self, at: super::Place) {
-        if let Some(note) = at.note {
-            // Temporaries are dead here.
-            self.store_note(note, R::R14);
-        }
-        self.cook_cold(at.flags);
-        let off = self.insns[usize::from(at.n)].off;
-        self.leave(usize::from(at.n), off, Target::Bail);
-    }
-
     pub(super) fn finish(mut self) -> Lowered {
         let fars = self.far_paths();
         let mut links: Vec<Link> = self
             .exits
             .links
             .iter()
-            .map(|&(stub, at, ..)| Link { at, stub: self.asm.offset(stub), far: None, tail: None })
+            .map(|l| Link { at: l.at, stub: self.asm.offset(l.stub), to: None, far: None, tail: None })
             .chain(fars)
             .collect();
-        if let Some(r) = self.left {
-            for l in &mut links {
-                let at = self.asm.here();
-                self.cook_cold(Some(r));
-                self.asm.byte(0xe9);
-                l.tail = Some(Tail { at, jump: self.asm.here(), inputs: r.inputs() });
-                self.asm.bytes.extend([0; 4]);
-            }
+        let sides: Vec<_> = self.exits.links.iter().map(|l| l.side).collect();
+        for (k, l) in links.iter_mut().enumerate() {
+            let Some(r) = sides.get(k).copied().flatten().unwrap_or(self.left) else { continue };
+            let at = self.asm.here();
+            self.cook_cold(Some(r));
+            self.asm.byte(0xe9);
+            l.tail = Some(Tail { at, jump: self.asm.here(), inputs: r.inputs() });
+            self.asm.bytes.extend([0; 4]);
         }
         self.asm.resolve();
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));

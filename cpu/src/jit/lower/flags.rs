@@ -2,7 +2,7 @@
 //!
 //! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
 
-use super::recipe::{Keep, Recipe};
+use super::recipe::{How, Keep, Recipe, Then};
 use super::{Loc, Low, Lower};
 use crate::jit::encode::{R, Rm};
 use crate::jit::ir::{Op, Val};
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub deferred: bool,
     /// The instruction that `recipe` is of.
     pub made: u16,
+    /// The value that the recipe expects in its register, to which it is still to be set.
+    pub result: Option<u32>,
 }
 
 /// What OF is after a shift or rotation, as both engines define it where the manual doesn't: see [`crate::interp::flags`].
@@ -56,7 +58,7 @@ impl Overflow {
 
 impl State {
     pub fn in_memory() -> State {
-        State { host: 0, synced: true, recipe: None, deferred: false, made: 0 }
+        State { host: 0, synced: true, recipe: None, deferred: false, made: 0, result: None }
     }
 }
 
@@ -130,6 +132,14 @@ impl Lower<'_> {
 
     /// As [`Lower::cook`], and stores them. Whether EFLAGS have them too.
     fn cook_to_memory(&mut self, r: Recipe, t: R) -> bool {
+        if let Some(then) = r.then {
+            self.cook_to_memory(Recipe { then: None, ..r }, t);
+            self.cook_then(then, t);
+            return false;
+        }
+        if r.how == How::Stored {
+            return false;
+        }
         if !self.common.exact.shifts
             && let Some(of) = self.cook_shift(r, t)
         {
@@ -188,6 +198,55 @@ impl Lower<'_> {
             self.flags.recipe = Some(recipe.renamed(r, slot));
         }
         Ok(())
+    }
+
+    /// Whether the operation at hand is one that changes CF and OF only, and may come on top of a recipe.
+    pub(super) fn may_step(&self, op: &Op) -> bool {
+        match *op {
+            Op::Mul { w, .. } => w > 1,
+            Op::Shift { op: Shift::Rol | Shift::Ror, w, a, count } => {
+                let n = self.constant(count).map_or(0, |n| n & if w == 8 { 63 } else { 31 });
+                n != 0 && self.goes_back(self.loc[a.n()], w).is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// Before an operation that changes CF and OF only: where somebody may want the flags, their recipe is now that of the
+    /// others (true).
+    pub(super) fn begin_step(&mut self) -> Low<bool> {
+        let op = self.ops[self.at];
+        if !self.facts.exposed[self.at] || !self.may_step(&op) {
+            if self.flags.deferred && self.wants_old_flags(&op) {
+                self.spill_flags()?;
+            }
+            return Ok(false);
+        }
+        let st = self.flags;
+        let base = match st.recipe {
+            Some(r) if !st.synced && (st.host == fl::ALL || st.deferred) => Recipe { then: None, ..r },
+            _ => {
+                self.spill_flags()?;
+                Recipe::STORED
+            }
+        };
+        (self.flags.recipe, self.flags.synced, self.flags.deferred) = (Some(base), false, true);
+        Ok(true)
+    }
+
+    /// After it: EFLAGS have `set`.
+    pub(super) fn end_step(&mut self, then: Then, set: u8) {
+        let st = self.flags;
+        // If it is synced, it has been made meanwhile because a register that it read was about to change.
+        let base = st.recipe.filter(|_| !st.synced).unwrap_or(Recipe::STORED);
+        self.flags = State {
+            host: set,
+            synced: false,
+            recipe: Some(Recipe { then: Some(then), ..base }),
+            deferred: true,
+            made: st.made,
+            result: None,
+        };
     }
 
     /// EFLAGS are about to be destroyed: whether those who want the flags later, cold code most often, can make them.
@@ -378,7 +437,7 @@ impl Lower<'_> {
         if need & !self.flags.host == 0 {
             return Ok(());
         }
-        if let Some(r) = self.pending() {
+        if let Some(r) = self.pending().filter(|r| r.then.is_none()) {
             let t = self.fresh()?;
             self.cook(r, t);
             self.give(t);

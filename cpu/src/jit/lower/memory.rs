@@ -1,5 +1,6 @@
 //! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
 
+use super::recipe::{self, Recipe};
 use super::{Cold, Linear, Loc, Low, Lower};
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::Role;
@@ -67,8 +68,8 @@ impl Lower<'_> {
 
     /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
-        if let Some(Role::Follows { slot, at: place, span }) = self.groups.role(self.at) {
-            return self.follow(at, slot, place, span);
+        if let Some(Role::Follows { slot, at: place, span, same }) = self.groups.role(self.at) {
+            return self.follow(at, slot, (place, span), same);
         }
         self.expose()?;
         let a = self.address(at.ea)?;
@@ -125,15 +126,17 @@ impl Lower<'_> {
 
     /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
     /// `place`: where it is among the `span` bytes that the leader has found in one page.
-    fn follow(&mut self, at: Place, slot: u8, place: i32, span: i32) -> Low<Mem> {
+    /// `same`: its base register is as the leader's was.
+    fn follow(&mut self, at: Place, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
         let a = self.address(at.ea)?;
         if let Some(h) = a.held {
             self.lock(h);
         }
-        // A register that points into the leader's range is where the leader's address says.
+        // A register that points into the leader's range is where the leader's address says; one that is as the leader's was
+        // leads to the same page by its own displacement, for the leader's sum didn't wrap.
         let points = i64::from(place) - i64::from(a.m.disp);
         let near = a.m.base.is_some() && a.m.index.is_none() && (0..i64::from(span)).contains(&points);
-        if self.long() || near {
+        if self.long() || near || same {
             let x = self.fresh()?;
             self.asm.load(8, x, field::group(slot));
             return Ok(self.in_page(x, a));
@@ -359,8 +362,15 @@ impl Lower<'_> {
         self.lock_mem(m);
         let new = self.reg(new, w)?;
         self.preserve(0)?;
+        // Its flags are those of a comparison of the accumulator with what memory held, which is then in the accumulator.
+        let kept = self.keep_first(0, 0)?;
         self.asm.cmpxchg(w, m, new);
         self.produced(fl::ALL, 0);
+        if kept {
+            let b = recipe::Second::Guest(0);
+            let a = recipe::HELD;
+            self.follow_recipe(Some(Recipe { how: recipe::How::Cmp, w, a, b, then: None }));
+        }
         Ok(())
     }
 

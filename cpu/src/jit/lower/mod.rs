@@ -9,6 +9,7 @@
 //!   and check before they change anything.
 
 mod arith;
+mod cold;
 mod exit;
 mod flags;
 mod memory;
@@ -16,6 +17,7 @@ mod recipe;
 mod registers;
 mod shift;
 mod system;
+mod temps;
 mod vector;
 mod x87;
 
@@ -25,7 +27,7 @@ use super::ir::{Op, Val};
 use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
-pub use exit::{Exits, Link};
+pub use exit::{Exits, Link, displacement};
 pub use recipe::Recipe;
 
 /// The block holds an instruction that can't be lowered: its number. The block is to be cut before it.
@@ -100,6 +102,8 @@ enum Cold {
     Vectors { from: Label, back: Label },
     /// Leave before the instruction.
     Bail { from: Label, at: Place },
+    /// Leave after instruction `n` to offset `to` of the page.
+    Side { from: Label, n: u16, to: u16, flags: exit::Handed },
 }
 
 /// Where in the block a cold path belongs, and what is still to be put in place there.
@@ -120,6 +124,8 @@ struct Begin {
     vectors: bool,
     /// The x87 unit is at work: only hot code comes here.
     fpu: bool,
+    /// Guest registers that temporaries hold.
+    cached: [Option<(u8, u8)>; 16],
 }
 
 /// How a cold path finds the linear address again.
@@ -147,6 +153,11 @@ pub struct Lower<'a> {
     free: u16,
     /// Temporaries that the operation at hand holds.
     locked: u16,
+    /// Free temporaries that still hold the whole of a guest register that lives in memory: its number, and the bytes beyond
+    /// which it is known to be zero.
+    cached: [Option<(u8, u8)>; 16],
+    /// Those of them that the operation at hand reads.
+    borrowed: u16,
     slots: u8,
     xfree: u16,
     /// The vector state is known to be the guest's.
@@ -167,10 +178,12 @@ pub struct Lower<'a> {
     left: Option<Recipe>,
     /// The value that is kept for it.
     held: Option<Val>,
-    /// The instruction that read it from memory.
-    holder: Option<u16>,
+    /// The instructions that read such a value from memory.
+    holders: Vec<u16>,
     /// Registers that were put into slots for a recipe.
     keeps: Vec<recipe::Keep>,
+    /// Instructions whose product may be noted.
+    products: Vec<u16>,
     cold: Vec<Cold>,
     /// Where each instruction begins, for those that cold paths go on at.
     begins: Vec<Begin>,
@@ -233,6 +246,8 @@ pub fn lower(
         done: vec![false; n],
         free: conv.temps,
         locked: 0,
+        cached: [None; 16],
+        borrowed: 0,
         slots: 0,
         xfree: vector_temps(key.code64()),
         vec_ready: false,
@@ -245,8 +260,9 @@ pub fn lower(
         needs_flags: incoming.needed,
         left: None,
         held: None,
-        holder: None,
+        holders: Vec::new(),
         keeps: Vec::new(),
+        products: Vec::new(),
         cold: Vec::new(),
         begins: Vec::new(),
         exits: Exits::default(),
@@ -257,6 +273,10 @@ pub fn lower(
     for (i, &op) in ops.iter().enumerate() {
         l.at = i;
         l.locked = 0;
+        l.free |= std::mem::take(&mut l.borrowed);
+        if !temps::keeps_temporaries(&op) {
+            l.cached = [None; 16];
+        }
         l.op(op)?;
         l.release(i);
     }
@@ -312,73 +332,8 @@ impl Lower<'_> {
         }
     }
 
-    fn is_temp(&self, t: R) -> bool {
-        self.conv.temps >> t.0 & 1 != 0
-    }
-
-    fn give(&mut self, t: R) {
-        if self.is_temp(t) {
-            self.free |= 1 << t.0;
-        }
-    }
-
-    fn give_mem(&mut self, m: Mem) {
-        if let Some(b) = m.base {
-            self.give(b);
-        }
-        if let Some((i, _)) = m.index {
-            self.give(i);
-        }
-    }
-
-    fn lock(&mut self, t: R) {
-        self.locked |= 1 << t.0;
-    }
-
-    /// A temporary, spilling another value if all are taken.
-    fn fresh(&mut self) -> Low<R> {
-        if self.free == 0 {
-            self.spill()?;
-        }
-        let t = R(self.free.trailing_zeros() as u8);
-        self.free &= !(1 << t.0);
-        self.lock(t);
-        Ok(t)
-    }
-
-    /// Moves an unlocked temporary's value to memory.
-    fn spill(&mut self) -> Low<()> {
-        for v in 0..self.at {
-            if let Loc::Temp { t, w, clean } = self.loc[v]
-                && self.locked >> t.0 & 1 == 0
-            {
-                let n = self.slots.trailing_ones() as u8;
-                if n >= 8 {
-                    return self.refuse();
-                }
-                self.slots |= 1 << n;
-                if !clean {
-                    self.asm.movzx(w, t, t);
-                }
-                self.asm.store(8, field::slot(n), t);
-                self.loc[v] = Loc::Slot { n };
-                self.give(t);
-                return Ok(());
-            }
-        }
-        self.refuse()
-    }
-
-    /// Host register of a guest register, if it has one.
-    fn host(&self, r: u8) -> Option<R> {
-        self.conv.map[usize::from(r & 15)]
-    }
-
-    fn guest_rm(&self, r: u8) -> Rm {
-        self.host(r).map_or(Rm::Mem(field::gpr(r)), Rm::Reg)
-    }
-
     fn set_temp(&mut self, v: Val, t: R, w: u8, clean: bool) {
+        self.cached[usize::from(t.0)] = None;
         self.loc[v.n()] = Loc::Temp { t, w, clean };
     }
 
@@ -403,7 +358,21 @@ impl Lower<'_> {
     /// Value `v` as an operand of width `w`: a register or memory. Widths above the value's own see zeros.
     fn operand(&mut self, v: Val, w: u8) -> Low<Rm> {
         match self.loc[v.n()] {
-            Loc::Guest { r, w: vw } if r < 16 && vw >= w => Ok(self.guest_rm(r)),
+            Loc::Guest { r, w: vw } if r < 16 && vw >= w => {
+                if let Some(t) = self.lent(r) {
+                    self.lock(t);
+                    return Ok(t.into());
+                }
+                if let Some((t, _)) = self.cached(r)
+                    && (self.free & !(1 << t.0)).count_ones() > 1
+                {
+                    self.free &= !(1 << t.0);
+                    self.borrowed |= 1 << t.0;
+                    self.lock(t);
+                    return Ok(t.into());
+                }
+                Ok(self.guest_rm(r))
+            }
             Loc::Temp { t, w: vw, clean } if clean || vw >= w => {
                 self.lock(t);
                 Ok(t.into())
@@ -415,12 +384,6 @@ impl Lower<'_> {
                 Ok(m.into())
             }
             _ => Ok(self.temp(v)?.into()),
-        }
-    }
-
-    fn lock_mem(&mut self, m: Mem) {
-        for r in [m.base, m.index.map(|i| i.0)].into_iter().flatten() {
-            self.lock(r);
         }
     }
 
@@ -463,6 +426,15 @@ impl Lower<'_> {
                 return Ok(t);
             }
             Loc::Temp { t, .. } => self.lock(t),
+            Loc::Guest { r, w } if r < 16 => {
+                if let Some((t, known)) = self.cached(r) {
+                    self.take(t);
+                    if w < known {
+                        self.asm.movzx(w, t, t);
+                    }
+                    return Ok(t);
+                }
+            }
             _ => {}
         }
         let t = self.fresh()?;
@@ -542,7 +514,7 @@ impl Lower<'_> {
             m.base = Some(match self.host(i.base) {
                 Some(h) => h,
                 None => {
-                    self.asm.load(8, t, field::gpr(i.base));
+                    self.load_guest(t, i.base);
                     t_used = true;
                     t
                 }
@@ -552,13 +524,13 @@ impl Lower<'_> {
             let h = match self.host(i.index) {
                 Some(h) => h,
                 None if !t_used => {
-                    self.asm.load(8, t, field::gpr(i.index));
+                    self.load_guest(t, i.index);
                     t
                 }
                 None => {
                     // Both in memory: scale the index in, then add the base.
                     let u = self.fresh()?;
-                    self.asm.load(8, u, field::gpr(i.index));
+                    self.load_guest(u, i.index);
                     let all = Mem { base: Some(t), index: Some((u, i.scale & 3)), disp: i.disp };
                     self.asm.lea(8, t, all);
                     self.give(u);
@@ -575,6 +547,16 @@ impl Lower<'_> {
     fn preserve(&mut self, r: u8) -> Low<()> {
         let r = if r >= 16 { r & 3 } else { r };
         self.changes_input(r)?;
+        self.move_away(r)
+    }
+
+    /// The same for values alone: no recipe minds.
+    fn move_away(&mut self, r: u8) -> Low<()> {
+        for c in &mut self.cached {
+            if c.is_some_and(|c| c.0 == r) {
+                *c = None;
+            }
+        }
         let host = self.host(r);
         for v in 0..self.at {
             if self.facts.last[v] <= self.at as u32 {
@@ -691,7 +673,7 @@ impl Lower<'_> {
             Op::Unary { op, .. } => matches!(op, crate::ops::Unary::Inc | crate::ops::Unary::Dec),
             _ => false,
         };
-        if partly && self.flags.deferred && self.wants_old_flags(&op) {
+        if partly && self.flags.deferred && !self.may_step(&op) && self.wants_old_flags(&op) {
             self.spill_flags()?;
         }
         if op.is_vector() && !self.vec_ready {
@@ -735,6 +717,10 @@ impl Lower<'_> {
                     self.need_for_cond(c.0)?;
                 }
                 self.loc[v.n()] = Loc::Cond(c.0);
+                if self.flags.deferred {
+                    // EFLAGS have what it reads, but may have to go when a register changes that the other flags' recipe needs.
+                    self.temp(v)?;
+                }
             }
             Op::Fence => {}
             Op::Pure { op, a, b } => self.pure(op, a, b)?,
@@ -763,7 +749,11 @@ impl Lower<'_> {
             Op::CmpXchg { p, w, new } => self.compare_exchange(p, w, new)?,
             Op::CheckDirect => self.check_direct()?,
             Op::CheckIndirect(v) => self.check_indirect(v)?,
-            Op::JumpDirect(_) | Op::JumpIndirect(..) | Op::Branch(_) | Op::BranchCond(_)
+            Op::JumpDirect(_)
+            | Op::JumpIndirect(..)
+            | Op::Branch(_)
+            | Op::BranchCond(_)
+            | Op::SideExit { .. }
                 if self.note.is_some() =>
             {
                 self.flush_note()?;
@@ -773,6 +763,8 @@ impl Lower<'_> {
             Op::JumpIndirect(why, v) => self.jump_indirect(why, v)?,
             Op::Branch(c) => self.branch(c)?,
             Op::BranchCond(c) => self.branch_cond(c.0)?,
+            Op::SideExit { c, to } => self.side_exit(c.0, to)?,
+            Op::Inner => {}
             Op::Call { how, f } => self.call(how, f)?,
             Op::Xmm(r) => self.loc[v.n()] = Loc::Xmm(r),
             Op::SetXmm { r, x } => {

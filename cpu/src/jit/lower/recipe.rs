@@ -7,6 +7,7 @@ use crate::interp::flags;
 use crate::jit::encode::{R, Rm};
 use crate::jit::regs::{HELD_SLOTS, field};
 use crate::ops::Shift;
+use crate::state::flag;
 
 /// The encoding's numbers of ALU operations.
 const ADD: u8 = 0;
@@ -26,13 +27,59 @@ pub struct Recipe {
     pub a: u8,
     /// Second operand.
     pub b: Second,
+    /// What has changed CF and OF since.
+    pub then: Option<Then>,
+}
+
+/// The last operation that changed CF and OF only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// A product: [`Scratch::product`](crate::jit::regs::Scratch) says whether it was too long.
+    Product,
+    /// ROL whose result is in register `a`, `w` bytes.
+    Left {
+        #[allow(missing_docs)]
+        a: u8,
+        #[allow(missing_docs)]
+        w: u8,
+    },
+    /// ROR likewise.
+    Right {
+        #[allow(missing_docs)]
+        a: u8,
+        #[allow(missing_docs)]
+        w: u8,
+    },
+}
+
+impl Then {
+    /// The register with the result.
+    fn input(self) -> Option<u8> {
+        match self {
+            Then::Product => None,
+            Then::Left { a, .. } | Then::Right { a, .. } => Some(a),
+        }
+    }
+
+    fn renamed(self, r: u8, to: u8) -> Then {
+        let of = |a| if a == r { to } else { a };
+        match self {
+            Then::Product => self,
+            Then::Left { a, w } => Then::Left { a: of(a), w },
+            Then::Right { a, w } => Then::Right { a: of(a), w },
+        }
+    }
 }
 
 /// Number of the first operand in [`Scratch::held`](crate::jit::regs::Scratch) among registers.
 pub const HELD: u8 = 16;
 
-/// The slot of the first operand of an addition with carry.
+/// The slot of the first operand of an addition with carry, and of the CF that INC or DEC leaves.
 pub const CARRIED: u8 = 1;
+/// Second operand of [`How::Incremented`] and [`How::Decremented`]: CF is bit 0 of slot [`CARRIED`].
+pub const CARRY_KEPT: i32 = 0;
+/// The same: CF is in the flags as they were stored before.
+pub const CARRY_STORED: i32 = 1;
 
 /// A register whose content a recipe finds in a slot from some instruction on, because that changes it.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +115,16 @@ pub enum How {
     Shr,
     /// SAR likewise.
     Sar,
+    /// INC whose result is in `a`; `b` says where CF is.
+    Incremented,
+    /// DEC likewise.
+    Decremented,
+    /// None: they are as they were stored.
+    Stored,
 }
 
 impl How {
-    const ALL: [How; 11] = [
+    const ALL: [How; 13] = [
         How::Cmp,
         How::Test,
         How::Added,
@@ -83,6 +136,8 @@ impl How {
         How::Shl,
         How::Shr,
         How::Sar,
+        How::Incremented,
+        How::Decremented,
     ];
 
     fn shift(self) -> Shift {
@@ -104,20 +159,30 @@ pub enum Second {
 }
 
 impl Recipe {
+    /// The flags are as they were stored.
+    pub(super) const STORED: Recipe =
+        Recipe { how: How::Stored, w: 1, a: u8::MAX, b: Second::Imm(0), then: None };
+
     pub(super) fn uses(&self, r: u8) -> bool {
-        self.a == r || self.b == Second::Guest(r)
+        self.a == r || self.b == Second::Guest(r) || self.then.and_then(Then::input) == Some(r)
     }
 
     /// With slot `slot` in place of register `r`.
     pub(super) fn renamed(self, r: u8, slot: u8) -> Recipe {
         let held = HELD + slot;
         let b = if self.b == Second::Guest(r) { Second::Guest(held) } else { self.b };
-        Recipe { a: if self.a == r { held } else { self.a }, b, ..self }
+        let then = self.then.map(|t| t.renamed(r, held));
+        Recipe { a: if self.a == r { held } else { self.a }, b, then, ..self }
     }
 
     /// A slot that it doesn't use.
     pub(super) fn free_slot(&self) -> Option<u8> {
-        let carried = matches!(self.how, How::Carried | How::Borrowed);
+        let kept = self.b == Second::Imm(CARRY_KEPT);
+        let carried = match self.how {
+            How::Carried | How::Borrowed => true,
+            How::Incremented | How::Decremented => kept,
+            _ => false,
+        };
         let taken = |n: u8| self.uses(HELD + n) || carried && n == CARRIED;
         (0..HELD_SLOTS as u8).find(|&n| !taken(n))
     }
@@ -129,12 +194,15 @@ impl Recipe {
             Second::Guest(r) => bit(r),
             Second::Imm(_) => 0,
         };
-        bit(self.a) | b
+        bit(self.a) | b | self.then.and_then(Then::input).map_or(0, bit)
     }
 
     /// As a number that translated code leaves in [`Scratch::recipe`](crate::jit::regs::Scratch): not zero. `None` where a
-    /// constant is too wide for it.
+    /// constant is too wide for it, or where it has two steps.
     pub fn number(&self) -> Option<u32> {
+        if self.then.is_some() || self.how == How::Stored {
+            return None;
+        }
         let b = match self.b {
             Second::Guest(r) => u32::from(r),
             Second::Imm(c) => u32::from(i16::try_from(c).ok()? as u16) | 1 << 16,
@@ -148,11 +216,12 @@ impl Recipe {
         let how = How::ALL[(n >> 24 & 15) as usize % How::ALL.len()];
         let b =
             if n >> 16 & 1 != 0 { Second::Imm(i32::from(n as u16 as i16)) } else { Second::Guest(n as u8) };
-        Recipe { how, w: 1 << (n >> 22 & 3), a: (n >> 17 & 31) as u8, b }
+        Recipe { how, w: 1 << (n >> 22 & 3), a: (n >> 17 & 31) as u8, b, then: None }
     }
 
     /// The status flags, with RFLAGS' places, from the values of registers and of the held operand.
-    pub fn make(&self, value: impl Fn(u8) -> u64) -> u64 {
+    /// `stored`: the flags before, for those that keep some.
+    pub fn make(&self, value: impl Fn(u8) -> u64, stored: u64) -> u64 {
         let w = self.w;
         let a = value(self.a) & Insn::mask(w);
         let b = match self.b {
@@ -176,6 +245,17 @@ impl Recipe {
                 }
             }
             How::Negated => flags::sub(w, 0, a.wrapping_neg() & Insn::mask(w), 0),
+            How::Incremented | How::Decremented => {
+                let kept = self.b == Second::Imm(CARRY_KEPT);
+                let carry = if kept { value(HELD + CARRIED) } else { stored } & flag::CF;
+                let (_, f) = if self.how == How::Incremented {
+                    flags::add(w, a.wrapping_sub(1) & Insn::mask(w), 1, 0)
+                } else {
+                    flags::sub(w, a.wrapping_add(1) & Insn::mask(w), 1, 0)
+                };
+                return f.bits() & !flag::CF | carry;
+            }
+            How::Stored => return stored,
             // No flag of theirs is left as it was, and the count isn't zero.
             how @ (How::Shl | How::Shr | How::Sar) => {
                 let none = flags::Flags::from_rflags(0);
@@ -231,6 +311,18 @@ impl Lower<'_> {
                 self.cook_step(SBB, r, t, false);
                 return;
             }
+            How::Incremented | How::Decremented => {
+                let down = u8::from(r.how == How::Decremented);
+                self.asm.load(r.w, t, a);
+                self.asm.incdec(1 - down, r.w, t);
+                if r.b == Second::Imm(CARRY_KEPT) {
+                    self.asm.bit_imm(4, 4, first, 0);
+                } else {
+                    self.asm.bit_imm(4, 4, field::flags(), 8);
+                }
+                self.asm.incdec(down, r.w, t);
+                return;
+            }
             How::Test => {
                 let t = self.cook_first(r, t);
                 match r.b {
@@ -247,6 +339,8 @@ impl Lower<'_> {
                 self.cook_step(CMP, r, t, false);
                 return;
             }
+            // Only ever made in memory.
+            How::Stored => return,
             How::Added => &[SUB, ADD],
             How::Subtracted => &[ADD, SUB],
         };
@@ -264,6 +358,33 @@ impl Lower<'_> {
         self.asm.load(r.w, t, a);
         self.asm.shift_imm(op as u8, r.w, t, c);
         (!self.common.exact.shifts).then(|| Overflow::after(op, Some(c)))
+    }
+
+    /// CF and OF in memory, of the last operation that changed no other flag; destroys EFLAGS.
+    pub(super) fn cook_then(&mut self, then: Then, t: R) {
+        let (low, high) = (field::flags(), field::plus(field::flags(), 1));
+        let (a, w, turn) = match then {
+            Then::Product => {
+                self.asm.movzx(1, t, field::product());
+                self.asm.store(1, low, t);
+                self.asm.alu_imm(4, 1, high, !1);
+                self.asm.alu_rm_r(1, 1, high, t);
+                return;
+            }
+            Then::Left { a, w } => (a, w, 1),
+            Then::Right { a, w } => (a, w, 2),
+        };
+        // Left: CF is the bottom bit, OF that xor the top bit. Right: CF is the top bit, OF that xor the one below.
+        let a = self.input(a);
+        self.asm.movzx(w, t, a);
+        self.asm.shift_imm(0, w, t, turn);
+        self.asm.store(1, low, t);
+        self.asm.shift_imm(5, 4, t, 1);
+        self.asm.alu_imm(4, 4, t, 1);
+        self.asm.alu_rm_r(6, 1, low, t);
+        self.asm.alu_imm(4, 1, low, 1);
+        self.asm.alu_imm(4, 1, high, !1);
+        self.asm.alu_rm_r(1, 1, high, t);
     }
 
     /// The first operand of a recipe that changes no operand, in a register: its own or `t`.

@@ -8,7 +8,13 @@ use crate::jit::ir::Val;
 impl Lower<'_> {
     /// Writes guest register `r`.
     pub(super) fn set(&mut self, r: u8, w: u8, v: Val) -> Low<()> {
-        self.preserve(r)?;
+        if self.flags.result == Some(v.0) {
+            // The recipe means the register as it is after this.
+            self.flags.result = None;
+            self.move_away(r)?;
+        } else {
+            self.preserve(r)?;
+        }
         if r >= 16 {
             return self.set_high(r & 3, v);
         }
@@ -68,15 +74,17 @@ impl Lower<'_> {
             (to, 4) => {
                 let t = self.temp(v)?;
                 // A temporary is zero-extended beyond its own width; a wider value is cut.
-                if !matches!(self.loc[v.n()], Loc::Temp { w: 4, clean: true, .. }) {
+                if !matches!(self.loc[v.n()], Loc::Temp { w: 1..=4, clean: true, .. }) {
                     self.asm.movzx(4, t, t);
                     self.set_temp(v, t, 4, true);
                 }
                 self.asm.store(8, to, t);
+                self.cache_last(v, r, 4);
             }
             (to, 8) => {
                 let t = self.reg(v, w)?;
                 self.asm.store(8, to, t);
+                self.cache_last(v, r, 8);
             }
             (to, _) => {
                 let from = self.reg(v, w)?;
@@ -86,9 +94,20 @@ impl Lower<'_> {
                 self.asm.load(w, t, from);
                 self.asm.store(8, to, t);
                 self.give(t);
+                self.cache(t, r, 8);
             }
         }
         Ok(())
+    }
+
+    /// Value `v` was just stored as guest register `r`: if it is used no more, its temporary still holds it for a while.
+    fn cache_last(&mut self, v: Val, r: u8, w: u8) {
+        if let Loc::Temp { t, w: tw, clean } = self.loc[v.n()]
+            && self.facts.last[v.n()] == self.at as u32
+            && (clean || tw == 8)
+        {
+            self.cache(t, r, w);
+        }
     }
 
     fn set_constant(&mut self, to: Rm, w: u8, c: u64) -> Low<()> {

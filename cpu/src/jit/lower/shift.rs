@@ -26,7 +26,8 @@ impl Lower<'_> {
             (true, _) => fl::O,
             (false, _) => fl::A | fl::O,
         };
-        let settle = !self.common.exact.shifts && self.facts.live[self.at] & undefined != 0;
+        let step = rotate && self.begin_step()?;
+        let settle = !step && !self.common.exact.shifts && self.facts.live[self.at] & undefined != 0;
         if matches!(op, Shift::Rcl | Shift::Rcr) {
             if settle {
                 return self.refuse();
@@ -43,16 +44,33 @@ impl Lower<'_> {
             Shift::Sar => Some(How::Sar),
             _ => None,
         };
-        let recipe = match (how, first, t) {
-            (Some(how), Loc::Guest { r, .. }, None) if self.keep_first(r, 0)? => {
-                Some(Recipe { how, w, a: recipe::HELD, b: recipe::Second::Imm(i32::from(c)) })
+        let back = if t.is_some() { self.goes_back(first, w) } else { None };
+        let register = match (first, t) {
+            (Loc::Guest { r, .. }, None) => Some(r),
+            _ => back,
+        };
+        let recipe = match (how, register) {
+            (Some(how), Some(r)) if self.keep_first(r, 0)? => {
+                Some(Recipe { how, w, a: recipe::HELD, b: recipe::Second::Imm(i32::from(c)), then: None })
             }
             _ => None,
         };
+        if let (true, Some(r)) = (step, back) {
+            self.changes_input(r)?;
+        }
         self.asm.shift_imm(op as u8, w, rm, c);
         match t {
             Some(t) => self.result(t, w, w >= 4),
             None => self.clear_upper(rm, w),
+        }
+        if let (true, Some(a)) = (step, register) {
+            let then =
+                if op == Shift::Rol { recipe::Then::Left { a, w } } else { recipe::Then::Right { a, w } };
+            let overflow = if c == 1 || self.common.exact.shifts { fl::O } else { 0 };
+            let stay = self.flags.host & !(fl::C | fl::O);
+            self.end_step(then, stay | fl::C | overflow);
+            self.flags.result = back.map(|_| self.at as u32);
+            return Ok(());
         }
         // A rotation by the whole width or a multiple still sets them; through carry, 9 or 17 is none at all.
         let none = match op {

@@ -1,0 +1,284 @@
+//! Code out of the hot path: misses, faults, ways out of the middle, links that are still to be made.
+
+use super::exit::{Far, Handed, Link, Near, SIGN};
+use super::recipe::Recipe;
+use super::{Cold, Linear, Lower, Place};
+use crate::jit::encode::{Label, Mem, R};
+use crate::jit::groups::{self, Role};
+use crate::jit::ir::Op;
+use crate::jit::regs::field;
+use crate::jit::stubs::Target;
+
+impl Lower<'_> {
+    /// The cold part of a side exit.
+    pub(super) fn side_path(&mut self, n: u16, to: u16, flags: Handed) {
+        let mut left = None;
+        match flags {
+            Handed::Memory => {}
+            Handed::Recipe(r) => match r.number() {
+                Some(k) => {
+                    self.asm.store_imm(4, field::recipe(), k as i32);
+                    left = Some(r);
+                }
+                None => self.cook_cold(Some(r)),
+            },
+            Handed::Host => {
+                self.asm.mov(8, R::R14, R::RAX);
+                self.asm.setcc(0, R::RAX);
+                self.asm.lahf();
+                self.asm.store(2, field::flags(), R::RAX);
+                self.asm.mov(8, R::RAX, R::R14);
+                self.asm.store_imm(4, field::recipe(), 0);
+            }
+        }
+        let rest = self.insns.len() - usize::from(n) - 1;
+        self.asm.alu_imm(0, 8, field::budget(), rest as i32);
+        self.link_with(to, Some(left));
+    }
+
+    /// For each instruction that the interpreter can run from here: where that is done.
+    pub(super) fn slow_labels(&mut self) -> Vec<Option<Label>> {
+        let mut can = vec![false; self.insns.len()];
+        let mut n = 0;
+        for op in self.ops {
+            match op {
+                Op::Begin(k) => {
+                    n = usize::from(*k);
+                    can[n] = self.begins.get(n + 1).is_some_and(|b| !b.fpu) && !self.begins[n].fpu;
+                }
+                Op::Call { .. }
+                | Op::JumpDirect(_)
+                | Op::JumpIndirect(..)
+                | Op::Branch(_)
+                | Op::BranchCond(_)
+                | Op::SideExit { .. }
+                | Op::Inner
+                | Op::CheckDirect
+                | Op::CheckIndirect(_) => can[n] = false,
+                _ => {}
+            }
+        }
+        can.into_iter().map(|c| c.then(|| self.asm.label())).collect()
+    }
+
+    /// Whether instruction `n` has a group's leader, and whether it stands between a leader and a follower.
+    pub(super) fn groups_at(&self, n: usize) -> (bool, bool) {
+        let (mut k, mut leads) = (0, false);
+        let (mut first, mut last) = ([usize::MAX; groups::SLOTS], [0; groups::SLOTS]);
+        for (i, op) in self.ops.iter().enumerate() {
+            if let Op::Begin(b) = op {
+                k = usize::from(*b);
+            }
+            match self.groups.role(i) {
+                Some(Role::Leads { slot, .. }) => {
+                    leads |= k == n;
+                    first[usize::from(slot)] = k;
+                }
+                Some(Role::Follows { slot, .. }) => last[usize::from(slot)] = k,
+                None => {}
+            }
+        }
+        (leads, first.iter().zip(last).any(|(f, l)| *f < n && n < l))
+    }
+
+    /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
+    pub(super) fn slow_paths(&mut self, slow: &[Option<Label>], used: &[Option<Option<Recipe>>]) {
+        for (n, l) in slow.iter().enumerate() {
+            let Some(l) = *l else { continue };
+            let Some(flags) = used[n] else { continue };
+            self.asm.bind(l);
+            self.cook_cold(flags);
+            let rest = self.insns.len() - n;
+            let (leads, under) = self.groups_at(n);
+            let groups = u64::from(leads) << 33 | u64::from(under) << 34;
+            let keeps: Vec<_> = self.keeps.iter().filter(|k| usize::from(k.n) == n).copied().collect();
+            for k in &keeps {
+                // Not to where the recipe that the block was entered with may look.
+                let from = self.guest_in(k.r, R::R14);
+                self.asm.store(8, field::held_next(k.slot), from);
+            }
+            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups);
+            self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x35, 0, 0, 0, 0]); // lea r14, [rip + block]
+            self.call_to(Target::One);
+            let (on, fault) = (self.asm.label(), self.asm.label());
+            self.asm.alu_imm(7, 4, R::R14, 1);
+            self.asm.jcc(2, on);
+            self.asm.jcc(4, fault);
+            let i = self.insns[n];
+            self.leave(n + 1, i.off + u16::from(i.len), Target::Attention);
+            self.asm.bind(fault);
+            self.leave(n, i.off, Target::Bail);
+            self.asm.bind(on);
+            if self.holders.contains(&(n as u16)) {
+                // What it read is in nobody's hands: the branch behind it can't leave a recipe.
+                self.leave(n + 1, i.off + u16::from(i.len), Target::Bail);
+                continue;
+            }
+            for k in &keeps {
+                self.asm.load(8, R::R14, field::held_next(k.slot));
+                self.asm.store(8, field::held(k.slot), R::R14);
+            }
+            if self.products.contains(&(n as u16)) {
+                self.asm.movzx(1, R::R14, field::flags());
+                self.asm.store(1, field::product(), R::R14);
+            }
+            let next = self.begins[n + 1];
+            if next.vectors {
+                self.call_to(Target::VecLoad);
+            }
+            if next.flags {
+                self.asm.mov(8, R::R14, R::RAX);
+                self.flags_to_host();
+                self.asm.mov(8, R::RAX, R::R14);
+            }
+            for (t, c) in next.cached.iter().enumerate() {
+                if let Some((r, _)) = c {
+                    self.asm.load(8, R(t as u8), field::gpr(*r));
+                }
+            }
+            self.asm.jmp(next.at);
+        }
+    }
+
+    /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page.
+    pub(super) fn fits_page(&mut self, lin: Linear, before: i32, span: i32, back: Label) {
+        let missed = self.asm.label();
+        self.asm.jcc(5, missed);
+        let m = match lin {
+            Linear::Reg(r) => Mem::at(r, 0),
+            Linear::Ea(m) => m,
+        };
+        self.asm.push(R::RAX);
+        self.asm.lea(8, R::RAX, field::plus(m, -before));
+        self.asm.alu_imm(4, 4, R::RAX, 4095);
+        self.asm.alu_imm(7, 4, R::RAX, 4096 - span);
+        self.asm.pop(R::RAX);
+        self.asm.jcc(6, back);
+        self.asm.bind(missed);
+    }
+
+    pub(super) fn cold_paths(&mut self) {
+        let slow = self.slow_labels();
+        // What its flags are made from, for each instruction that goes there.
+        let mut used = vec![None; slow.len()];
+        for c in &self.cold {
+            if let Cold::Fill { at: Place { n, note: None, flags }, .. } = c {
+                used[usize::from(*n)].get_or_insert(*flags);
+            }
+        }
+        for c in std::mem::take(&mut self.cold) {
+            match c {
+                Cold::Fill { from, back, write, w, lin, at, group } => {
+                    self.asm.bind(from);
+                    match lin {
+                        Linear::Reg(r) => self.asm.store(8, field::fill(), r),
+                        Linear::Ea(m) => {
+                            // No temporary is known to be free: borrow RAX through the stack.
+                            self.asm.push(R::RAX);
+                            self.asm.lea(8, R::RAX, m);
+                            self.asm.store(8, field::fill(), R::RAX);
+                            self.asm.pop(R::RAX);
+                        }
+                    }
+                    self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
+                    // ZF: filled.
+                    match group {
+                        None => self.asm.jcc(4, back),
+                        Some((before, span)) => self.fits_page(lin, before, span, back),
+                    }
+                    match slow[usize::from(at.n)] {
+                        Some(l) if at.note.is_none() => self.asm.jmp(l),
+                        _ => self.bail(at),
+                    }
+                }
+                Cold::Fpu { from, back, at } => {
+                    self.asm.bind(from);
+                    self.call_to(Target::FpuLoad);
+                    // ZF: loaded.
+                    self.asm.jcc(4, back);
+                    self.bail(at);
+                }
+                Cold::Vectors { from, back } => {
+                    self.asm.bind(from);
+                    self.call_to(Target::VecLoad);
+                    self.asm.jmp(back);
+                }
+                Cold::Bail { from, at } => {
+                    self.asm.bind(from);
+                    self.bail(at);
+                }
+                Cold::Side { from, n, to, flags } => {
+                    self.asm.bind(from);
+                    self.side_path(n, to, flags);
+                }
+            }
+        }
+        self.slow_paths(&slow, &used);
+        for l in [self.exits.budget.take(), self.exits.code_limit.take(), self.exits.crossing.take()]
+            .into_iter()
+            .enumerate()
+        {
+            let (k, Some(l)) = l else { continue };
+            self.asm.bind(l);
+            let first = self.insns[0].off;
+            // The budget is taken before it is tested, the limit before it is taken.
+            let from = if k == 0 { 0 } else { self.insns.len() };
+            self.leave(from, first, if k == 0 { Target::Budget } else { Target::Bail });
+        }
+        for (k, Near { stub, to, .. }) in self.exits.links.clone().into_iter().enumerate() {
+            self.asm.bind(stub);
+            self.asm.store_imm(4, field::exit_rip(), i32::from(to));
+            self.asm.byte(0x41); // mov r14d, link number
+            self.asm.byte(0xbe);
+            self.asm.bytes.extend((k as u32).to_le_bytes());
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x3d, 0, 0, 0, 0]); // lea r15, [rip + block]
+            self.jump_to(Target::Link);
+        }
+    }
+
+    /// What jumps to other pages do while they aren't linked, and in another space.
+    pub(super) fn far_paths(&mut self) -> Vec<Link> {
+        let mut links = Vec::new();
+        for f in std::mem::take(&mut self.exits.fars) {
+            let n = self.exits.links.len() + links.len();
+            self.asm.bind(f.elsewhere);
+            self.asm.jmp(f.ask);
+            let other = self.asm.here() - 4;
+            self.asm.bind(f.ask);
+            let ask = self.asm.here();
+            self.asm.load(8, R::R14, field::page_rip());
+            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
+            self.asm.mov_imm(R::R15, n as u64);
+            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
+            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + block]
+            self.jump_to(Target::FarLink);
+            let cache = self.asm.here();
+            let again = self.asm.label();
+            self.asm.alu_imm(5, 8, field::relink(), 1);
+            self.asm.jcc(SIGN, again);
+            self.cook_cold(self.left);
+            self.asm.load(8, R::R14, field::page_rip());
+            self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
+            self.jump_to(Target::Jump);
+            self.asm.bind(again);
+            self.asm.jmp(f.ask);
+            let far = Far { serial: f.serial, page: f.page, other, cache, ask };
+            links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None });
+        }
+        links
+    }
+
+    pub(super) fn bail(&mut self, at: Place) {
+        if let Some(note) = at.note {
+            // Temporaries are dead here.
+            self.store_note(note, R::R14);
+        }
+        self.cook_cold(at.flags);
+        let off = self.insns[usize::from(at.n)].off;
+        self.leave(usize::from(at.n), off, Target::Bail);
+    }
+}

@@ -1,0 +1,375 @@
+//! What translated code calls: misses, helpers, single instructions for the interpreter. All state is in place, or as much of it
+//! as the stub says.
+#![allow(unsafe_code)]
+
+use super::ir::VecFn;
+use super::regs::HELD_SLOTS;
+use super::{
+    Jit, from_memory_form, key_width, lower, prepare, prepare_segment, space_at, space_key, to_memory_form,
+};
+use crate::insn::{Insn, ModeKey};
+use crate::interp::blocks::Blocks;
+use crate::memory::PAGE;
+use crate::mmu::{Access, access::own_view};
+use crate::ops::{Helper, Vec128};
+use crate::state::{efer, flag};
+use crate::{Cpu, Exec, Fault};
+
+/// The `Exec` of the run that the calling code belongs to.
+///
+/// # Safety
+/// Called only from functions that translated code calls, with the processor it runs.
+unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
+    // SAFETY: `Jit::run` put the pointer there and keeps the `Exec` borrowed, unused, until translated code returns.
+    unsafe { &mut *((*cpu).scratch.0.exec as *mut Exec<'a>) }
+}
+
+/// A TLB miss at `linear`. 1 if an access of `w` bytes may now be tried again.
+pub(super) extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
+    // SAFETY: called by the fill stub only.
+    let x = unsafe { exec_of(cpu) };
+    x.derived.fills += 1;
+    let page = linear & !(PAGE - 1);
+    if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
+        return 0;
+    }
+    // Outside long mode an address beyond 32 bits has wrapped: see `Lower::probe_address`.
+    if !x.cpu.canonical(linear) || linear >> 32 != 0 && x.cpu.msr.efer & efer::LMA == 0 {
+        return 0;
+    }
+    let view = own_view(x.cpu);
+    let access = if write != 0 { Access::Write } else { Access::Read };
+    let withdrawn = x.derived.tlb.withdrawn();
+    let done = x.prefetch(linear, access, view).is_ok();
+    if x.derived.tlb.withdrawn() != withdrawn {
+        // What groups rest on may be gone: `one` has to know.
+        x.derived.fill_withdrew = true;
+        return 0;
+    }
+    if !done {
+        return 0;
+    }
+    if x.derived.attention || !x.derived.code_touched.is_empty() {
+        return 0;
+    }
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    x.cpu.scratch.0.tlb = table;
+    let tlb = &x.derived.tlb;
+    let hit = if write != 0 { tlb.hit_write(linear, w - 1) } else { tlb.hit_read(linear, w - 1) };
+    u64::from(hit.is_some())
+}
+
+/// Where the code for the RIP in `exit_rip` is, if it is translated, and may be entered as things are; else 0. General
+/// registers are not in place.
+pub(super) extern "sysv64" fn seek(cpu: *mut Cpu) -> u64 {
+    // SAFETY: called by the stub of that name only. `Jit::run` put the three pointers there, made from references that it
+    // does not use until translated code returns.
+    let (x, j, blocks) = unsafe {
+        let [j, blocks] = (*cpu).scratch.0.engine;
+        (exec_of(cpu), &mut *(j as *mut Jit), &mut *(blocks as *mut Blocks))
+    };
+    let s = &x.cpu.scratch.0;
+    let key = ModeKey(s.key);
+    let (rip, recipe, space) = (s.exit_rip, s.recipe as u32, s.space);
+    let d = &*x.derived;
+    let quiet = !d.attention && d.code_touched.is_empty() && !d.watch.has_code();
+    let plain = key.code_flat() && rip & !Insn::mask(key_width(key)) == 0;
+    if !quiet || !plain || blocks.emptied || !blocks.dropped.is_empty() {
+        return 0;
+    }
+    let Some(at) = d.tlb.hit_execute(rip) else { return 0 };
+    let Some(id) = blocks.find(at as u64, key) else { return 0 };
+    let b = blocks.block(id);
+    let native = b.native;
+    let Some(Some(n)) = j.natives.get(native as usize) else { return 0 };
+    let inputs = if recipe == 0 { None } else { Some(lower::Recipe::from_number(recipe).inputs()) };
+    if b.second != super::NONE || inputs.is_some_and(|i| n.incoming.refuses_recipe(i)) {
+        return 0;
+    }
+    let code = j.memory.address(n.far) as u64;
+    if space_at(x, key, rip) != space {
+        return 0;
+    }
+    j.statistics.sought += 1;
+    j.remember_jump(x, key, rip, rip, native);
+    code
+}
+
+/// Makes the status flags that translated code left as a recipe. General registers are in place.
+pub(super) fn make_flags(cpu: &mut Cpu) {
+    let s = &mut cpu.scratch.0;
+    let n = std::mem::take(&mut s.recipe) as u32;
+    if n != 0 {
+        let values = |r: u8| match usize::from(r) {
+            r @ 0..16 => cpu.gpr[r],
+            r => s.held[r & (HELD_SLOTS - 1)],
+        };
+        let f = lower::Recipe::from_number(n).make(values, from_memory_form(s.flags));
+        s.flags = to_memory_form(f);
+    }
+}
+
+/// Puts count, RIP and (if asked) status flags in place for shared code.
+fn place(x: &mut Exec<'_>, i: &Insn, packed: u64) {
+    make_flags(x.cpu);
+    let rest = packed & 0xffff;
+    let s = x.cpu.scratch.0;
+    x.count = x.limit.wrapping_sub(s.budget as u64).wrapping_sub(rest);
+    x.cpu.rip = s.page_rip.wrapping_add(u64::from(i.off)) & Insn::mask(i.code_width());
+    if packed >> 32 & 1 != 0 {
+        x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
+    }
+}
+
+fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
+    if packed >> 32 & 1 != 0 {
+        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+    }
+    let view = own_view(x.cpu);
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    x.cpu.scratch.0.tlb = table;
+    let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
+    if up || remapped(x) { 2 } else { 0 }
+}
+
+/// Whether the mapping of code may be another one since translated code was entered: its jumps rest on it.
+fn remapped(x: &mut Exec<'_>) -> bool {
+    let changes = x.derived.tlb.code_changes();
+    if changes == x.derived.space_seen {
+        return false;
+    }
+    let s = &x.cpu.scratch.0;
+    let (key, space) = (ModeKey(s.key), s.space);
+    let same = space_key(x, key) == space;
+    if same {
+        x.derived.space_seen = changes;
+    }
+    !same
+}
+
+/// Runs a [`Helper`].
+pub(super) extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the helper stub only, with a function and instruction that `Lower::call` put there.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    match f(x, i) {
+        Ok(()) => after(x, packed),
+        Err(f) => failed_late(x, packed, f),
+    }
+}
+
+/// Lets the interpreter run an instruction whose access is not to plain memory: 0 go on, 1 fault, 2 go on outside. Of
+/// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses.
+pub(super) extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
+    let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
+    place(x, i, packed);
+    x.derived.slow += 1;
+    let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
+    if leads {
+        x.derived.group_missed = Some(native as u32);
+    }
+    let withdrawn = x.derived.tlb.withdrawn();
+    let earlier = std::mem::take(&mut x.derived.fill_withdrew);
+    match crate::interp::one(x, i) {
+        Ok(up) => {
+            // Followers may not go on without their leader, or where direct access was taken away.
+            let lost = leads || under && (earlier || x.derived.tlb.withdrawn() != withdrawn);
+            after(x, packed).max(2 * u64::from(up || lost))
+        }
+        Err(f) => failed_late(x, packed, f),
+    }
+}
+
+/// Shared code raised a fault: the engine delivers it at the start of the instruction.
+fn failed(x: &mut Exec<'_>, f: Fault) -> u64 {
+    x.derived.jit_fault = Some(f);
+    1
+}
+
+/// The same where the code may have changed status flags before it found out.
+fn failed_late(x: &mut Exec<'_>, packed: u64, f: Fault) -> u64 {
+    if packed >> 32 & 1 != 0 {
+        x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+    }
+    failed(x, f)
+}
+
+/// Instructions that may still run in this slice after the one at hand.
+fn budget_left(x: &Exec<'_>) -> u64 {
+    x.cpu.scratch.0.budget.max(0) as u64
+}
+
+/// The processor's state has been changed by shared code: what translated code keeps of it follows.
+fn follow(x: &mut Exec<'_>) {
+    let view = own_view(x.cpu);
+    let table = x.derived.tlb.table_in_use(x.cpu, view);
+    let flags = to_memory_form(x.cpu.rflags);
+    let s = &mut x.cpu.scratch.0;
+    s.tlb = table;
+    s.flags = flags;
+}
+
+/// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
+pub(super) extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed_late(x, packed, f);
+    }
+    follow(x);
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = old.after(x.cpu, i);
+    if key == old && i.kind != 0 {
+        // POPF may have read its flags from a chip, which may do anything.
+        return if x.smooth(budget_left(x)) && !remapped(x) { 0 } else { 2 };
+    }
+    x.cpu.scratch.0.key = key.0;
+    let space = space_key(x, key);
+    let same = space == x.cpu.scratch.0.space;
+    x.derived.space_seen = x.derived.tlb.code_changes();
+    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
+        return 2;
+    }
+    prepare(x.cpu, key);
+    if same {
+        return 0;
+    }
+    x.cpu.scratch.0.space = space;
+    x.cpu.scratch.0.exit_rip = x.next_rip(i);
+    3
+}
+
+/// Runs a [`Helper`] of kind [`Call::Segment`](crate::ops::Call).
+pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed(x, f);
+    }
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = old.after(x.cpu, i);
+    if let Some(n) = i.loads_segment()
+        && !key.code64()
+    {
+        prepare_segment(x.cpu, key, n);
+    }
+    let up = after(x, packed);
+    if key == old {
+        return up;
+    }
+    x.cpu.scratch.0.key = key.0;
+    prepare(x.cpu, key);
+    if up != 0 {
+        return up;
+    }
+    // Another mode is another block.
+    x.cpu.scratch.0.space = space_key(x, key);
+    x.derived.space_seen = x.derived.tlb.code_changes();
+    x.cpu.scratch.0.exit_rip = x.next_rip(i);
+    3
+}
+
+/// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
+pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    if let Err(f) = f(x, i) {
+        return failed_late(x, packed, f);
+    }
+    follow(x);
+    x.cpu.scratch.0.exit_rip = x.cpu.rip;
+    let old = ModeKey(x.cpu.scratch.0.key);
+    let key = ModeKey::of(x.cpu);
+    x.cpu.scratch.0.key = key.0;
+    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
+        return 2;
+    }
+    x.cpu.scratch.0.space = space_key(x, key);
+    x.derived.space_seen = x.derived.tlb.code_changes();
+    prepare(x.cpu, key);
+    0
+}
+
+/// Runs a string instruction as far as it goes.
+pub(super) extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: as for `helper`.
+    let (x, f, i) = unsafe {
+        let f: Helper = std::mem::transmute::<usize, Helper>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    let (count, rip) = (x.count, x.cpu.rip);
+    let r = f(x, i);
+    // The block has paid for one.
+    let done = x.count.wrapping_sub(count);
+    let s = &mut x.cpu.scratch.0;
+    match r {
+        Ok(()) => s.budget = s.budget.wrapping_sub(done as i64 - 1),
+        Err(f) => {
+            s.budget = s.budget.wrapping_sub(done as i64);
+            s.flags = to_memory_form(x.cpu.rflags);
+            return failed(x, f);
+        }
+    }
+    let spent = s.budget < 0;
+    follow(x);
+    if x.cpu.rip == rip && Insn::mask(i.code_width()) & rip.wrapping_add(u64::from(i.len)) != rip {
+        return 3;
+    }
+    if spent || !x.smooth(budget_left(x)) || remapped(x) { 2 } else { 0 }
+}
+
+/// Makes the image of the guest's x87 state for the host's unit. 0 if that can't serve: an exception is unmasked or waits.
+pub(super) extern "sysv64" fn fpu_load(cpu: *mut Cpu) -> u64 {
+    // SAFETY: called by the stub of that name only, as `fill` is.
+    let x = unsafe { exec_of(cpu) };
+    if x.cpu.fpu.cw & 0x3f != 0x3f || x.cpu.fpu.pending() || x.cpu.ferr {
+        return 0;
+    }
+    x.cpu.fpu.put_host_image(&mut x.cpu.scratch.0.fpu_image);
+    1
+}
+
+/// Takes the guest's x87 state back from the image that the host's unit stored. The pointers are kept by other means.
+pub(super) extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
+    // SAFETY: as for `fpu_load`.
+    let x = unsafe { exec_of(cpu) };
+    x.cpu.fpu.take_host_image(&x.cpu.scratch.0.fpu_image);
+}
+
+/// Runs a vector operation's shared code; operands and result in the scratch area.
+pub(super) extern "sysv64" fn vector(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the vector stub only, with a function and instruction that `Lower::vec` put there.
+    let (x, f, i) = unsafe {
+        let f: VecFn = std::mem::transmute::<usize, VecFn>(f);
+        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
+    };
+    place(x, i, packed);
+    let v = x.cpu.scratch.0.vec;
+    match f(x, i, Vec128([v[0], v[1]]), Vec128([v[2], v[3]])) {
+        Ok(r) => {
+            x.cpu.scratch.0.vec[4..6].copy_from_slice(&r.0);
+            if packed >> 32 & 1 != 0 {
+                x.cpu.scratch.0.flags = to_memory_form(x.cpu.rflags);
+            }
+            0
+        }
+        Err(f) => failed(x, f),
+    }
+}
