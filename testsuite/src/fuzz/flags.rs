@@ -361,7 +361,10 @@ impl Maker<'_> {
                 let n = self.r.pick(&[2, 3, 3, 4, 5]);
                 self.ins(&[], 0xf6, false, w, n, rm)
             }
-            _ => match self.r.below(4) {
+            _ => match self.r.below(6) {
+                // CMPXCHG, XADD.
+                4 => self.ins(&[0x0f], 0xb0, false, w, reg, rm),
+                5 => self.ins(&[0x0f], 0xc0, false, w, reg, rm),
                 0 => self.ins(&[0x0f], 0xaf, true, w.max(2), reg, rm),
                 1 => {
                     let (by, opcode) = (self.r.below(32) as u8, self.r.pick(&[0xa4, 0xac]));
