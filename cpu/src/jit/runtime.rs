@@ -62,8 +62,8 @@ pub(super) extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u6
 /// Where the code for the RIP in `exit_rip` is, if it is translated, and may be entered as things are; else 0. General
 /// registers are not in place.
 pub(super) extern "sysv64" fn seek(cpu: *mut Cpu) -> u64 {
-    // SAFETY: called by the stub of that name only. `Jit::run` put the three pointers there, made from references that it
-    // does not use until translated code returns.
+    // `Jit::run` made the three pointers from references that it does not use until translated code returns.
+    // SAFETY: called by the stub of that name only, so those are the pointers of the run at hand.
     let (x, j, blocks) = unsafe {
         let [j, blocks] = (*cpu).scratch.0.engine;
         (exec_of(cpu), &mut *(j as *mut Jit), &mut *(blocks as *mut Blocks))
@@ -147,14 +147,29 @@ fn remapped(x: &mut Exec<'_>) -> bool {
     !same
 }
 
-/// Runs a [`Helper`].
-pub(super) extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: called by the helper stub only, with a function and instruction that `Lower::call` put there.
+/// What a call of a [`Helper`] is about: the run, the function, the instruction; with the state in place for it.
+///
+/// # Safety
+/// Called only from functions that translated code calls, with their own arguments.
+unsafe fn called<'a>(
+    cpu: *mut Cpu,
+    f: usize,
+    packed: u64,
+    insns: *const Insn,
+) -> (&'a mut Exec<'a>, Helper, &'a Insn) {
+    // SAFETY: `Lower::call` put a function's address and the block's instructions into the code, and these live as long.
     let (x, f, i) = unsafe {
         let f: Helper = std::mem::transmute::<usize, Helper>(f);
         (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
     };
     place(x, i, packed);
+    (x, f, i)
+}
+
+/// Runs a [`Helper`].
+pub(super) extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
+    // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
+    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
     match f(x, i) {
         Ok(()) => after(x, packed),
         Err(f) => failed_late(x, packed, f),
@@ -215,12 +230,8 @@ fn follow(x: &mut Exec<'_>) {
 
 /// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.
 pub(super) extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
+    // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
+    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
     }
@@ -249,12 +260,8 @@ pub(super) extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: 
 
 /// Runs a [`Helper`] of kind [`Call::Segment`](crate::ops::Call).
 pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
+    // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
+    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
     if let Err(f) = f(x, i) {
         return failed(x, f);
     }
@@ -283,12 +290,8 @@ pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insn
 
 /// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
 pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
+    // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
+    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
     }
@@ -308,12 +311,8 @@ pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, ins
 
 /// Runs a string instruction as far as it goes.
 pub(super) extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
-    // SAFETY: as for `helper`.
-    let (x, f, i) = unsafe {
-        let f: Helper = std::mem::transmute::<usize, Helper>(f);
-        (exec_of(cpu), f, &*insns.add((packed >> 16 & 0xffff) as usize))
-    };
-    place(x, i, packed);
+    // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
+    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
     let (count, rip) = (x.count, x.cpu.rip);
     let r = f(x, i);
     // The block has paid for one.

@@ -1,7 +1,7 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
 use super::recipe::Recipe;
-use super::{Cold, Loc, Low, Lower, Lowered};
+use super::{Cold, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::ir::{Op, Val};
@@ -653,11 +653,5 @@ impl Lower<'_> {
             absolute: self.exits.absolute,
             bytes: self.asm.bytes,
         }
-    }
-
-    /// Whether value `v` still is in the guest's own register.
-    #[allow(dead_code)]
-    pub(super) fn is_alias(&self, v: Val) -> bool {
-        matches!(self.loc[v.n()], Loc::Guest { .. })
     }
 }
