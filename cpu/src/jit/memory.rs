@@ -5,12 +5,17 @@
 /// What the host fetches at once.
 const LINE: usize = 32;
 
+/// A large page of the host.
+const LARGE: usize = 2 << 20;
+
 /// A fixed region of code memory, filled from its start; emptied as a whole.
 pub struct CodeMemory {
     write: *mut u8,
     run: *mut u8,
     len: usize,
     used: usize,
+    /// Up to here the host was asked for large pages.
+    large: usize,
 }
 
 // SAFETY: the two mappings are owned by this value alone and carry no thread affinity.
@@ -30,7 +35,7 @@ impl CodeMemory {
         };
         let write = map(ProtFlags::READ | ProtFlags::WRITE)?.cast();
         let run = map(ProtFlags::READ | ProtFlags::EXEC)?.cast();
-        Some(CodeMemory { write, run, len, used: 0 })
+        Some(CodeMemory { write, run, len, used: 0, large: 0 })
     }
 
     /// No translator on this host yet.
@@ -56,7 +61,23 @@ impl CodeMemory {
             return None;
         }
         self.used = at + n;
+        if self.used >= self.large + LARGE {
+            self.enlarge();
+        }
         Some(at)
+    }
+
+    /// Asks the host for large pages where code fills them: a kernel's code in pages of 4 KiB is more than the processor's
+    /// TLB for code holds. What isn't granted stays as it is.
+    fn enlarge(&mut self) {
+        let to = self.used / LARGE * LARGE;
+        #[cfg(target_os = "linux")]
+        for view in [self.write, self.run] {
+            // SAFETY: within the mapping, which keeps its content.
+            let _ =
+                unsafe { libc::madvise(view.add(self.large).cast(), to - self.large, libc::MADV_COLLAPSE) };
+        }
+        self.large = to;
     }
 
     /// Writes code at an offset that `reserve` gave.

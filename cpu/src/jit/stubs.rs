@@ -6,6 +6,7 @@
 use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
 use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
+use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, second_displacement};
 use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
@@ -200,7 +201,7 @@ const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::
 
 /// Emits all stubs into `a`; offsets are from its start.
 pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
-    let sets = [emit_set(a, rt, true), emit_set(a, rt, false)];
+    let sets = [emit_set(a, rt, tlb_size, true), emit_set(a, rt, tlb_size, false)];
     Stubs { tlb_size, exact: Exact::default(), sets }
 }
 
@@ -305,7 +306,7 @@ fn store_guest(a: &mut Asm, c: &Convention) {
 
 const CALLEE_SAVED: [R; 6] = [R::RBX, R::RBP, R::R12, R::R13, R::R14, R::R15];
 
-fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
+fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
     let c = convention(long);
     let mut s = Set::default();
     align(a);
@@ -388,6 +389,7 @@ fn emit_set(a: &mut Asm, rt: Runtime, long: bool) -> Set {
             }
         }
         a.bind(body);
+        second_entry(a, tlb_size, if k == 0 { Array::Read } else { Array::Write });
         // With the return address and RDX that is ten words: the stack is aligned again.
         let rest: Vec<R> = CALLER_SAVED.into_iter().filter(|r| *r != R::RDX).collect();
         for r in &rest {
@@ -524,6 +526,49 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
     }
     a.ret();
     at
+}
+
+/// Where the second entry of the place allows the access (bytes in RDX) at the linear address that missed: exchanges both
+/// entries and returns from the fill stub with ZF set. Keeps all registers.
+fn second_entry(a: &mut Asm, tlb_size: usize, tag: Array) {
+    let miss = a.label();
+    a.push(R::RAX);
+    a.push(R::RCX);
+    a.load(8, R::RAX, field::fill());
+    a.mov(4, R::RCX, R::RAX);
+    a.alu_imm(4, 4, R::RCX, 4095);
+    a.alu_rm_r(0, 4, R::RCX, R::RDX);
+    a.alu_imm(7, 4, R::RCX, 4096);
+    a.jcc(7, miss);
+    a.bextr(R::RCX, R::RAX, TABLE);
+    a.shift_imm(4, 8, R::RCX, SECOND_SHIFT);
+    a.alu_rm_r(0, 8, R::RCX, TABLE);
+    let second = |k: usize| Mem::at(R::RCX, second_displacement(tlb_size) + 8 * k as i32);
+    a.alu_imm(4, 8, R::RAX, -4096);
+    a.alu_r_rm(7, 8, R::RAX, second(tag as usize));
+    a.jcc(5, miss);
+    a.alu_imm(1, 8, R::RAX, HELD as i32);
+    a.alu_r_rm(7, 8, R::RAX, second(Array::Key as usize));
+    a.jcc(5, miss);
+    a.push(R::RDX);
+    a.push(R::R11);
+    a.bextr(R::RDX, R::RAX, TABLE);
+    for k in 0..ARRAYS {
+        let disp = array_displacement(k, tlb_size);
+        let first = Mem { base: Some(TABLE), index: Some((R::RDX, 3)), disp };
+        a.load(8, R::RAX, first);
+        a.load(8, R::R11, second(k));
+        a.store(8, first, R::R11);
+        a.store(8, second(k), R::RAX);
+    }
+    a.alu_rm_r(7, 4, R::RAX, R::RAX);
+    for r in [R::R11, R::RDX, R::RCX, R::RAX, R::RDX] {
+        a.pop(r);
+    }
+    a.ret();
+    a.bind(miss);
+    a.pop(R::RCX);
+    a.pop(R::RAX);
 }
 
 /// Calls `fill(cpu, linear, bytes, write)`; bytes are in RDX.

@@ -1,5 +1,8 @@
-//! A direct-mapped table of translations, and how its arrays lie in memory: the interpreter's probe and translated code
-//! read them. What a tag means stands at [`super::tlb`].
+//! A table of translations, and how its arrays lie in memory: the interpreter's probe and translated code read them. What
+//! a tag means stands at [`super::tlb`].
+//!
+//! A probe looks at one place only. Whoever misses there looks at the *second* entry of that place before it walks, and
+//! exchanges both: what two pages that share a place cost is that, not two walks.
 #![allow(unsafe_code)]
 
 use crate::memory::PAGE;
@@ -27,7 +30,20 @@ pub enum Array {
     Execute = 2,
     /// Host address = linear address + this (wrapping).
     Delta = 3,
+    /// The page's linear address with [`HELD`]; zero if the place is empty.
+    Key = 4,
+    /// Physical address of the page (A20 not applied).
+    Phys = 5,
 }
+
+/// How many arrays there are.
+pub const ARRAYS: usize = 6;
+
+/// What [`Array::Key`] has beside the page's address.
+pub const HELD: u64 = 1;
+
+/// log2 of the bytes from one second entry to the next: its words are in the order of [`Array`].
+pub const SECOND_SHIFT: u8 = 6;
 
 /// Bytes from one array of a table of `size` entries to the next: not a multiple of a cache's way, so that an entry's
 /// tag and delta don't meet in one set.
@@ -41,7 +57,22 @@ const ALIGN: usize = 1 << 16;
 /// Where translated code finds array `a`, from the number that [`Tlb::table_in_use`] gives. The number's low 16 bits are
 /// also the control word that makes BEXTR take the index out of a linear address.
 pub fn displacement(a: Array, size: usize) -> i32 {
-    (a as usize * stride(size)) as i32 - control(size) as i32
+    array_displacement(a as usize, size)
+}
+
+/// The same by the number of the array.
+pub fn array_displacement(k: usize, size: usize) -> i32 {
+    (k * stride(size)) as i32 - control(size) as i32
+}
+
+/// Where translated code finds the second entries, each of `1 << SECOND_SHIFT` bytes.
+pub fn second_displacement(size: usize) -> i32 {
+    second(size) as i32 - control(size) as i32
+}
+
+/// Bytes from the first array to the second entries.
+const fn second(size: usize) -> usize {
+    (ARRAYS * stride(size)).next_multiple_of(1 << SECOND_SHIFT)
 }
 
 /// BEXTR's control word: from bit 12 on, as many as an index has.
@@ -52,17 +83,19 @@ pub(super) const fn control(size: usize) -> u64 {
 /// While no more places of a table than this were filled, emptying it looks at those only.
 const FEW: usize = 256;
 
-/// A direct-mapped table of one view of one group. The default is an empty one that was never made: nothing agrees with
-/// its only tag.
+/// A table of one view of one group. The default is an empty one that was never made: nothing agrees with its only tag.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// The arrays of tags and deltas, from an aligned place on.
+    /// The arrays, from an aligned place on, and the second entries behind them.
     words: Box<[u64]>,
     /// Where the arrays begin in `words`. Each has `mask + 1` words: neither these nor `words` change after they are made.
-    at: [usize; 4],
+    at: [usize; ARRAYS],
+    /// Where the second entries begin.
+    second: usize,
     mask: usize,
-    /// Physical page address of each entry (A20 not applied).
-    pub phys: Box<[u64]>,
+    made: bool,
+    /// There may be second entries.
+    crowded: bool,
     /// Places that were filled since all were empty, each once or more; no longer kept beyond [`FEW`].
     filled: Vec<u32>,
     /// [`super::Tlb`]'s write generation when last looked at.
@@ -73,11 +106,15 @@ pub(super) struct Table {
 
 impl Default for Table {
     fn default() -> Table {
+        let mut words = [none(0); ARRAYS];
+        words[Array::Key as usize] = 0;
         Table {
-            words: Box::new([none(0); 4]),
-            at: [0, 1, 2, 3],
+            words: Box::new(words),
+            at: std::array::from_fn(|k| k),
+            second: 0,
             mask: 0,
-            phys: Box::default(),
+            made: false,
+            crowded: false,
             filled: Vec::new(),
             write_generation: 0,
             generation: 0,
@@ -89,19 +126,25 @@ impl Table {
     /// `size` is a power of two.
     pub fn new(size: usize) -> Table {
         let size = size.next_power_of_two();
-        let words = vec![0u64; (4 * stride(size) + ALIGN) / 8].into_boxed_slice();
+        let bytes = second(size) + (size << SECOND_SHIFT);
+        let words = vec![0u64; (bytes + ALIGN) / 8].into_boxed_slice();
         let first = (words.as_ptr() as usize).next_multiple_of(ALIGN) - words.as_ptr() as usize;
-        let at = [0, 1, 2, 3].map(|k| (first + k * stride(size)) / 8);
-        assert!(at[3] + size <= words.len(), "the arrays fit");
-        let phys = vec![0; size].into_boxed_slice();
-        let mut t = Table { words, at, mask: size - 1, phys, ..Table::default() };
+        let at = std::array::from_fn(|k| (first + k * stride(size)) / 8);
+        let second = (first + second(size)) / 8;
+        assert!(second + (size << SECOND_SHIFT) / 8 <= words.len(), "the arrays fit");
+        let mut t = Table { words, at, second, mask: size - 1, made: true, ..Table::default() };
         t.empty_all();
         t
     }
 
     /// Whether it was never made.
     pub fn is_empty(&self) -> bool {
-        self.phys.is_empty()
+        !self.made
+    }
+
+    /// Places.
+    pub fn size(&self) -> usize {
+        self.mask + 1
     }
 
     #[inline(always)]
@@ -117,13 +160,18 @@ impl Table {
     /// A word of an array; `index` is taken modulo the table's size.
     #[inline(always)]
     pub fn get(&self, a: Array, index: usize) -> u64 {
-        // SAFETY: each of the four arrays has mask + 1 words inside `words`, which both constructors see to.
+        // SAFETY: each of the arrays has mask + 1 words inside `words`, which both constructors see to.
         unsafe { *self.words.get_unchecked(self.at[a as usize] + (index & self.mask)) }
     }
 
     #[inline(always)]
     pub fn put(&mut self, a: Array, index: usize, v: u64) {
         self.words[self.at[a as usize] + index] = v;
+    }
+
+    /// Place of a word of a second entry.
+    fn second_at(&self, a: Array, index: usize) -> usize {
+        self.second + (index << (SECOND_SHIFT - 3)) + a as usize
     }
 
     /// RAM's host address of the byte at `linear`, if bytes up to `last` further may be accessed directly.
@@ -133,22 +181,70 @@ impl Table {
         (linear ^ self.get(a, i) <= PAGE - 1 - last).then(|| linear.wrapping_add(self.get(Array::Delta, i)))
     }
 
+    /// Makes the page of `linear` the first of its place, if it is there at all.
+    pub fn bring(&mut self, linear: u64) -> bool {
+        let key = linear & PAGE_MASK | HELD;
+        let i = self.index(linear);
+        if self.get(Array::Key, i) == key {
+            return true;
+        }
+        if !self.crowded || self.words[self.second_at(Array::Key, i)] != key {
+            return false;
+        }
+        self.exchange(i);
+        true
+    }
+
+    /// Exchanges both entries of a place.
+    fn exchange(&mut self, index: usize) {
+        for (k, at) in self.at.into_iter().enumerate() {
+            let second = self.second + (index << (SECOND_SHIFT - 3)) + k;
+            self.words.swap(at + index, second);
+        }
+    }
+
+    /// Makes room for the page of `linear` as the first of its place: what is there becomes the second.
+    pub fn make_room(&mut self, linear: u64) {
+        let i = self.index(linear);
+        if !self.bring(linear) && self.get(Array::Key, i) != 0 {
+            self.exchange(i);
+            self.crowded = true;
+        }
+        if self.filled.len() <= FEW {
+            self.filled.push(i as u32);
+        }
+    }
+
     /// Whether the tag at `index` allows direct access.
     fn is_direct(&self, a: Array, index: usize) -> bool {
         self.index(self.get(a, index)) == index
     }
 
-    /// Sends accesses at `index` through the slow path.
+    /// Sends accesses to the pages at `index` through the slow path.
     pub fn slow_down(&mut self, a: Array, index: usize) {
         if self.is_direct(a, index) {
             let tag = self.get(a, index);
             self.put(a, index, tag ^ SLOW);
+        }
+        if self.crowded && self.words[self.second_at(Array::Key, index)] != 0 {
+            let at = self.second_at(a, index);
+            if self.index(self.words[at]) == index {
+                self.words[at] ^= SLOW;
+            }
         }
     }
 
     fn empty(&mut self, index: usize) {
         for a in [Array::Read, Array::Write, Array::Execute] {
             self.put(a, index, none(index));
+        }
+        self.put(Array::Key, index, 0);
+    }
+
+    fn empty_second(&mut self, index: usize) {
+        if self.crowded {
+            let at = self.second_at(Array::Key, index);
+            self.words[at] = 0;
         }
     }
 
@@ -157,37 +253,34 @@ impl Table {
         (self.filled.len() <= FEW).then_some(&self.filled)
     }
 
-    pub fn note_filled(&mut self, index: usize) {
-        if self.filled.len() <= FEW {
-            self.filled.push(index as u32);
-        }
-    }
-
     pub fn clear(&mut self) {
         let filled = std::mem::take(&mut self.filled);
         if filled.len() <= FEW {
             for &i in &filled {
                 self.empty(i as usize);
+                self.empty_second(i as usize);
             }
         } else {
             self.empty_all();
         }
+        self.crowded = false;
         self.filled = filled;
         self.filled.clear();
     }
 
     fn empty_all(&mut self) {
-        for a in [Array::Read, Array::Write, Array::Execute] {
-            let at = self.at[a as usize];
-            for (i, tag) in self.words[at..at + self.phys.len()].iter_mut().enumerate() {
-                *tag = none(i);
-            }
+        if !self.made {
+            return;
+        }
+        for i in 0..self.size() {
+            self.empty(i);
+            self.empty_second(i);
         }
     }
 
     pub fn void_writes(&mut self) {
-        for i in 0..self.phys.len() {
-            self.slow_down(Array::Write, i);
+        if self.made {
+            (0..self.size()).for_each(|i| self.slow_down(Array::Write, i));
         }
     }
 
@@ -204,14 +297,18 @@ impl Table {
             && (few.len() as u64) < pages
         {
             let filled = std::mem::take(&mut self.filled);
+            let within = |key: u64| key != 0 && (key & PAGE_MASK).wrapping_sub(base) < pages * PAGE;
             for &i in &filled {
-                let known = |a| (self.get(a, i as usize) & !SLOW).wrapping_sub(base & !SLOW);
-                if [Array::Read, Array::Write, Array::Execute].into_iter().any(|a| known(a) <= pages * PAGE) {
-                    self.empty(i as usize);
+                let i = i as usize;
+                if within(self.get(Array::Key, i)) {
+                    self.empty(i);
+                }
+                if self.crowded && within(self.words[self.second_at(Array::Key, i)]) {
+                    self.empty_second(i);
                 }
             }
             self.filled = filled;
-        } else if pages >= self.phys.len() as u64 {
+        } else if pages >= self.size() as u64 {
             self.clear();
         } else {
             for i in 0..pages {
@@ -224,10 +321,12 @@ impl Table {
         if self.is_empty() {
             return;
         }
+        let key = linear & PAGE_MASK | HELD;
         let i = self.index(linear);
-        let known = |a| self.get(a, i) & !SLOW == linear & !SLOW;
-        if [Array::Read, Array::Write, Array::Execute].into_iter().any(known) {
+        if self.get(Array::Key, i) == key {
             self.empty(i);
+        } else if self.crowded && self.words[self.second_at(Array::Key, i)] == key {
+            self.empty_second(i);
         }
     }
 }

@@ -15,7 +15,7 @@
 //! changed entry ([`super::walked`]). Dropping anything here at any moment is invisible to the guest.
 
 use super::space::{Last, Paging, Space, Walk};
-use super::table::{Array, PAGE_MASK, SLOW, Table, none};
+use super::table::{Array, HELD, PAGE_MASK, SLOW, Table, none};
 use super::upper::{self, Halves};
 use super::walked::Walked;
 use super::{Access, View};
@@ -484,13 +484,16 @@ impl Tlb {
     pub(super) fn find(&mut self, cpu: &Cpu, linear: u64, access: Access, view: View) -> Option<Found> {
         let g = self.group(cpu);
         let t = self.table(g, view);
+        if !t.bring(linear) {
+            return None;
+        }
         let index = t.index(linear);
         let tag = match access {
             Access::Read => t.get(Array::Read, index),
             Access::Write => t.get(Array::Write, index),
             Access::Execute => t.get(Array::Execute, index),
         };
-        (tag & !SLOW == linear & PAGE_MASK & !SLOW).then(|| Found { phys: t.phys[index] })
+        (tag & !SLOW == linear & PAGE_MASK & !SLOW).then(|| Found { phys: t.get(Array::Phys, index) })
     }
 
     /// Enters a page. `read`, `write`, `execute` say what rights (and D) allow; `watched` keeps it from direct access.
@@ -524,6 +527,7 @@ impl Tlb {
         }
         let slow_execute = if matches!(from, Place::Frame(_)) { 0 } else { SLOW };
         let t = self.table(g, view);
+        t.make_room(page);
         let tags = [
             (Array::Read, read, slow_read),
             (Array::Write, write, slow_write),
@@ -533,8 +537,8 @@ impl Tlb {
             t.put(a, index, if allowed { page ^ slow } else { none(index) });
         }
         t.put(Array::Delta, index, delta);
-        t.phys[index] = phys;
-        t.note_filled(index);
+        t.put(Array::Key, index, page | HELD);
+        t.put(Array::Phys, index, phys);
     }
 
     /// Makes a store tag direct after all, if the frame now allows it.
@@ -593,7 +597,7 @@ impl Tlb {
         let view = [View::User, View::Supervisor, View::SupervisorAc][view as usize];
         if group < self.groups.len() {
             let t = self.table(group, view);
-            if index < t.phys.len() {
+            if index < t.size() {
                 t.slow_down(Array::Write, index);
             }
         }
