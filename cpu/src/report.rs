@@ -15,14 +15,14 @@ pub fn report(d: &Derived, count: u64) -> String {
     line("blocks decoded", format!("{}, dropped {}, all dropped {} times", b.decoded, b.dropped, b.flushed));
     let t = &d.tlb.statistics;
     line("page walks", format!("{}, stores to page tables {}", t.walks, t.page_table_stores));
-    line("address spaces", format!("{} made, {} times all void", t.groups_made, t.full_voids));
+    line("address spaces", format!("{} made, {} times all void, {} times all stores", t.groups_made, t.full_voids, t.write_voids));
     let Some(j) = &d.jit else { return s };
     let j_s = &j.statistics;
     line(
         "translated",
         format!(
-            "{} blocks, {} instructions, {} guest bytes to {} host bytes; {} can't be",
-            j_s.translated, j_s.instructions, j_s.guest_bytes, j_s.host_bytes, j_s.refused
+            "{} blocks, {} instructions, {} guest bytes to {} host bytes, {} of them hot; {} can't be",
+            j_s.translated, j_s.instructions, j_s.guest_bytes, j_s.host_bytes, j_s.hot_bytes, j_s.refused
         ),
     );
     line("invalidated", format!("{} blocks, all {} times", j_s.dropped, j_s.flushed));

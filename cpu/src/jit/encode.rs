@@ -98,13 +98,19 @@ impl Asm {
     pub fn offset(&self, l: Label) -> usize {
         self.labels[l.0 as usize].expect("label is bound") as usize
     }
-    /// Writes all jumps to labels; to be called once everything is bound.
-    pub fn resolve(&mut self) {
+    /// Writes all jumps to labels; to be called once everything is bound. Those that cross `split` in either direction are
+    /// returned: the offsets of their fields, and whether they go beyond it.
+    pub fn resolve(&mut self, split: usize) -> Vec<(u32, bool)> {
+        let mut crossing = Vec::new();
         for (at, l) in std::mem::take(&mut self.fixups) {
-            let to = self.offset(l) as i64;
-            let rel = (to - (i64::from(at) + 4)) as i32;
+            let to = self.offset(l);
+            let rel = (to as i64 - (i64::from(at) + 4)) as i32;
             self.bytes[at as usize..at as usize + 4].copy_from_slice(&rel.to_le_bytes());
+            if ((at as usize) < split) != (to < split) {
+                crossing.push((at, to >= split));
+            }
         }
+        crossing
     }
     /// Forgets everything, keeping the buffers.
     pub fn clear(&mut self) {
@@ -472,16 +478,8 @@ impl Asm {
         self.rel(l);
     }
     fn rel(&mut self, l: Label) {
-        match self.labels[l.0 as usize] {
-            Some(to) => {
-                let rel = i64::from(to) - (self.bytes.len() as i64 + 4);
-                self.put32(rel as i32);
-            }
-            None => {
-                self.fixups.push((self.bytes.len() as u32, l));
-                self.put32(0);
-            }
-        }
+        self.fixups.push((self.bytes.len() as u32, l));
+        self.put32(0);
     }
     /// A legacy-SSE instruction: mandatory prefix (0, 66, F2, F3), opcode map bytes after 0F, opcode, operands.
     pub fn sse(&mut self, prefix: u8, w: bool, map: &[u8], opcode: u8, reg: u8, rm: Rm) {

@@ -46,12 +46,14 @@ impl Jit {
             let part = 100.0 * weight(s) as f64 / total.max(1) as f64;
             let _ = writeln!(
                 out,
-                "block at {:x}h in RAM: entered {} times, {} instructions, {part:.2}% of all; {} host bytes at {:x}h",
+                "block at {:x}h in RAM: entered {} times, {} instructions, {part:.2}% of all; {} host bytes at {:x}h, {} at {:x}h",
                 s.at,
                 s.entered,
                 s.insns.len(),
-                b.host_bytes,
-                b.base
+                b.site.length,
+                b.site.hot,
+                b.host_bytes as usize - b.site.length,
+                b.site.cold
             );
             out.push_str("  guest code\n");
             for i in &s.insns {
@@ -64,8 +66,11 @@ impl Jit {
                 let _ = writeln!(out, "    {k:6}  {op}");
             }
             out.push_str("  host code\n");
-            let code = self.memory.read(b.base, b.host_bytes as usize);
-            disassemble(&mut out, 64, code, 0);
+            let length = b.site.length;
+            disassemble(&mut out, 64, self.memory.read(b.site.hot, length), 0);
+            out.push_str("  seldom run\n");
+            let cold = self.memory.read(b.site.cold, b.host_bytes as usize - length);
+            disassemble(&mut out, 64, cold, (b.site.cold as u64).wrapping_sub(b.site.hot as u64));
         }
         out
     }

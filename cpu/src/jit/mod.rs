@@ -38,7 +38,7 @@ use builder::Builder;
 use encode::Asm;
 pub use lower::displacement;
 use lower::{Entry, Link, Lowered, lower};
-use memory::CodeMemory;
+use memory::{CodeMemory, Site, Zero, Zeros};
 use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
 
 /// No translation.
@@ -54,14 +54,16 @@ struct Native {
     block: u32,
     near: usize,
     far: usize,
-    base: usize,
+    site: Site,
     /// What it does with the flags that it is entered with.
     incoming: passes::Incoming,
     links: Vec<Link>,
     /// (block, link number) that go here directly.
     sources: Vec<(u32, u32)>,
-    /// Slots of the jump cache that may name it; all may, if these are [`MANY`].
+    /// Pairs of slots of the jump cache that may name it; all may, if these are [`MANY`].
     slots: Vec<u16>,
+    /// Place in RAM.
+    at: u64,
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
@@ -92,6 +94,8 @@ pub struct JitStatistics {
     pub instructions: u64,
     pub guest_bytes: u64,
     pub host_bytes: u64,
+    /// Of these, in the part that runs often.
+    pub hot_bytes: u64,
     pub entered: u64,
     /// Exits by [`Why`].
     pub exits: [u64; 7],
@@ -106,13 +110,16 @@ pub struct JitStatistics {
     pub flushed: u64,
 }
 
+// SAFETY: all its fields are numbers.
+unsafe impl Zero for JumpEntry {}
+
 /// The translator of one machine.
 pub struct Jit {
     memory: CodeMemory,
     stubs: Stubs,
     stubs_end: usize,
     natives: Vec<Option<Native>>,
-    jumps: Vec<JumpEntry>,
+    jumps: Zeros<JumpEntry>,
     builder: Builder,
     /// Counters.
     pub statistics: JitStatistics,
@@ -214,17 +221,17 @@ impl Jit {
         };
         let mut stubs = stubs::emit(&mut a, rt, tlb_size);
         stubs.exact = if own_flags { host::Exact::default() } else { host::Exact::of_host() };
-        a.resolve();
-        let at = memory.reserve(a.here(), 0)?;
-        debug_assert_eq!(at, 0);
+        a.resolve(usize::MAX);
+        let at = memory.reserve(a.here(), 0, 0)?;
+        debug_assert_eq!(at.hot, 0);
         memory.write(0, &a.bytes);
-        let stubs_end = memory.used();
+        let stubs_end = a.here();
         Some(Jit {
             memory,
             stubs,
             stubs_end,
             natives: Vec::new(),
-            jumps: vec![JumpEntry::default(); JUMPS],
+            jumps: Zeros::new(JUMPS)?,
             builder: Builder::default(),
             statistics: JitStatistics::default(),
             handed: vec![0; iced_x86::Code::values().len()],
@@ -240,7 +247,7 @@ impl Jit {
     /// Forgets all translations; the caller forgets the numbers it holds.
     pub fn clear(&mut self) {
         self.natives.clear();
-        self.jumps.fill(JumpEntry::default());
+        self.jumps.clear();
         self.memory.reset(self.stubs_end);
         self.statistics.flushed += 1;
     }
@@ -286,7 +293,7 @@ impl Jit {
                 &self.stubs,
             ) {
                 Ok(l) => {
-                    let id = self.install(block, &insns[..n], key, l)?;
+                    let id = self.install(block, guest.at, &insns[..n], key, l)?;
                     if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize))
                     {
                         let source = listing::Source {
@@ -309,43 +316,57 @@ impl Jit {
         }
     }
 
-    fn install(&mut self, block: u32, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
+    fn install(
+        &mut self,
+        block: u32,
+        at: u64,
+        insns: &[Insn],
+        key: ModeKey,
+        mut l: Lowered,
+    ) -> Option<u32> {
         // Addresses that the code loads stand behind it, in slots of eight bytes.
         let slots = 8 * (l.absolute.len() + 1);
-        let base = self.memory.reserve(l.bytes.len() + slots, l.near)?;
+        let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot + slots, l.near)?;
         let id = self.natives.len() as u32;
         let insns: Box<[Insn]> = insns.into();
-        for (at, target) in &l.absolute {
+        for (from, target) in &l.absolute {
             let value = match target {
                 // Both are loaded by LEA and need full addresses; see `patch_address`.
                 Target::Insns => {
-                    patch_address(&mut l.bytes, *at, insns.as_ptr() as u64);
+                    patch_address(&mut l.bytes, site, *from, insns.as_ptr() as u64);
                     continue;
                 }
                 Target::Block => {
-                    patch_address(&mut l.bytes, *at, u64::from(id));
+                    patch_address(&mut l.bytes, site, *from, u64::from(id));
                     continue;
                 }
-                t => self.stubs.find(key.code64(), *t) as i64 - (base as i64 + *at as i64 + 4),
+                t => self.stubs.find(key.code64(), *t) as i64 - (site.place(*from) as i64 + 4),
             };
-            l.bytes[*at..*at + 4].copy_from_slice(&(value as i32).to_le_bytes());
+            l.bytes[*from..*from + 4].copy_from_slice(&(value as i32).to_le_bytes());
         }
-        self.memory.write(base, &l.bytes);
+        for (from, forward) in l.crossing {
+            site.lengthen(&mut l.bytes, from as usize, forward);
+        }
+        let (hot, cold) = l.bytes.split_at(l.hot);
+        self.memory.write(site.hot, hot);
+        self.memory.write(site.cold, cold);
         let guest_bytes: u32 = insns.iter().map(|i| u32::from(i.len)).sum();
         let s = &mut self.statistics;
         s.translated += 1;
         s.instructions += insns.len() as u64;
         s.guest_bytes += u64::from(guest_bytes);
         s.host_bytes += l.bytes.len() as u64;
+        s.hot_bytes += l.hot as u64;
         self.natives.push(Some(Native {
             block,
-            near: base + l.near,
-            far: base + l.far,
-            base,
+            near: site.place(l.near),
+            far: site.place(l.far),
+            site,
             links: l.links,
             incoming: l.incoming,
             sources: Vec::new(),
             slots: Vec::new(),
+            at,
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
             group_misses: 0,
@@ -387,26 +408,26 @@ impl Jit {
     fn patch(&mut self, from: u32, n: u32, to: Option<(usize, passes::Incoming)>, serial: u32, page: u64) {
         let Some(Some(native)) = self.natives.get(from as usize) else { return };
         let Some(l) = native.links.get(n as usize).copied() else { return };
-        let base = native.base;
+        let site = native.site;
         let mut jump = |at: usize, to: usize| {
             let rel = to as i64 - (at as i64 + 4);
             self.memory.write(at, &(rel as i32).to_le_bytes());
         };
         let target = match (to, l.tail) {
-            (None, _) => base + l.stub,
+            (None, _) => site.place(l.stub),
             (Some((near, flags)), Some(tail)) if flags.refuses_recipe(tail.inputs) => {
-                jump(base + tail.jump, near);
-                base + tail.at
+                jump(site.place(tail.jump), near);
+                site.place(tail.at)
             }
             (Some((near, _)), _) => near,
         };
-        jump(base + l.at, target);
+        jump(site.place(l.at), target);
         if let Some(far) = l.far {
-            jump(base + far.other, base + if to.is_some() { far.cache } else { far.ask });
-            self.memory.write(base + far.serial, &serial.to_le_bytes());
+            jump(site.place(far.other), site.place(if to.is_some() { far.cache } else { far.ask }));
+            self.memory.write(site.place(far.serial), &serial.to_le_bytes());
             for (at, half) in far.page.into_iter().zip([page as u32, (page >> 32) as u32]) {
                 if let Some(at) = at {
-                    self.memory.write(base + at, &half.to_le_bytes());
+                    self.memory.write(site.place(at), &half.to_le_bytes());
                 }
             }
         }
@@ -430,7 +451,7 @@ impl Jit {
             }
         };
         if n.slots.len() < MANY {
-            n.slots.iter().for_each(|&slot| forget(&mut self.jumps[usize::from(slot)]));
+            n.slots.iter().for_each(|&k| self.jumps[2 * usize::from(k)..][..2].iter_mut().for_each(forget));
         } else {
             self.jumps.iter_mut().for_each(forget);
         }
@@ -466,11 +487,49 @@ impl Jit {
         let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let space = space_at(x, key, rip);
-        let slot = jump_slot(rip) as u16;
-        if n.slots.len() < MANY && !n.slots.contains(&slot) {
-            n.slots.push(slot);
+        let slot = jump_slot(rip);
+        let pair = (slot / 2) as u16;
+        if n.slots.len() < MANY && !n.slots.contains(&pair) {
+            n.slots.push(pair);
         }
-        self.jumps[usize::from(slot)] = JumpEntry { rip, key: space, code, refuses: n.incoming.refuses() };
+        let about = JumpEntry::about(n.at, n.incoming.refuses());
+        let old = self.jumps[slot];
+        if old.rip != rip && old.at().is_some() {
+            // What is displaced may still be found in the other.
+            self.jumps[slot ^ 1] = old;
+        }
+        self.jumps[slot] = JumpEntry { rip, key: space, code, about };
+    }
+
+    /// The code for RIP, `at` in RAM, if the jump cache has it, for another space perhaps that maps the same code there: from now
+    /// on for this one, in the first slot.
+    fn known_jump(
+        &mut self,
+        x: &mut Exec<'_>,
+        rip: u64,
+        at: u64,
+        recipe: Option<lower::Recipe>,
+    ) -> Option<u64> {
+        let s = &x.cpu.scratch.0;
+        let (key, space) = (ModeKey(s.key), s.space);
+        let slot = jump_slot(rip);
+        let same = |e: &JumpEntry| e.rip == rip && e.key as u32 == space as u32 && e.at() == Some(at);
+        if !same(&self.jumps[slot]) {
+            if !same(&self.jumps[slot ^ 1]) {
+                return None;
+            }
+            self.jumps.swap(slot, slot ^ 1);
+        }
+        if !self.jumps[slot].takes(recipe) {
+            return None;
+        }
+        let shared = x.derived.tlb.is_shared(x.cpu, rip);
+        x.derived.tlb.note_code(x.cpu, x.mem, rip, shared);
+        if space_at(x, key, rip) != space {
+            return None;
+        }
+        self.jumps[slot].key = space;
+        Some(self.jumps[slot].code)
     }
 
     /// Runs native block `id`: RIP is at its start and the budget is above its length.
@@ -541,7 +600,7 @@ fn key_width(key: ModeKey) -> u8 {
 
 /// A LEA with a RIP-relative operand becomes a move of a constant: `REX.W 8D /r disp32` (7 bytes) can't hold 64 bits, so
 /// code that needs an address loads it from the 8 bytes that `Lower` leaves behind the block. Here: the slot's place.
-fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
+fn patch_address(bytes: &mut Vec<u8>, site: Site, at: usize, value: u64) {
     // Turn LEA into MOV r64, [rip + d]: opcode 8D -> 8B, and append the constant.
     bytes[at - 2] = 0x8b;
     let slot = bytes.len().next_multiple_of(8);
@@ -549,6 +608,9 @@ fn patch_address(bytes: &mut Vec<u8>, at: usize, value: u64) {
     bytes.extend(value.to_le_bytes());
     let rel = slot as i64 - (at as i64 + 4);
     bytes[at..at + 4].copy_from_slice(&(rel as i32).to_le_bytes());
+    if at < site.length {
+        site.lengthen(bytes, at, true);
+    }
 }
 
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {

@@ -70,20 +70,41 @@ pub(super) extern "sysv64" fn seek(cpu: *mut Cpu) -> u64 {
     };
     let s = &x.cpu.scratch.0;
     let key = ModeKey(s.key);
-    let (rip, recipe, space) = (s.exit_rip, s.recipe as u32, s.space);
-    let d = &*x.derived;
-    let quiet = !d.attention && d.code_touched.is_empty() && !d.watch.has_code();
-    let plain = key.code_flat() && rip & !Insn::mask(key_width(key)) == 0;
-    if !quiet || !plain || blocks.emptied || !blocks.dropped.is_empty() {
+    let (rip, recipe, space, budget) = (s.exit_rip, s.recipe as u32, s.space, s.budget);
+    let recipe = (recipe != 0).then(|| lower::Recipe::from_number(recipe));
+    let quiet = |x: &Exec<'_>, blocks: &Blocks| {
+        let d = &*x.derived;
+        let still = !d.attention && d.code_touched.is_empty() && !d.watch.has_code();
+        still && !blocks.emptied && blocks.dropped.is_empty()
+    };
+    if !key.code_flat() || rip & !Insn::mask(key_width(key)) != 0 || !quiet(x, blocks) {
         return 0;
     }
-    let Some(at) = d.tlb.hit_execute(rip) else { return 0 };
+    let at = match x.derived.tlb.hit_execute(rip) {
+        Some(at) => at,
+        None => {
+            // The next instruction is fetched for certain only if the budget has room for one.
+            let view = own_view(x.cpu);
+            if budget <= 0 || !x.cpu.canonical(rip) || x.prefetch(rip, Access::Execute, view).is_err() {
+                return 0;
+            }
+            let table = x.derived.tlb.table_in_use(x.cpu, view);
+            x.cpu.scratch.0.tlb = table;
+            match x.derived.tlb.hit_execute(rip) {
+                Some(at) if quiet(x, blocks) => at,
+                _ => return 0,
+            }
+        }
+    };
+    if let Some(code) = j.known_jump(x, rip, at as u64, recipe) {
+        j.statistics.sought += 1;
+        return code;
+    }
     let Some(id) = blocks.find(at as u64, key) else { return 0 };
     let b = blocks.block(id);
     let native = b.native;
     let Some(Some(n)) = j.natives.get(native as usize) else { return 0 };
-    let inputs = if recipe == 0 { None } else { Some(lower::Recipe::from_number(recipe).inputs()) };
-    if b.second != super::NONE || inputs.is_some_and(|i| n.incoming.refuses_recipe(i)) {
+    if b.second != super::NONE || recipe.is_some_and(|r| n.incoming.refuses_recipe(r.inputs())) {
         return 0;
     }
     let code = j.memory.address(n.far) as u64;

@@ -5,6 +5,7 @@
 
 use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
+use super::passes::Incoming;
 use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
 use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, second_displacement};
 use crate::ops::Call;
@@ -87,16 +88,34 @@ pub struct JumpEntry {
     pub key: u64,
     /// Code.
     pub code: u64,
-    /// Which recipes for flags it can't be entered with: see [`super::passes::Incoming::refuses`].
-    pub refuses: u64,
+    /// Bits 19-0: which recipes for flags it can't be entered with, see [`super::passes::Incoming::refuses`]. From bit 20
+    /// on: one more than its place in RAM.
+    pub about: u64,
+}
+
+impl JumpEntry {
+    /// See [`JumpEntry::about`].
+    pub fn about(at: u64, refuses: u64) -> u64 {
+        (at + 1) << 20 | refuses
+    }
+
+    /// Its place in RAM; `None` if there is nothing.
+    pub fn at(&self) -> Option<u64> {
+        (self.about >> 20).checked_sub(1)
+    }
+
+    /// Whether it can be entered with this recipe.
+    pub fn takes(&self, recipe: Option<super::lower::Recipe>) -> bool {
+        recipe.is_none_or(|r| self.about as u32 & (Incoming::ANY | u32::from(r.inputs())) == 0)
+    }
 }
 
 /// Entries in the jump cache.
-pub const JUMPS: usize = 1 << 14;
+pub const JUMPS: usize = 1 << 16;
 
-/// The slot of a RIP.
+/// The slot of a RIP. It may also be in the other one of the same pair, in which the lowest bit differs.
 pub fn jump_slot(rip: u64) -> usize {
-    (rip ^ rip >> 14) as usize & (JUMPS - 1)
+    (rip ^ rip >> 16) as usize & (JUMPS - 1)
 }
 
 /// Rust functions that stubs call.
@@ -424,24 +443,29 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
 }
 
 /// Jumps to the code for RIP, in R14, if the jump cache has it, else to `miss`. R15 and R11 are free. Blocks have their
-/// own copies, so that the host's branch prediction tells them apart. `recipe`: what [`JumpEntry::refuses`] is tested
+/// own copies, so that the host's branch prediction tells them apart. `recipe`: what [`JumpEntry::about`] is tested
 /// against, and where to go, with the entry in R15, if the code there needs the flags themselves.
 pub fn look_up(a: &mut Asm, miss: Label, recipe: Option<(u32, Label)>) {
-    a.rorx(8, R::R15, R::R14, 14);
-    a.alu_rm_r(6, 8, R::R15, R::R14);
-    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
-    a.shift_imm(4, 4, R::R15, 5);
-    a.alu_r_rm(0, 8, R::R15, field::jumps());
-    a.alu_r_rm(7, 8, R::R14, Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32));
+    slot_address(a);
+    a.alu_r_rm(7, 8, R::R14, entry_rip());
     a.jcc(5, miss);
     a.load(8, R::R11, field::space());
     a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
     a.jcc(5, miss);
     if let Some((needs, refused)) = recipe {
-        a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, refuses) as i32), needs as i32);
+        a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, about) as i32), needs as i32);
         a.jcc(5, refused);
     }
     a.jmp_rm(entry_code());
+}
+
+/// Puts the address of the slot of RIP, in R14, into R15.
+fn slot_address(a: &mut Asm) {
+    a.rorx(8, R::R15, R::R14, 16);
+    a.alu_rm_r(6, 8, R::R15, R::R14);
+    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
+    a.shift_imm(4, 4, R::R15, size_of::<JumpEntry>().trailing_zeros() as u8);
+    a.alu_r_rm(0, 8, R::R15, field::jumps());
 }
 
 /// The code of the jump cache's entry in R15.
@@ -454,8 +478,24 @@ pub fn entry_rip() -> Mem {
     Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32)
 }
 
-/// Asks for the code for RIP, in R14, where the jump cache does not have it, and goes there, or out. Temporaries are free.
+/// Where the first slot of the jump cache does not have the code for RIP, in R14: looks at the other one, then asks for it,
+/// and goes there, or out. Temporaries are free.
 fn seek(a: &mut Asm, to: usize, s: &Set) {
+    let (other, plain) = (a.label(), a.label());
+    slot_address(a);
+    a.alu_imm(6, 8, R::R15, size_of::<JumpEntry>() as i32);
+    a.alu_r_rm(7, 8, R::R14, entry_rip());
+    a.jcc(5, other);
+    a.load(8, R::R11, field::space());
+    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
+    a.jcc(5, other);
+    a.alu_imm(7, 4, field::recipe(), 0);
+    a.jcc(4, plain);
+    a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, about) as i32), (1 << 20) - 1);
+    a.jcc(5, other);
+    a.bind(plain);
+    a.jmp_rm(entry_code());
+    a.bind(other);
     a.store(8, field::exit_rip(), R::R14);
     for r in CALLER_SAVED {
         a.push(r);
@@ -483,6 +523,7 @@ fn seek(a: &mut Asm, to: usize, s: &Set) {
     for r in CALLER_SAVED.iter().rev() {
         a.pop(*r);
     }
+    a.load(8, TABLE, field::tlb());
     a.test(8, R::R15, R::R15);
     a.jcc(5, found);
     a.byte(0xe9);

@@ -34,10 +34,12 @@ pub enum Array {
     Key = 4,
     /// Physical address of the page (A20 not applied).
     Phys = 5,
+    /// [`super::Tlb::note_code`] has noted the page under this number.
+    Noted = 6,
 }
 
 /// How many arrays there are.
-pub const ARRAYS: usize = 6;
+pub const ARRAYS: usize = 7;
 
 /// What [`Array::Key`] has beside the page's address.
 pub const HELD: u64 = 1;
@@ -226,11 +228,15 @@ impl Table {
             let tag = self.get(a, index);
             self.put(a, index, tag ^ SLOW);
         }
-        if self.crowded && self.words[self.second_at(Array::Key, index)] != 0 {
-            let at = self.second_at(a, index);
-            if self.index(self.words[at]) == index {
-                self.words[at] ^= SLOW;
-            }
+        if self.crowded {
+            self.slow_down_second(a, index);
+        }
+    }
+
+    fn slow_down_second(&mut self, a: Array, index: usize) {
+        let at = self.second_at(a, index);
+        if self.words[self.second_at(Array::Key, index)] != 0 && self.index(self.words[at]) == index {
+            self.words[at] ^= SLOW;
         }
     }
 
@@ -279,8 +285,16 @@ impl Table {
     }
 
     pub fn void_writes(&mut self) {
-        if self.made {
-            (0..self.size()).for_each(|i| self.slow_down(Array::Write, i));
+        if !self.made {
+            return;
+        }
+        let (at, mask) = (self.at[Array::Write as usize], self.mask);
+        for (i, tag) in self.words[at..=at + mask].iter_mut().enumerate() {
+            // As `slow_down`, in a form that is done several at a time.
+            *tag ^= if (*tag >> 12) as usize & mask == i { SLOW } else { 0 };
+        }
+        if self.crowded {
+            (0..self.size()).for_each(|i| self.slow_down_second(Array::Write, i));
         }
     }
 

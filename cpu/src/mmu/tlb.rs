@@ -92,7 +92,10 @@ struct Writer {
     holder: u32,
 }
 
+/// At several places.
 const MANY: u32 = u32::MAX;
+/// In the low byte: at one place, but in several tables, as the kernel's pages are.
+const ANY_TABLE: u32 = 3;
 
 /// All translations of one machine.
 pub struct Tlb {
@@ -539,6 +542,7 @@ impl Tlb {
         t.put(Array::Delta, index, delta);
         t.put(Array::Key, index, page | HELD);
         t.put(Array::Phys, index, phys);
+        t.put(Array::Noted, index, 0);
     }
 
     /// Makes a store tag direct after all, if the frame now allows it.
@@ -568,7 +572,8 @@ impl Tlb {
         if w.generation != self.write_generation || w.holder == 0 {
             *w = Writer { generation: self.write_generation, holder };
         } else if w.holder != holder {
-            w.holder = MANY;
+            let same_place = w.holder != MANY && (w.holder - 1) >> 8 == index as u32;
+            w.holder = if same_place { 1 + ((index as u32) << 8 | ANY_TABLE) } else { MANY };
         }
     }
 
@@ -594,6 +599,14 @@ impl Tlb {
         }
         let at = holder - 1;
         let (index, group, view) = ((at >> 8) as usize, (at >> 2 & 63) as usize, at & 3);
+        if at & 0xff == ANY_TABLE {
+            let hot = self.hot_at.map(|_| &mut self.hot);
+            let parked = self.groups.iter_mut().flat_map(|g| &mut g.tables);
+            for t in parked.chain(hot).filter(|t| index < t.size() && !t.is_empty()) {
+                t.slow_down(Array::Write, index);
+            }
+            return;
+        }
         let view = [View::User, View::Supervisor, View::SupervisorAc][view as usize];
         if group < self.groups.len() {
             let t = self.table(group, view);
@@ -716,12 +729,22 @@ impl Tlb {
     /// Translated code will go to the page at `linear` as long as [`Tlb::code_serial`] stays.
     pub fn note_code(&mut self, cpu: &Cpu, mem: &mut Memory, linear: u64, shared: bool) {
         let page = linear & PAGE_MASK;
-        if shared && let Some(n) = self.half(cpu, mem) {
-            self.halves.list[n].pages.insert(page);
+        let serial = u64::from(self.code_serial(cpu, mem, shared));
+        let index = self.hot.index(page);
+        let here = self.hot.get(Array::Key, index) == page | HELD;
+        if here && self.hot.get(Array::Noted, index) == serial {
             return;
         }
-        let g = self.group(cpu);
-        self.groups[g].code_pages.insert(page);
+        if shared && let Some(n) = self.half(cpu, mem) {
+            self.halves.list[n].pages.insert(page);
+        } else {
+            let g = self.group(cpu);
+            self.groups[g].code_pages.insert(page);
+        }
+        // The hot table is of the processor's own group, whose number this is.
+        if here {
+            self.hot.put(Array::Noted, index, serial);
+        }
     }
 
     fn code_changed(&mut self, group: usize) {

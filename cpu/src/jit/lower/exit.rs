@@ -624,7 +624,7 @@ impl Lower<'_> {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Lowered {
+    pub(super) fn finish(mut self, hot: usize) -> Lowered {
         let fars = self.far_paths();
         let mut links: Vec<Link> = self
             .exits
@@ -642,10 +642,11 @@ impl Lower<'_> {
             l.tail = Some(Tail { at, jump: self.asm.here(), inputs: r.inputs() });
             self.asm.bytes.extend([0; 4]);
         }
-        self.asm.resolve();
+        let crossing = self.asm.resolve(hot);
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
         Lowered {
-            hot: 0,
+            hot,
+            crossing,
             near: self.near,
             far,
             incoming: Incoming { needed: true, dirty: 0 },

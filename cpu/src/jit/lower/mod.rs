@@ -198,6 +198,8 @@ pub struct Lowered {
     pub bytes: Vec<u8>,
     /// Where the code that is seldom run begins.
     pub hot: usize,
+    /// Jumps between both parts: see [`Asm::resolve`].
+    pub crossing: Vec<(u32, bool)>,
     /// Entry for jumps within the page.
     pub near: usize,
     /// Entry for jumps from elsewhere: RIP in R14.
@@ -286,7 +288,7 @@ pub fn lower(
     }
     let hot = l.asm.here();
     l.cold_paths();
-    Ok(Lowered { hot, incoming, ..l.finish() })
+    Ok(Lowered { incoming, ..l.finish(hot) })
 }
 
 impl Lower<'_> {
