@@ -3,7 +3,7 @@
 //! dropped with any of them.
 //!
 //! A block that has a translation of its own ends the trace, which then links to it: so a loop is one trace that goes
-//! back to its own start, and code that many ways lead to is not copied into each.
+//! back to its own start, and code that many ways lead to is not copied into each. A short loop is unrolled.
 
 use super::{
     Direct,
@@ -21,6 +21,13 @@ use crate::{
 const MOST_INSNS: usize = 96;
 /// Most blocks of a trace.
 const MOST_PARTS: usize = 12;
+/// A loop that has no more instructions than half of these is unrolled to as many at most: what each turn pays for its
+/// budget and for going back is then paid once for several.
+const MOST_UNROLLED: usize = 40;
+/// Most turns of an unrolled loop.
+const MOST_TURNS: usize = 8;
+/// A loop is unrolled if its head ran this many times as often as what follows it.
+const OFTEN: u16 = 8;
 
 /// A block and where it goes on.
 pub(super) struct Path {
@@ -32,6 +39,20 @@ pub(super) struct Path {
     pub parts: Vec<(u32, u16)>,
     /// How the last one ends.
     pub end: End,
+}
+
+impl Path {
+    /// It is a loop whose last branch, `closing`, goes back to its start: repeats it as often as is worth while.
+    fn unroll(&mut self, closing: Turn) {
+        let (insns, turns) = (self.insns.clone(), self.turns.clone());
+        let times = (MOST_UNROLLED / insns.len()).min(MOST_TURNS);
+        for k in 1..times {
+            let from = (k * insns.len()) as u16;
+            self.turns.push(Turn { n: from - 1, ..closing });
+            self.turns.extend(turns.iter().map(|t| Turn { n: t.n + from, ..*t }));
+            self.insns.extend_from_slice(&insns);
+        }
+    }
 }
 
 /// Where a direct jump at the end of a block may lead in its page: the next instruction, if it is conditional, and its target.
@@ -77,6 +98,14 @@ impl Direct<'_> {
             let n = (path.insns.len() - 1) as u16;
             let least = blocks.block(id).heat / 2;
             let Some((to, taken)) = self.likelier(blocks, page, w, least) else { break };
+            let exit = if taken { w.next } else { w.target };
+            let turn = Turn { n, taken, exit: exit.unwrap_or(0) };
+            let left = exit.and_then(|off| blocks.find(page + u64::from(off), key));
+            let left = left.map_or(0, |id| blocks.block(id).heat);
+            if to == id && left <= blocks.block(id).heat / OFTEN {
+                path.unroll(turn);
+                break;
+            }
             let part = blocks.block(to);
             let seen = to == id || path.parts.iter().any(|p| p.0 == to);
             let long = path.insns.len() + usize::from(part.count) > MOST_INSNS;
@@ -84,8 +113,7 @@ impl Direct<'_> {
             if seen || long || stops || part.key != key || part.second != NONE {
                 break;
             }
-            let exit = if taken { w.next } else { w.target };
-            path.turns.push(Turn { n, taken, exit: exit.unwrap_or(0) });
+            path.turns.push(turn);
             path.parts.push((to, n + 1));
             path.insns.extend_from_slice(blocks.insns(part));
             path.end = part.end;

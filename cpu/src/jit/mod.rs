@@ -67,8 +67,8 @@ struct Native {
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
-    /// How often a group's leader couldn't serve its group.
-    group_misses: u32,
+    /// How often a group's leader couldn't serve its group, since the count of instructions was this.
+    group_misses: (u32, u64),
     /// For listings.
     source: Option<Box<listing::Source>>,
 }
@@ -80,8 +80,11 @@ const RELINK: i64 = 256;
 /// So many slots of the jump cache are remembered for each translation.
 const MANY: usize = 32;
 
-/// A block whose leaders couldn't serve their groups so often is translated again without groups.
+/// A block whose leaders couldn't serve their groups so often, within so many instructions for each time, is translated again
+/// without groups.
 const MOST_MISSES: u32 = 64;
+#[allow(missing_docs)]
+const MISS_WORTH: u64 = 500;
 
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -369,7 +372,7 @@ impl Jit {
             at,
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
-            group_misses: 0,
+            group_misses: (0, 0),
             source: None,
         }));
         Some(id)
@@ -459,10 +462,20 @@ impl Jit {
 
     /// A leader of native block `id` couldn't serve its group: the decoded block, if that has happened so often that it
     /// had better be translated without groups. The caller then drops this translation.
-    pub fn group_missed(&mut self, id: u32) -> Option<u32> {
+    pub fn group_missed(&mut self, id: u32, count: u64) -> Option<u32> {
         let n = self.natives.get_mut(id as usize)?.as_mut()?;
-        n.group_misses += 1;
-        (n.group_misses == MOST_MISSES).then_some(n.block)
+        let (misses, since) = &mut n.group_misses;
+        *misses += 1;
+        if *misses == 1 {
+            *since = count;
+        }
+        if *misses < MOST_MISSES {
+            return None;
+        }
+        // Where misses are far between, groups serve all the same.
+        let often = count.wrapping_sub(*since) < u64::from(MOST_MISSES) * MISS_WORTH;
+        *misses = 0;
+        often.then_some(n.block)
     }
 
     /// Links a jump to another page, for the processor's present space.
