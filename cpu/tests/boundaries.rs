@@ -731,6 +731,57 @@ fn repeated_comparisons_set_flags_at_their_end() {
     assert_eq!((r.cpu.gpr[gpr::RCX], r.cpu.rflags & flag::CF), (0, 0));
 }
 
+/// Searches and comparisons of any width end at the first element that ends them (SDM volume 2, SCAS, CMPS, REP).
+#[test]
+fn searches_end_where_they_must() {
+    let (a_at, b_at) = (0x2_0003, 0x3_0001);
+    let mut ended = 0;
+    for n in 0..600u32 {
+        let w = [1, 2, 4][n as usize % 3];
+        let (while_equal, compare) = (n / 3 % 2 == 1, n / 6 % 2 == 1);
+        // Two values that differ in one bit anywhere; the place where the run of the same ends; no end at all at times.
+        let (count, end) = (1 + n % 41, n * 7 % 50);
+        let (one, other) = (0x8001_7f80u32.rotate_left(n), 0x8001_7f80u32.rotate_left(n) ^ 1 << (n % (8 * w)));
+        let mask = u32::MAX >> (32 - 8 * w);
+        let element = |k: u32| if (k < end) == while_equal { one } else { other } & mask;
+        let mut r = rig(|a| {
+            a.mov(esi, a_at)?;
+            a.mov(edi, b_at)?;
+            a.mov(ecx, count)?;
+            a.mov(eax, one)?;
+            match (w, compare, while_equal) {
+                (1, false, false) => a.repne().scasb()?,
+                (1, false, true) => a.repe().scasb()?,
+                (1, true, false) => a.repne().cmpsb()?,
+                (1, true, true) => a.repe().cmpsb()?,
+                (2, false, false) => a.repne().scasw()?,
+                (2, false, true) => a.repe().scasw()?,
+                (2, true, false) => a.repne().cmpsw()?,
+                (2, true, true) => a.repe().cmpsw()?,
+                (_, false, false) => a.repne().scasd()?,
+                (_, false, true) => a.repe().scasd()?,
+                (_, true, false) => a.repne().cmpsd()?,
+                (_, true, true) => a.repe().cmpsd()?,
+            }
+            a.hlt()
+        });
+        for k in 0..count {
+            for i in 0..w {
+                r.mem.ram.write(a_at as usize + (k * w + i) as usize, (one >> (8 * i)) as u8);
+                r.mem.ram.write(b_at as usize + (k * w + i) as usize, (element(k) >> (8 * i)) as u8);
+            }
+        }
+        assert_eq!(halts(&mut r), []);
+        let done = (end + 1).min(count);
+        ended += u32::from(end < count);
+        assert_eq!(r.cpu.gpr[gpr::RCX], u64::from(count - done), "{n}");
+        assert_eq!(r.cpu.gpr[gpr::RDI], u64::from(b_at + done * w), "{n}");
+        let zf = r.cpu.rflags & flag::ZF != 0;
+        assert_eq!(zf, element(done - 1) == one & mask, "{n}");
+    }
+    assert!((200..550).contains(&ended), "both kinds of end: {ended}");
+}
+
 /// A data breakpoint stops a repeated instruction after the iteration that met it (SDM volume 3, 18.2.5).
 #[test]
 fn rep_stops_at_a_data_breakpoint() {

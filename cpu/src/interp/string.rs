@@ -399,6 +399,21 @@ fn search(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, to: usize, n: u64) ->
     let while_equal = i.prefix & prefix::REP != 0;
     let w = i.size as usize;
     let (mut a, mut b, mut k) = (x.reg(RAX, i.size), 0, 0);
+    // Eight bytes at a time as long as nothing among them ends it; at least one element is left for the loop below.
+    let per = 8 / w as u64;
+    let low = u64::MAX / (u64::MAX >> (64 - 8 * w));
+    let wanted = a.wrapping_mul(low);
+    while n - k > per {
+        let at = k as usize * w;
+        let other = if op == Op::Cmps { read(x, from + at, 8) } else { wanted };
+        let differ = other ^ read(x, to + at, 8);
+        // Of elements that are not zero the subtraction leaves the highest bit as it was or clears it, until one is.
+        let some_equal = differ.wrapping_sub(low) & !differ & low << (8 * w - 1) != 0;
+        if if while_equal { differ != 0 } else { some_equal } {
+            break;
+        }
+        k += per;
+    }
     while k < n {
         let at = k as usize * w;
         if op == Op::Cmps {
