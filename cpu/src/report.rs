@@ -15,7 +15,13 @@ pub fn report(d: &Derived, count: u64) -> String {
     line("blocks decoded", format!("{}, dropped {}, all dropped {} times", b.decoded, b.dropped, b.flushed));
     let t = &d.tlb.statistics;
     line("page walks", format!("{}, stores to page tables {}", t.walks, t.page_table_stores));
-    line("address spaces", format!("{} made, {} times all void, {} times all stores", t.groups_made, t.full_voids, t.write_voids));
+    line(
+        "address spaces",
+        format!(
+            "{} made, {} times all void, {} times all stores",
+            t.groups_made, t.full_voids, t.write_voids
+        ),
+    );
     let Some(j) = &d.jit else { return s };
     let j_s = &j.statistics;
     line(

@@ -741,7 +741,8 @@ fn searches_end_where_they_must() {
         let (while_equal, compare) = (n / 3 % 2 == 1, n / 6 % 2 == 1);
         // Two values that differ in one bit anywhere; the place where the run of the same ends; no end at all at times.
         let (count, end) = (1 + n % 41, n * 7 % 50);
-        let (one, other) = (0x8001_7f80u32.rotate_left(n), 0x8001_7f80u32.rotate_left(n) ^ 1 << (n % (8 * w)));
+        let (one, other) =
+            (0x8001_7f80u32.rotate_left(n), 0x8001_7f80u32.rotate_left(n) ^ 1 << (n % (8 * w)));
         let mask = u32::MAX >> (32 - 8 * w);
         let element = |k: u32| if (k < end) == while_equal { one } else { other } & mask;
         let mut r = rig(|a| {

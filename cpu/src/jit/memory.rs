@@ -8,6 +8,11 @@ const LINE: usize = 32;
 /// A large page of the host.
 const LARGE: usize = 2 << 20;
 
+/// After so many bytes the view for writing gives its pages back.
+const WRITTEN: usize = 1 << 20;
+/// As many a small write counts for.
+const SMALL: usize = 256;
+
 /// Where a piece of code lies: what runs often and what doesn't are apart, so that the first is dense.
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
@@ -45,6 +50,8 @@ pub struct CodeMemory {
     cold: usize,
     /// Up to here the host was asked for large pages.
     large: usize,
+    /// Bytes written since the view for that gave its pages back.
+    written: usize,
     /// What both views lie in, and its bytes.
     range: (*mut u8, usize),
 }
@@ -72,6 +79,7 @@ impl CodeMemory {
             used: 0,
             cold: len,
             large: 0,
+            written: 0,
             range: (start.ok()?.cast(), bytes),
         };
         let map = |from: *mut u8, prot| {
@@ -125,8 +133,6 @@ impl CodeMemory {
             let view = self.run.wrapping_add(self.large).cast();
             // SAFETY: within the mapping, which keeps its content.
             let _ = unsafe { libc::madvise(view, to - self.large, libc::MADV_COLLAPSE) };
-            // SAFETY: the same; a shared mapping's pages are still there, and come back as they are touched.
-            let _ = unsafe { libc::madvise(self.write.cast(), to, libc::MADV_DONTNEED) };
         }
         self.large = to;
     }
@@ -136,6 +142,13 @@ impl CodeMemory {
         assert!(at <= self.len && bytes.len() <= self.len - at);
         // SAFETY: in range by the assertion; the writable view is ours and nobody holds a reference into it.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.write.add(at), bytes.len()) }
+        self.written += bytes.len().max(SMALL);
+        if self.written > WRITTEN {
+            self.written = 0;
+            #[cfg(target_os = "linux")]
+            // SAFETY: within the mapping; a shared one's pages are still there, and come back as they are touched.
+            let _ = unsafe { libc::madvise(self.write.cast(), self.len, libc::MADV_DONTNEED) };
+        }
     }
 
     /// `n` bytes of code at an offset.

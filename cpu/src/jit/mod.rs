@@ -319,14 +319,7 @@ impl Jit {
         }
     }
 
-    fn install(
-        &mut self,
-        block: u32,
-        at: u64,
-        insns: &[Insn],
-        key: ModeKey,
-        mut l: Lowered,
-    ) -> Option<u32> {
+    fn install(&mut self, block: u32, at: u64, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
         // Addresses that the code loads stand behind it, in slots of eight bytes.
         let slots = 8 * (l.absolute.len() + 1);
         let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot + slots, l.near)?;

@@ -7,7 +7,7 @@ use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
 use super::passes::Incoming;
 use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
-use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, second_displacement};
+use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, is_key, second_displacement};
 use crate::ops::Call;
 use crate::state::Cpu;
 use std::mem::offset_of;
@@ -572,7 +572,13 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
 /// Where the second entry of the place allows the access (bytes in RDX) at the linear address that missed: exchanges both
 /// entries and returns from the fill stub with ZF set. Keeps all registers.
 fn second_entry(a: &mut Asm, tlb_size: usize, tag: Array) {
-    let miss = a.label();
+    let (miss, kept) = (a.label(), a.label());
+    let (index, second) = (R::RCX, R::R11);
+    let first = |k: usize| {
+        let disp = array_displacement(k, tlb_size);
+        Mem { base: Some(TABLE), index: Some((index, 3)), disp }
+    };
+    let other = |k: usize| Mem::at(second, second_displacement(tlb_size) + 8 * k as i32);
     a.push(R::RAX);
     a.push(R::RCX);
     a.load(8, R::RAX, field::fill());
@@ -581,32 +587,35 @@ fn second_entry(a: &mut Asm, tlb_size: usize, tag: Array) {
     a.alu_rm_r(0, 4, R::RCX, R::RDX);
     a.alu_imm(7, 4, R::RCX, 4096);
     a.jcc(7, miss);
-    a.bextr(R::RCX, R::RAX, TABLE);
-    a.shift_imm(4, 8, R::RCX, SECOND_SHIFT);
-    a.alu_rm_r(0, 8, R::RCX, TABLE);
-    let second = |k: usize| Mem::at(R::RCX, second_displacement(tlb_size) + 8 * k as i32);
+    a.bextr(index, R::RAX, TABLE);
     a.alu_imm(4, 8, R::RAX, -4096);
-    a.alu_r_rm(7, 8, R::RAX, second(tag as usize));
-    a.jcc(5, miss);
     a.alu_imm(1, 8, R::RAX, HELD as i32);
-    a.alu_r_rm(7, 8, R::RAX, second(Array::Key as usize));
+    a.alu_r_rm(7, 8, R::RAX, first(Array::Other as usize));
     a.jcc(5, miss);
     a.push(R::RDX);
-    a.push(R::R11);
-    a.bextr(R::RDX, R::RAX, TABLE);
-    for k in 0..ARRAYS {
-        let disp = array_displacement(k, tlb_size);
-        let first = Mem { base: Some(TABLE), index: Some((R::RDX, 3)), disp };
-        a.load(8, R::RAX, first);
-        a.load(8, R::R11, second(k));
-        a.store(8, first, R::R11);
-        a.store(8, second(k), R::RAX);
-    }
+    a.push(second);
+    a.mov(8, second, index);
+    a.shift_imm(4, 8, second, SECOND_SHIFT);
+    a.alu_rm_r(0, 8, second, TABLE);
+    a.alu_imm(6, 8, R::RAX, HELD as i32);
+    a.alu_r_rm(7, 8, R::RAX, other(tag as usize));
+    a.jcc(5, kept);
+    let mut exchange = |x: Mem, y: Mem| {
+        a.load(8, R::RAX, x);
+        a.load(8, R::RDX, y);
+        a.store(8, x, R::RDX);
+        a.store(8, y, R::RAX);
+    };
+    (0..ARRAYS).filter(|k| !is_key(*k)).for_each(|k| exchange(first(k), other(k)));
+    exchange(first(Array::Key as usize), first(Array::Other as usize));
     a.alu_rm_r(7, 4, R::RAX, R::RAX);
-    for r in [R::R11, R::RDX, R::RCX, R::RAX, R::RDX] {
+    for r in [second, R::RDX, R::RCX, R::RAX, R::RDX] {
         a.pop(r);
     }
     a.ret();
+    a.bind(kept);
+    a.pop(second);
+    a.pop(R::RDX);
     a.bind(miss);
     a.pop(R::RCX);
     a.pop(R::RAX);

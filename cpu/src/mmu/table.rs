@@ -36,15 +36,18 @@ pub enum Array {
     Phys = 5,
     /// [`super::Tlb::note_code`] has noted the page under this number.
     Noted = 6,
+    /// The key of the second entry.
+    Other = 7,
 }
 
 /// How many arrays there are.
-pub const ARRAYS: usize = 7;
+pub const ARRAYS: usize = 8;
 
 /// What [`Array::Key`] has beside the page's address.
 pub const HELD: u64 = 1;
 
-/// log2 of the bytes from one second entry to the next: its words are in the order of [`Array`].
+/// log2 of the bytes from one second entry to the next: its words are in the order of [`Array`], but for the keys, which have
+/// arrays of their own.
 pub const SECOND_SHIFT: u8 = 6;
 
 /// Bytes from one array of a table of `size` entries to the next: not a multiple of a cache's way, so that an entry's
@@ -65,6 +68,11 @@ pub fn displacement(a: Array, size: usize) -> i32 {
 /// The same by the number of the array.
 pub fn array_displacement(k: usize, size: usize) -> i32 {
     (k * stride(size)) as i32 - control(size) as i32
+}
+
+/// Whether array `k` is one of keys.
+pub fn is_key(k: usize) -> bool {
+    k == Array::Key as usize || k == Array::Other as usize
 }
 
 /// Where translated code finds the second entries, each of `1 << SECOND_SHIFT` bytes.
@@ -110,6 +118,7 @@ impl Default for Table {
     fn default() -> Table {
         let mut words = [none(0); ARRAYS];
         words[Array::Key as usize] = 0;
+        words[Array::Other as usize] = 0;
         Table {
             words: Box::new(words),
             at: std::array::from_fn(|k| k),
@@ -190,7 +199,7 @@ impl Table {
         if self.get(Array::Key, i) == key {
             return true;
         }
-        if !self.crowded || self.words[self.second_at(Array::Key, i)] != key {
+        if self.get(Array::Other, i) != key {
             return false;
         }
         self.exchange(i);
@@ -199,10 +208,11 @@ impl Table {
 
     /// Exchanges both entries of a place.
     fn exchange(&mut self, index: usize) {
-        for (k, at) in self.at.into_iter().enumerate() {
+        for (k, at) in self.at.into_iter().enumerate().filter(|(k, _)| !is_key(*k)) {
             let second = self.second + (index << (SECOND_SHIFT - 3)) + k;
             self.words.swap(at + index, second);
         }
+        self.words.swap(self.at[Array::Key as usize] + index, self.at[Array::Other as usize] + index);
     }
 
     /// Makes room for the page of `linear` as the first of its place: what is there becomes the second.
@@ -235,7 +245,7 @@ impl Table {
 
     fn slow_down_second(&mut self, a: Array, index: usize) {
         let at = self.second_at(a, index);
-        if self.words[self.second_at(Array::Key, index)] != 0 && self.index(self.words[at]) == index {
+        if self.get(Array::Other, index) != 0 && self.index(self.words[at]) == index {
             self.words[at] ^= SLOW;
         }
     }
@@ -249,8 +259,7 @@ impl Table {
 
     fn empty_second(&mut self, index: usize) {
         if self.crowded {
-            let at = self.second_at(Array::Key, index);
-            self.words[at] = 0;
+            self.put(Array::Other, index, 0);
         }
     }
 
@@ -317,7 +326,7 @@ impl Table {
                 if within(self.get(Array::Key, i)) {
                     self.empty(i);
                 }
-                if self.crowded && within(self.words[self.second_at(Array::Key, i)]) {
+                if self.crowded && within(self.get(Array::Other, i)) {
                     self.empty_second(i);
                 }
             }
@@ -339,7 +348,7 @@ impl Table {
         let i = self.index(linear);
         if self.get(Array::Key, i) == key {
             self.empty(i);
-        } else if self.crowded && self.words[self.second_at(Array::Key, i)] == key {
+        } else if self.crowded && self.get(Array::Other, i) == key {
             self.empty_second(i);
         }
     }
