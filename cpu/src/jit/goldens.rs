@@ -142,6 +142,12 @@ golden!(product_before_a_load, LONG, Exact::all(false), |a| {
     a.mov(ecx, ptr(rdi))?;
     a.cmp(ecx, edx)
 });
+golden!(probes_shared_across_a_product, LONG, |a| {
+    a.movsx(ecx, word_ptr(rax))?;
+    a.add(rax, 0x30)?;
+    a.imul_2(ecx, edx)?;
+    a.movsx(ebx, word_ptr(rax))
+});
 golden!(register_in_memory_used_again, LONG, |a| {
     a.mov(r9d, ecx)?;
     a.xor(r9d, edx)?;

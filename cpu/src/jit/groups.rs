@@ -225,8 +225,9 @@ impl Search<'_> {
                 _ => self.forget(r),
             },
             Op::Set { r, .. } => self.forget(if r < 16 { r } else { r & 3 }),
-            // Their results are in place before they are set.
-            Op::Mul { .. } | Op::Div { .. } | Op::CmpXchg { .. } => {
+            // Their results are in place before they are set. (Those of a product are only set where they are the accumulator and
+            // its upper half, by what follows; a product of two registers leaves both alone.)
+            Op::Div { .. } | Op::CmpXchg { .. } => {
                 self.forget(0);
                 self.forget(2);
             }

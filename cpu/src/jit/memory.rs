@@ -65,10 +65,10 @@ impl CodeMemory {
     pub fn new(len: usize) -> Option<CodeMemory> {
         use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
         use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
-        let len = len.max(1).checked_next_multiple_of(LARGE)?;
+        let len = len.max(1).checked_next_multiple_of(crate::memory::PAGE as usize)?;
         let fd = memfd_create("lucid86-code", MemfdFlags::CLOEXEC).ok()?;
         ftruncate(&fd, len as u64).ok()?;
-        let bytes = len.checked_mul(2)?.checked_add(3 * LARGE)?;
+        let bytes = len.checked_mul(2)?.checked_add(4 * LARGE)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
         let start =
             unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE) };
@@ -90,7 +90,7 @@ impl CodeMemory {
         let run = start.wrapping_add(start.align_offset(LARGE));
         // The view for writing is not aligned as large pages are: what is written now and then doesn't count as resident
         // with all that is around it.
-        let write = run.wrapping_add(len + LARGE / 2);
+        let write = run.wrapping_add(len.next_multiple_of(LARGE) + LARGE / 2);
         memory.run = map(run, ProtFlags::READ | ProtFlags::EXEC)?.cast();
         memory.write = map(write, ProtFlags::READ | ProtFlags::WRITE)?.cast();
         Some(memory)
