@@ -318,7 +318,7 @@ impl Lower<'_> {
                 if r.b == Second::Imm(CARRY_KEPT) {
                     self.asm.bit_imm(4, 4, first, 0);
                 } else {
-                    self.asm.bit_imm(4, 4, field::flags(), 8);
+                    self.asm.bit_imm(4, 2, field::flags(), 8);
                 }
                 self.asm.incdec(down, r.w, t);
                 return;
