@@ -69,9 +69,9 @@ impl CodeMemory {
         let fd = memfd_create("lucid86-code", MemfdFlags::CLOEXEC).ok()?;
         ftruncate(&fd, len as u64).ok()?;
         let bytes = len.checked_mul(2)?.checked_add(4 * LARGE)?;
+        let (anywhere, nothing) = (std::ptr::null_mut(), ProtFlags::empty());
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory of ours.
-        let start =
-            unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::empty(), MapFlags::PRIVATE) };
+        let start = unsafe { mmap_anonymous(anywhere, bytes, nothing, MapFlags::PRIVATE) };
         let mut memory = CodeMemory {
             write: std::ptr::null_mut(),
             run: std::ptr::null_mut(),

@@ -353,3 +353,72 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZE: u64 = 4;
+
+    /// Enters a page that may be read and stored to directly.
+    fn fill(t: &mut Table, page: u64) {
+        t.make_room(page);
+        let i = t.index(page);
+        for a in [Array::Read, Array::Write] {
+            t.put(a, i, page);
+        }
+        t.put(Array::Execute, i, none(i));
+        t.put(Array::Delta, i, page / PAGE * 0x10_0000);
+        t.put(Array::Key, i, page | HELD);
+    }
+
+    fn reads(t: &mut Table, page: u64) -> Option<u64> {
+        t.bring(page);
+        t.hit(Array::Read, page, 7)
+    }
+
+    #[test]
+    fn two_pages_share_a_place_and_go_one_by_one() {
+        let [a, b, c] = [5, 5 + SIZE, 5 + 2 * SIZE].map(|n| n * PAGE);
+        let at = |page: u64| page + page / PAGE * 0x10_0000;
+        let mut t = Table::new(SIZE as usize);
+        fill(&mut t, a);
+        fill(&mut t, b);
+        for page in [a, b, a, b] {
+            assert_eq!(reads(&mut t, page), Some(at(page)));
+        }
+        // A third one displaces what was used before the last.
+        fill(&mut t, c);
+        assert_eq!([a, b, c].map(|p| reads(&mut t, p)), [None, Some(at(b)), Some(at(c))]);
+        // Dropped where it is, first or second; the other stays.
+        for (dropped, kept) in [(b, c), (c, b)] {
+            let mut t = Table::new(SIZE as usize);
+            fill(&mut t, b);
+            fill(&mut t, c);
+            t.drop_range(dropped, 1);
+            assert_eq!([dropped, kept].map(|p| reads(&mut t, p)), [None, Some(at(kept))]);
+        }
+        t.drop_range(b, 2);
+        assert_eq!([b, c].map(|p| reads(&mut t, p)), [None, Some(at(c))]);
+        fill(&mut t, b);
+        t.clear();
+        assert_eq!([b, c].map(|p| reads(&mut t, p)), [None, None]);
+    }
+
+    #[test]
+    fn stores_to_both_pages_of_a_place_are_slowed_down() {
+        let (a, b) = (2 * PAGE, (2 + SIZE) * PAGE);
+        let slow: [fn(&mut Table); 2] = [|t| t.void_writes(), |t| t.slow_down(Array::Write, 2)];
+        for slow in slow {
+            let mut t = Table::new(SIZE as usize);
+            fill(&mut t, a);
+            fill(&mut t, b);
+            slow(&mut t);
+            for page in [a, b] {
+                assert!(reads(&mut t, page).is_some());
+                assert_eq!(t.hit(Array::Write, page, 0), None);
+                assert_eq!(t.get(Array::Write, 2), page ^ SLOW);
+            }
+        }
+    }
+}
