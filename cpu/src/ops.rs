@@ -261,6 +261,19 @@ pub enum Call {
 /// What [`Ops::system_flags`] has.
 pub const SYSTEM_FLAGS: u64 = !(flag::STATUS | flag::RF | flag::VM);
 
+/// What a system instruction does, where an implementation may do without shared code: see [`Ops::spells`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Loads a segment register, numbered as [`crate::state::Seg`].
+    Segment(u8),
+    /// A far jump, call or return with a 16-bit offset.
+    Far,
+    /// INT, or IRET with 16-bit operands.
+    Interrupt,
+    /// POPF of so many bytes.
+    Flags(u8),
+}
+
 /// Whether a meaning is the last of its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -381,6 +394,60 @@ pub trait Ops: Sized {
     ) -> Done {
         self.rmw(i, ea, w, f)
     }
+    /// A string instruction without repetition as one operation, which `f` does. False: the caller spells it out.
+    #[inline(always)]
+    fn string(&mut self, _: &Insn, _how: Call, _f: Helper) -> Result<bool, Bail> {
+        Ok(false)
+    }
+    /// How far the next element of a string is from one of `w` bytes: `w`, or as many backwards if DF is set.
+    #[inline(always)]
+    fn stride(&mut self, w: u8) -> Self::V {
+        // Bit 10 of RFLAGS at the place of twice the width.
+        let flags = self.system_flags();
+        let by = self.imm(u64::from(9 - w.trailing_zeros() as u8));
+        let bit = self.pure(Pure::Shr, flags, by);
+        let twice = self.imm(2 * u64::from(w));
+        let back = self.pure(Pure::And, bit, twice);
+        let on = self.imm(u64::from(w));
+        self.pure(Pure::Sub, on, back)
+    }
+    /// Whether `i` is to be spelled out by means of the operations that follow, which then do it as it is done at hand: as
+    /// real and V86 mode do; POPF as privilege level 0 does. Otherwise shared code runs, and they are not used.
+    #[inline(always)]
+    fn spells(&self, _: &Insn, _: System) -> bool {
+        false
+    }
+    /// Loads a segment register.
+    #[inline(always)]
+    fn set_segment(&mut self, _seg: u8, _selector: Self::V) {}
+    /// Comes before anything that a far transfer changes.
+    #[inline(always)]
+    fn check_far(&mut self) {}
+    /// Goes to `ip` in segment `cs`, each of two bytes.
+    #[inline(always)]
+    fn jump_far(&mut self, _cs: Self::V, _ip: Self::V) {}
+    /// The far pointer in the interrupt vector table's entry `n`.
+    #[inline(always)]
+    fn vector(&mut self, _n: u8) -> Self::V {
+        self.imm(0)
+    }
+    /// Comes before anything that IRET changes.
+    #[inline(always)]
+    fn check_iret(&mut self) {}
+    /// A place for a frame of `w` bytes that can be stored to, at once.
+    #[inline(always)]
+    fn frame(&mut self, _seg: u8, _ea: Self::V, _w: u8) -> Self::V {
+        self.imm(0)
+    }
+    /// Stores `w` bytes of `v` at place `p`, `skip` bytes into it.
+    #[inline(always)]
+    fn store_in_frame(&mut self, _p: Self::V, _skip: u8, _w: u8, _v: Self::V) {}
+    /// Clears flags that are no status flags.
+    #[inline(always)]
+    fn clear_flags(&mut self, _mask: u64) {}
+    /// Replaces the flags that POPF of `w` bytes does; comes before anything else that the instruction changes.
+    #[inline(always)]
+    fn pop_flags(&mut self, _w: u8, _v: Self::V) {}
     /// Orders memory accesses towards other processors (MFENCE and friends).
     fn fence(&mut self, i: &Insn);
 

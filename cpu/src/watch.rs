@@ -200,7 +200,7 @@ pub struct Watch {
     found: Vec<(usize, u64, u32)>,
     marked: Vec<u32>,
     wanted: Wanted,
-    events: bool,
+    pub(crate) events: bool,
     mode: Option<Mode>,
     in_bus: bool,
     /// Code breakpoints don't count at this count: execution goes on from one.

@@ -10,6 +10,9 @@ use crate::state::{Seg, Segment, attr};
 /// The attributes of a segment in V86 mode: writable data, DPL 3.
 pub(crate) const V86_ATTR: u16 = attr::P | attr::DPL | attr::S | attr::RW | attr::ACCESSED;
 
+/// The attributes that real mode gives a segment that protected mode has not left others: see [`real_segment`].
+pub(crate) const REAL_ATTR: u16 = attr::P | attr::S | attr::RW | attr::ACCESSED;
+
 /// A segment register as V86 mode loads it.
 pub(crate) fn v86_segment(selector: u16) -> Segment {
     Segment { base: u64::from(selector) << 4, limit: 0xffff, attr: V86_ATTR, selector }
@@ -23,7 +26,7 @@ pub(crate) fn real_segment(old: &Segment, selector: u16) -> Segment {
     Segment {
         base: u64::from(selector) << 4,
         limit,
-        attr: keep & !(attr::CODE | attr::DC) | attr::P | attr::S | attr::RW | attr::ACCESSED,
+        attr: keep & !(attr::CODE | attr::DC) | REAL_ATTR,
         selector,
     }
 }

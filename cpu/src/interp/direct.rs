@@ -509,6 +509,9 @@ impl Ops for Direct<'_> {
         Bail::Fault
     }
     #[inline(always)]
+    fn string(&mut self, i: &Insn, how: Call, f: Helper) -> Result<bool, Bail> {
+        self.call(i, how, f).map(|()| true)
+    }
     fn call(&mut self, i: &Insn, how: Call, f: Helper) -> Done {
         self.place(i);
         if matches!(how, Call::Inline | Call::Segment) {

@@ -2,16 +2,20 @@
 
 use super::ir::{Op, Place, Val};
 use crate::Fault;
-use crate::insn::Insn;
+use crate::insn::{Insn, ModeKey};
 use crate::ops::{
-    Alu, Bail, BitOp, Bits, Call, Cond, Done, Helper, Jump, Meaning, Ops, Pure, Shift, Unary, VecOp,
+    Alu, Bail, BitOp, Bits, Call, Cond, Done, Helper, Jump, Meaning, Ops, Pure, Shift, System, Unary, VecOp,
 };
+use crate::state::Seg;
+use iced_x86::Code;
 
 /// The list of micro-operations in the making.
 #[derive(Default)]
 pub struct Builder {
     /// What has been written down so far.
     pub ops: Vec<Op>,
+    /// Mode of the code.
+    pub key: ModeKey,
     /// The instruction at hand can't go on in translated code: it raises a fault for sure, or is one that ends a block in
     /// the interpreter. What it wrote is to be taken back.
     refused: bool,
@@ -180,6 +184,51 @@ impl Ops for Builder {
         let new = self.put(Op::Get { r: i.src, w });
         self.put(Op::CmpXchg { p, w, new });
         Ok(true)
+    }
+    fn spells(&self, i: &Insn, what: System) -> bool {
+        let plain = self.key.real() || self.key.v86();
+        match what {
+            // A segment that is flat may cease to be.
+            System::Segment(n) => plain && n != Seg::Ss as u8 && self.key.flat() >> n & 1 == 0,
+            System::Far => {
+                plain
+                    && (i.size == 2 || i.code() == Code::Int_imm8)
+                    && self.key.bits() == 16
+                    && !self.key.code_flat()
+            }
+            System::Interrupt => self.spells(i, System::Far) && self.key.real(),
+            System::Flags(w) => !self.key.v86() && self.key.cpl() == 0 && (w != 2 || self.key.bits() == 16),
+        }
+    }
+    fn set_segment(&mut self, seg: u8, selector: Val) {
+        self.put(Op::SetSegment { seg, v: selector });
+    }
+    fn check_far(&mut self) {
+        self.put(Op::CheckFar);
+    }
+    fn jump_far(&mut self, cs: Val, ip: Val) {
+        self.put(Op::JumpFar { cs, ip });
+    }
+    fn vector(&mut self, n: u8) -> Val {
+        self.put(Op::Vector(n))
+    }
+    fn check_iret(&mut self) {
+        self.put(Op::CheckIret);
+    }
+    fn frame(&mut self, seg: u8, ea: Val, w: u8) -> Val {
+        self.put(Op::Probe(Place { seg, ea, w }))
+    }
+    fn store_in_frame(&mut self, p: Val, skip: u8, w: u8, v: Val) {
+        self.put(Op::StoreIn { p, skip, w, v });
+    }
+    fn clear_flags(&mut self, mask: u64) {
+        self.put(Op::ClearFlags(mask));
+    }
+    fn pop_flags(&mut self, w: u8, v: Val) {
+        self.put(Op::PopFlags { w, v });
+    }
+    fn stride(&mut self, w: u8) -> Val {
+        self.put(Op::Stride(w))
     }
     fn fence(&mut self, _: &Insn) {
         self.put(Op::Fence);

@@ -43,6 +43,7 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
     let model = CpuModel::parse("x86-64-v2").expect("a model");
     let mut insns: Vec<Insn> = Vec::new();
     let mut builder = Builder::default();
+    builder.key = key;
     let mut at = 0;
     while at < bytes.len() {
         let off = 0x100 + at as u16;

@@ -136,6 +136,8 @@ pub enum Op {
     NextIp,
     /// What RFLAGS have besides the status flags, RF and VM.
     SystemFlags,
+    /// How far the next element of a string is from one of so many bytes.
+    Stride(u8),
     /// Selector in a segment register.
     Selector(u8),
     Load(Place),
@@ -162,6 +164,36 @@ pub enum Op {
         new: Val,
     },
     Fence,
+    /// Loads a segment register as real and V86 mode do.
+    SetSegment {
+        seg: u8,
+        v: Val,
+    },
+    /// CS is as real and V86 mode have it.
+    CheckFar,
+    /// Goes to another segment as real and V86 mode do.
+    JumpFar {
+        cs: Val,
+        ip: Val,
+    },
+    /// The far pointer in the interrupt vector table's entry.
+    Vector(u8),
+    /// Nothing hangs on an IRET but what it pops.
+    CheckIret,
+    /// Stores into what a `Probe` found.
+    StoreIn {
+        p: Val,
+        skip: u8,
+        w: u8,
+        v: Val,
+    },
+    /// Clears flags that are no status flags.
+    ClearFlags(u64),
+    /// Replaces flags as POPF at privilege level 0 does, if only flags differ that change nothing else.
+    PopFlags {
+        w: u8,
+        v: Val,
+    },
     CheckDirect,
     CheckIndirect(Val),
     JumpDirect(Jump),
@@ -253,6 +285,8 @@ impl Op {
             | Op::Sext { v, .. }
             | Op::Bswap { v, .. }
             | Op::SetFlags { v, .. }
+            | Op::SetSegment { v, .. }
+            | Op::PopFlags { v, .. }
             | Op::SetMmx { v, .. }
             | Op::High(v)
             | Op::Remainder(v)
@@ -272,6 +306,8 @@ impl Op {
             | Op::Bits { v: a, old: b, .. }
             | Op::BitTest { v: a, n: b, .. }
             | Op::XFrom { low: a, high: b }
+            | Op::JumpFar { cs: a, ip: b }
+            | Op::StoreIn { p: a, v: b, .. }
             | Op::CmpXchg { p: a, new: b, .. }
             | Op::StoreAt { p: a, v: b, .. } => {
                 f(a);
@@ -300,6 +336,11 @@ impl Op {
             | Op::Ea
             | Op::NextIp
             | Op::SystemFlags
+            | Op::Stride(_)
+            | Op::CheckFar
+            | Op::Vector(_)
+            | Op::CheckIret
+            | Op::ClearFlags(_)
             | Op::Selector(_)
             | Op::Fence
             | Op::CheckDirect

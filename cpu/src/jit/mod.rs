@@ -29,10 +29,11 @@ mod runtime;
 pub mod stubs;
 pub mod vectors;
 
+use crate::helper::segment::{REAL_ATTR, V86_ATTR};
 use crate::insn::{Insn, ModeKey};
 use crate::interp::blocks::Blocks;
 use crate::mmu::access::own_view;
-use crate::state::{Seg, attr, flag};
+use crate::state::{Seg, Segment, attr, flag};
 use crate::{Cpu, Exec, Fault};
 use builder::Builder;
 use encode::Asm;
@@ -268,6 +269,7 @@ impl Jit {
         let counter = entered.as_deref_mut().map(|c| std::ptr::from_mut(c) as u64);
         loop {
             self.builder.ops.clear();
+            self.builder.key = key;
             let mut n = 0;
             let mut ahead = turns.iter().take_while(|t| usize::from(t.n) + 1 < count).peekable();
             while n < count && self.builder.add(n as u16, &insns[n]) {
@@ -553,6 +555,7 @@ impl Jit {
         let (limit, clock) = (x.limit, x.clock);
         let budget = limit - x.count;
         let rflags = x.cpu.rflags;
+        let events = x.derived.watch.events;
         let exec = std::ptr::from_mut(x).cast::<()>() as u64;
         let s = &mut x.cpu.scratch.0;
         s.budget = budget as i64;
@@ -562,6 +565,8 @@ impl Jit {
         s.jumps = self.jumps.as_ptr() as u64;
         s.exec = exec;
         s.flags = to_memory_form(rflags);
+        s.direction = direction(rflags);
+        s.events = u64::from(events);
         s.recipe = 0;
         s.key = key.0;
         s.clock_base = clock.t0_ns;
@@ -630,8 +635,8 @@ fn space_at(x: &mut Exec<'_>, key: ModeKey, rip: u64) -> u64 {
         key.0
     } else {
         // The same IP is another place under another base.
-        let base = x.cpu.seg[Seg::Cs as usize].base;
-        match x.derived.bases.id(key, base) {
+        let cs = x.cpu.seg[Seg::Cs as usize];
+        match x.derived.bases.id(key, &cs) {
             Some(id) => id | 1 << 31,
             None => {
                 // Numbers begin anew: nothing that rests on the old ones may stay.
@@ -644,21 +649,39 @@ fn space_at(x: &mut Exec<'_>, key: ModeKey, rip: u64) -> u64 {
     u64::from(x.derived.tlb.code_serial(x.cpu, x.mem, shared)) << 32 | u64::from(mode)
 }
 
-/// Numbers for pairs of mode and code segment base, for the jump cache.
+/// Set in a number of [`Bases`] whose low 16 bits are CS's selector.
+pub const PLAIN_BASE: u32 = 1 << 30;
+
+/// Numbers for pairs of mode and code segment base, for the jump cache. Of segments as real and V86 mode make them (the base
+/// is 16 times the selector, the limit 64 KiB) the selector is part of the number: translated code goes from one to
+/// another by itself.
 #[derive(Default)]
 pub struct Bases {
+    /// Real and V86 modes: their places are their numbers.
+    modes: Vec<u32>,
     last: Option<((u32, u64), u32)>,
     known: std::collections::HashMap<(u32, u64), u32>,
     next: u32,
 }
 
 impl Bases {
+    /// Modes numbered at most.
+    const MODES: usize = 64;
     /// Pairs remembered at most.
     const MOST: usize = 1 << 14;
 
     /// The pair's number, below 2^31; `None` once when numbers run out.
-    fn id(&mut self, key: ModeKey, base: u64) -> Option<u32> {
-        let pair = (key.0, base);
+    fn id(&mut self, key: ModeKey, cs: &Segment) -> Option<u32> {
+        let own = match (key.real(), key.v86()) {
+            (true, _) => Some(REAL_ATTR),
+            (_, true) => Some(V86_ATTR),
+            _ => None,
+        };
+        let plain = own == Some(cs.attr) && cs.limit == 0xffff && cs.base == u64::from(cs.selector) << 4;
+        if plain && let Some(mode) = self.mode(key) {
+            return Some(PLAIN_BASE | mode << 16 | u32::from(cs.selector));
+        }
+        let pair = (key.0, cs.base);
         if let Some((p, id)) = self.last
             && p == pair
         {
@@ -672,13 +695,31 @@ impl Bases {
             *next += 1;
             *next
         });
-        if id >> 31 != 0 {
+        if id & PLAIN_BASE != 0 {
             *self = Bases::default();
             return None;
         }
         self.last = Some((pair, id));
         Some(id)
     }
+
+    /// The number of a real or V86 mode, if there is one left.
+    fn mode(&mut self, key: ModeKey) -> Option<u32> {
+        let known = self.modes.iter().position(|k| *k == key.0);
+        let n = known.unwrap_or(self.modes.len());
+        if known.is_none() {
+            if n == Bases::MODES {
+                return None;
+            }
+            self.modes.push(key.0);
+        }
+        Some(n as u32)
+    }
+}
+
+/// Of the elements of strings.
+fn direction(rflags: u64) -> i64 {
+    if rflags & flag::DF != 0 { -1 } else { 1 }
 }
 
 fn to_memory_form(rflags: u64) -> u64 {

@@ -65,6 +65,7 @@ pub fn effect(op: &Op, constant: impl Fn(Val) -> Option<u64>) -> (u8, u8) {
         Op::Cond(c) | Op::BranchCond(c) | Op::SideExit { c, .. } => (cond_reads(c), 0),
         Op::Flags => (fl::ALL, 0),
         Op::SetFlags { mask, .. } => (0, from_rflags(mask)),
+        Op::PopFlags { .. } => (0, fl::ALL),
         Op::Call { how: Call::Inline | Call::Segment, .. } => (0, 0),
         Op::Call { .. } => (fl::ALL, fl::ALL),
         Op::Vec { flags: true, .. } => (0, fl::ALL),
@@ -88,6 +89,11 @@ pub fn may_leave(op: &Op) -> bool {
             | Op::LoadX { .. }
             | Op::StoreX { .. }
             | Op::Div { .. }
+            | Op::SetSegment { .. }
+            | Op::CheckFar
+            | Op::Vector(_)
+            | Op::CheckIret
+            | Op::PopFlags { .. }
             | Op::CheckDirect
             | Op::CheckIndirect(_)
             | Op::SideExit { .. }

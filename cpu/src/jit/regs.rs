@@ -112,6 +112,12 @@ pub struct Scratch {
     pub groups: [u64; GROUPS],
     /// `held` while the interpreter runs the instruction that changes the register.
     pub held_next: [u64; HELD_SLOTS],
+    /// Whether some of the running page lies outside the code segment.
+    pub page_partly: u64,
+    /// How far the next byte of a string is: 1, or -1 if DF is set.
+    pub direction: i64,
+    /// Whether a debugger asks for events.
+    pub events: u64,
     /// The [`super::Jit`] and the [`crate::interp::blocks::Blocks`] at work, while translated code runs.
     pub engine: [u64; 2],
     /// Jumps to other pages that may still miss their space before one is linked anew: see [`super::RELINK`].
@@ -163,6 +169,9 @@ impl Default for Scratch {
             budget: 0,
             tlb: 0,
             page_rip: 0,
+            page_partly: 0,
+            direction: 1,
+            events: 0,
             flags: 0,
             recipe: 0,
             held: [0; HELD_SLOTS],
@@ -225,6 +234,9 @@ pub mod field {
         budget,
         tlb,
         page_rip,
+        page_partly,
+        direction,
+        events,
         flags,
         recipe,
         exit_rip,
@@ -261,6 +273,18 @@ pub mod field {
     /// One byte: whether the interrupt line is up.
     pub fn intr() -> Mem {
         state(offset_of!(Cpu, intr))
+    }
+    /// One byte: whether NMIs wait for an IRET.
+    pub fn nmi_blocked() -> Mem {
+        state(offset_of!(Cpu, nmi_blocked))
+    }
+    /// IDTR's limit.
+    pub fn idt_limit() -> Mem {
+        state(offset_of!(Cpu, idtr) + offset_of!(crate::state::TableReg, limit))
+    }
+    /// IDTR's base.
+    pub fn idt_base() -> Mem {
+        state(offset_of!(Cpu, idtr) + offset_of!(crate::state::TableReg, base))
     }
     /// What SWAPGS exchanges the base of GS with.
     pub fn kernel_gs_base() -> Mem {
@@ -314,6 +338,20 @@ pub mod field {
         let base = seg_base(s);
         let from = offset_of!(crate::state::Segment, base) as i32;
         Mem { disp: base.disp - from + offset_of!(crate::state::Segment, selector) as i32, ..base }
+    }
+    /// Limit of segment `s`.
+    pub fn seg_limit(s: u8) -> Mem {
+        plus(
+            seg_base(s),
+            (offset_of!(crate::state::Segment, limit) - offset_of!(crate::state::Segment, base)) as i32,
+        )
+    }
+    /// Attributes of segment `s`.
+    pub fn seg_attr(s: u8) -> Mem {
+        plus(
+            seg_base(s),
+            offset_of!(crate::state::Segment, attr) as i32 - offset_of!(crate::state::Segment, base) as i32,
+        )
     }
     /// Base of segment `s`.
     pub fn seg_base(s: u8) -> Mem {

@@ -5,7 +5,8 @@
 use super::ir::VecFn;
 use super::regs::HELD_SLOTS;
 use super::{
-    Jit, from_memory_form, key_width, lower, prepare, prepare_segment, space_at, space_key, to_memory_form,
+    Jit, direction, from_memory_form, key_width, lower, prepare, prepare_segment, space_at, space_key,
+    to_memory_form,
 };
 use crate::insn::{Insn, ModeKey};
 use crate::interp::blocks::Blocks;
@@ -243,10 +244,11 @@ fn budget_left(x: &Exec<'_>) -> u64 {
 fn follow(x: &mut Exec<'_>) {
     let view = own_view(x.cpu);
     let table = x.derived.tlb.table_in_use(x.cpu, view);
-    let flags = to_memory_form(x.cpu.rflags);
+    let rflags = x.cpu.rflags;
     let s = &mut x.cpu.scratch.0;
     s.tlb = table;
-    s.flags = flags;
+    s.flags = to_memory_form(rflags);
+    s.direction = direction(rflags);
 }
 
 /// Runs a [`Helper`] of kind [`Call::Step`](crate::ops::Call): anything may have changed but where control goes.

@@ -272,8 +272,7 @@ meaning! {
         let c = o.pure(Pure::Sub, c, one);
         let c = o.zext(i.addr, c);
         let zero = o.imm(0);
-        let done = o.pure(Pure::Eq, c, zero);
-        let mut go = o.pure(Pure::Xor, done, one);
+        let mut go = o.pure(Pure::Below, zero, c);
         if KIND != 2 {
             let f = o.cond(if KIND == 1 { Cond::E } else { Cond::NE });
             go = o.pure(Pure::And, go, f);

@@ -146,7 +146,7 @@ pub fn select<S: Select>(s: S, ins: &Instruction, i: &mut Insn, key: ModeKey, mo
         Ok(out) => return out,
         Err(s) => s,
     };
-    let s = match control(s, ins, i) {
+    let s = match control(s, ins, i, model) {
         Ok(out) => return out,
         Err(s) => s,
     };
@@ -391,7 +391,8 @@ fn moving<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) ->
         }
         M::Popf | M::Popfd | M::Popfq => {
             i.size = stack_bytes(ins);
-            s.take::<Popf>()
+            let old = model.generation == Generation::I8086;
+            if old { s.take::<Popf8086>() } else { s.take::<Popf>() }
         }
         M::Enter => {
             i.size = match ins.code() {
@@ -524,7 +525,8 @@ fn strings<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S
     })
 }
 
-fn control<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S> {
+fn control<S: Select>(s: S, ins: &Instruction, i: &mut Insn, model: &CpuModel) -> Result<S::Out, S> {
+    let old = model.generation == Generation::I8086;
     let w = i.size;
     let d = if ins.op_count() > 0 { kind(ins, 0) } else { K::I };
     let far = matches!(
@@ -581,6 +583,7 @@ fn control<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S
                 _ => s.take::<Loop<0>>(),
             }
         }
+        M::Int if old => s.take::<IntN8086>(),
         M::Int => s.take::<IntN>(),
         M::Int3 => s.take::<Int3>(),
         M::Int1 => s.take::<Int1>(),
@@ -591,7 +594,7 @@ fn control<S: Select>(s: S, ins: &Instruction, i: &mut Insn) -> Result<S::Out, S
                 M::Iretd => 4,
                 _ => 8,
             };
-            s.take::<Iret>()
+            if old { s.take::<Iret8086>() } else { s.take::<Iret>() }
         }
         M::Jo => s.take::<Jcc<0>>(),
         M::Jno => s.take::<Jcc<1>>(),

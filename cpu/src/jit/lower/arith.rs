@@ -427,6 +427,18 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// `w`, or `-w` if DF is set; leaves EFLAGS as they are.
+    pub(super) fn stride(&mut self, w: u8) -> Low<()> {
+        let t = self.fresh()?;
+        self.asm.load(8, t, field::direction());
+        let shift = w.trailing_zeros() as u8;
+        if shift != 0 {
+            self.asm.lea(8, t, Mem { base: None, index: Some((t, shift)), disp: 0 });
+        }
+        self.result(t, 8, true);
+        Ok(())
+    }
+
     /// Value `v`, all 64 bits of it, in a register.
     pub(super) fn full(&mut self, v: Val) -> Low<R> {
         match self.loc[v.n()] {

@@ -47,6 +47,11 @@ impl Lower<'_> {
                     can[n] = self.begins.get(n + 1).is_some_and(|b| !b.fpu) && !self.begins[n].fpu;
                 }
                 Op::Call { .. }
+                | Op::SetSegment { .. }
+                | Op::CheckFar
+                | Op::Vector(_)
+                | Op::CheckIret
+                | Op::PopFlags { .. }
                 | Op::JumpDirect(_)
                 | Op::JumpIndirect(..)
                 | Op::Branch(_)
@@ -209,6 +214,14 @@ impl Lower<'_> {
                 Cold::Bail { from, at } => {
                     self.asm.bind(from);
                     self.bail(at);
+                }
+                Cold::Limit { from, back, out, off, t } => {
+                    self.asm.bind(from);
+                    self.asm.load(8, t, field::page_rip());
+                    self.asm.lea(8, t, Mem::at(t, i32::from(off)));
+                    self.asm.alu_r_rm(7, 8, t, field::code_limit());
+                    self.asm.jcc(6, back);
+                    self.asm.jmp(out);
                 }
                 Cold::Side { from, n, to, flags } => {
                     self.asm.bind(from);

@@ -124,17 +124,21 @@ impl Lower<'_> {
             self.asm.lea(8, R::R14, Mem::at(R::R14, -off));
         }
         self.asm.store(8, field::page_rip(), R::R14);
+        if !self.key.code_flat() {
+            // Most limits are all ones: then this is exact. A page that begins below the segment has a huge number.
+            self.asm.lea(8, R::R15, Mem::at(R::R14, 4095));
+            self.asm.alu_r_rm(1, 8, R::R15, R::R14);
+            self.asm.alu_r_rm(7, 8, R::R15, field::code_limit());
+            self.asm.setcc_mem(7, field::page_partly());
+        }
         self.asm.bind(near);
         self.near = self.asm.offset(near);
         if !self.key.code_flat() {
             // All of the block lies below the code segment's limit, or the interpreter finds out where not.
             let last = self.insns[self.insns.len() - 1];
-            let limit = self.asm.label();
-            self.asm.load(8, R::R14, field::page_rip());
-            self.asm.lea(8, R::R14, Mem::at(R::R14, i32::from(last.off) + i32::from(last.len) - 1));
-            self.asm.alu_r_rm(7, 8, R::R14, field::code_limit());
-            self.asm.jcc(7, limit);
-            self.exits.code_limit = Some(limit);
+            let out = self.asm.label();
+            self.in_segment(last.off + u16::from(last.len) - 1, R::R14, out);
+            self.exits.code_limit = Some(out);
         }
         if let Some(counter) = entry.counter {
             self.asm.mov_imm(R::R14, counter);
@@ -147,6 +151,15 @@ impl Lower<'_> {
         self.asm.alu_imm(5, 8, field::budget(), self.insns.len() as i32);
         self.asm.jcc(SIGN, out);
         self.exits.budget = Some(out);
+    }
+
+    /// Goes to `out` if `off` in the page lies outside the code segment. Destroys EFLAGS and `t`.
+    fn in_segment(&mut self, off: u16, t: R, out: Label) {
+        let (from, back) = (self.asm.label(), self.asm.label());
+        self.asm.alu_imm(7, 1, field::page_partly(), 0);
+        self.asm.jcc(5, from);
+        self.asm.bind(back);
+        self.cold.push(Cold::Limit { from, back, out, off, t });
     }
 
     /// Leaves unless the next page is still mapped, executable, to the host page `frame`.
@@ -213,7 +226,24 @@ impl Lower<'_> {
         }
         self.expose()?;
         let i = *self.insn();
-        let t = self.target(&i)?;
+        self.check_target(&i)
+    }
+
+    /// Leaves before the instruction if its direct target is outside the code segment. What becomes of the flags has been
+    /// settled.
+    fn check_target(&mut self, i: &Insn) -> Low<()> {
+        if self.checked() {
+            return Ok(());
+        }
+        if let Some(off) = self.target_in_page(i) {
+            // Where IP wraps, it leads elsewhere: that is left to the interpreter.
+            let t = self.fresh()?;
+            let bail = self.bail_label();
+            self.in_segment(off, t, bail);
+            self.give(t);
+            return Ok(());
+        }
+        let t = self.target(i)?;
         self.asm.alu_r_rm(7, 8, t, field::code_limit());
         let bail = self.bail_label();
         self.asm.jcc(7, bail);
@@ -245,6 +275,18 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Whether the target of the instruction at hand has been checked by an operation before.
+    fn checked(&self) -> bool {
+        let mut before = self.ops[..self.at].iter().rev().take_while(|op| !matches!(op, Op::Begin(_)));
+        before.any(|op| matches!(op, Op::CheckDirect | Op::CheckIndirect(_)))
+    }
+
+    /// Offset of the direct target, if it is in the page.
+    fn target_in_page(&self, i: &Insn) -> Option<u16> {
+        let off = i64::from(i.off) + i64::from(i.len) + displacement(i);
+        ((0..4096).contains(&off) && i.size >= i.code_width()).then_some(off as u16)
+    }
+
     /// RIP of the direct target, in a temporary.
     fn target(&mut self, i: &Insn) -> Low<R> {
         let t = self.fresh()?;
@@ -258,27 +300,9 @@ impl Lower<'_> {
     /// Goes to the direct target of the instruction, or (`next`) to the one after it.
     fn go(&mut self, i: &Insn, next: bool) -> Low<()> {
         let off = i64::from(i.off) + i64::from(i.len) + if next { 0 } else { displacement(i) };
-        // Within the page, and no wrap of IP between: a link.
-        if (0..4096).contains(&off)
-            && (self.key.code_flat() || off >= i64::from(i.off))
-            && i.size >= i.code_width()
-        {
+        // Within the page: a link. (In a segment it has been checked that IP doesn't wrap between: see `check_direct`.)
+        if (0..4096).contains(&off) && i.size >= i.code_width() {
             self.link(off as u16);
-            return Ok(());
-        }
-        if (0..4096).contains(&off) && !next && i.size >= i.code_width() {
-            // Backwards in a segment: if that is below its start, IP wraps and leads elsewhere.
-            let t = self.fresh()?;
-            let wraps = self.asm.label();
-            self.asm.load(8, t, field::page_rip());
-            self.asm.alu_imm(0, 8, t, off as i32);
-            self.asm.jcc(SIGN, wraps);
-            self.link(off as u16);
-            self.asm.bind(wraps);
-            self.give(t);
-            let t = self.target(i)?;
-            self.far_jump(t);
-            self.give(t);
             return Ok(());
         }
         if let Ok(off) = i32::try_from(off)
@@ -346,20 +370,24 @@ impl Lower<'_> {
         let i = *self.insn();
         if self.links_only(&i) {
             self.leave_recipe()?;
-            return self.go(&i, false);
+        } else {
+            self.spill_flags()?;
         }
-        self.spill_flags()?;
         self.flags.host = 0;
         if !self.key.code_flat() {
-            self.check_direct()?;
+            self.check_target(&i)?;
         }
         self.go(&i, false)
     }
 
     /// Whether the block's ways on after its last instruction are all links.
     fn links_only(&self, i: &Insn) -> bool {
-        let far = i64::from(i.off) + i64::from(i.len) + displacement(i);
-        self.key.code_flat() && i.size >= i.code_width() && i.code_width() >= 4 && i32::try_from(far).is_ok()
+        let next = i64::from(i.off) + i64::from(i.len);
+        if !self.key.code_flat() {
+            return next < 4096 && self.target_in_page(i).is_some();
+        }
+        let far = i32::try_from(next + displacement(i));
+        i.size >= i.code_width() && i.code_width() >= 4 && far.is_ok()
     }
 
     pub(super) fn jump_indirect(&mut self, why: Jump, v: Val) -> Low<()> {
@@ -372,7 +400,7 @@ impl Lower<'_> {
         }
         self.flags.host = 0;
         let t = self.temp(v)?;
-        if !self.key.code_flat() {
+        if !self.key.code_flat() && !self.checked() {
             self.asm.alu_r_rm(7, 8, t, field::code_limit());
             let bail = self.bail_label();
             self.asm.jcc(7, bail);
@@ -465,7 +493,7 @@ impl Lower<'_> {
             let not = self.asm.label();
             self.asm.jcc(cc ^ 1, not);
             let free = self.free;
-            self.check_direct()?;
+            self.check_target(&i)?;
             self.go(&i, false)?;
             self.free = free;
             self.asm.bind(not);
@@ -590,7 +618,7 @@ impl Lower<'_> {
         self.asm.jcc(5, slow);
         self.asm.alu_imm(7, 8, field::budget(), 0);
         self.asm.jcc(14, slow);
-        self.asm.alu_imm(1, 4, field::rflags(), flag::IF as i32);
+        self.asm.alu_imm(1, 8, field::rflags(), flag::IF as i32);
         self.asm.jmp(done);
         self.asm.bind(slow);
         Some(done)

@@ -164,7 +164,7 @@ impl Lower<'_> {
     }
 
     /// Memory holds the flags now: the recipe that the block may have been entered with is void.
-    fn void_recipe(&mut self) {
+    pub(super) fn void_recipe(&mut self) {
         if !self.needs_flags {
             self.asm.store_imm(4, field::recipe(), 0);
         }
@@ -506,7 +506,8 @@ impl Lower<'_> {
             self.clobber()?;
             let n = if c & flag::DF != 0 { 1 } else { 4 };
             let imm = if n == 1 { flag::DF as i32 } else { !(flag::DF as i32) };
-            self.asm.alu_imm(n, 4, field::rflags(), imm);
+            self.asm.alu_imm(n, 8, field::rflags(), imm);
+            self.asm.store_imm(8, field::direction(), if n == 1 { -1 } else { 1 });
             if some == 0 {
                 return Ok(());
             }

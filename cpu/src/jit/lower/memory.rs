@@ -40,6 +40,11 @@ impl Lower<'_> {
             Loc::Imm(c) if i32::try_from(c).is_ok() => {
                 Ok(Address { m: Mem { base: None, index: None, disp: c as i32 }, w: 8, held: None })
             }
+            Loc::Guest { r, w } if r < 16 && (w < 4 || w == 4 && self.host(r).is_none()) => {
+                let t = self.copy(ea)?;
+                Ok(Address { m: Mem::at(t, 0), w: 8, held: Some(t) })
+            }
+            Loc::Guest { r, w: 4 } if r < 16 => Ok(Address { m: self.sum(r, 0)?, w: 4, held: None }),
             _ => {
                 let r = self.full(ea)?;
                 self.lock(r);
@@ -200,7 +205,10 @@ impl Lower<'_> {
             None => self.fresh()?,
         };
         let w = if self.long() { a.w } else { a.w.min(4) };
-        self.lea(h, a.m, w);
+        // A held register with no more to it is zero beyond its width already.
+        if a.w != 8 || a.m != Mem::at(h, 0) {
+            self.lea(h, a.m, w);
+        }
         let x = self.fresh()?;
         if !flat {
             if self.long() {
@@ -354,6 +362,29 @@ impl Lower<'_> {
         let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
         self.lock_mem(m);
         self.write_to(m, w, v)
+    }
+
+    /// Stores to a place that has been probed, `skip` bytes into it.
+    pub(super) fn store_in(&mut self, p: Val, skip: u8, w: u8, v: Val) -> Low<()> {
+        let Loc::At { m, .. } = self.loc[p.n()] else { return self.refuse() };
+        self.lock_mem(m);
+        self.write_to(field::plus(m, i32::from(skip)), w, v)
+    }
+
+    /// The double word at linear address `h`, which is used up.
+    pub(super) fn load_linear(&mut self, h: R) -> Low<()> {
+        let (x, c) = (self.fresh()?, self.fresh()?);
+        let back = self.asm.label();
+        self.asm.bind(back);
+        self.asm.mov(8, c, h);
+        let at = Place { seg: 0, ea: Val(0), w: 4 };
+        let delta = self.look_up(c, x, at, false, Linear::Reg(h), back);
+        self.asm.alu_r_rm(0, 8, h, delta);
+        self.asm.load(4, h, Mem::at(h, 0));
+        self.give(c);
+        self.give(x);
+        self.result(h, 4, true);
+        Ok(())
     }
 
     /// CMPXCHG: the host's own, whose accumulator is the guest's.

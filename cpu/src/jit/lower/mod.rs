@@ -102,6 +102,8 @@ enum Cold {
     Vectors { from: Label, back: Label },
     /// Leave before the instruction.
     Bail { from: Label, at: Place },
+    /// Of the running page some is outside the code segment: `out` if `off` is.
+    Limit { from: Label, back: Label, out: Label, off: u16, t: R },
     /// Leave after instruction `n` to offset `to` of the page.
     Side { from: Label, n: u16, to: u16, flags: exit::Handed },
 }
@@ -493,6 +495,7 @@ impl Lower<'_> {
         match w {
             8 => self.asm.lea(8, t, m),
             4 => self.asm.lea(4, t, m),
+            _ if let Mem { base: Some(r), index: None, disp: 0 } = m => self.asm.movzx(2, t, r),
             _ => {
                 self.asm.lea(4, t, m);
                 self.asm.movzx(2, t, t);
@@ -658,6 +661,10 @@ impl Lower<'_> {
                 | Op::LoadX { .. }
                 | Op::StoreX { .. }
                 | Op::Pure { .. }
+                | Op::SetSegment { .. }
+                | Op::CheckFar
+                | Op::Vector(_)
+                | Op::CheckIret
                 | Op::CheckIndirect(_)
         );
         let partly = match op {
@@ -709,6 +716,18 @@ impl Lower<'_> {
                 self.asm.alu_imm(4, 4, t, crate::ops::SYSTEM_FLAGS as i32);
                 self.result(t, 8, true);
             }
+            Op::Stride(w) => self.stride(w)?,
+            Op::SetSegment { seg, v } => self.set_segment(seg, v)?,
+            Op::CheckFar => self.check_far()?,
+            Op::Vector(n) => self.vector(n)?,
+            Op::CheckIret => self.check_iret()?,
+            Op::StoreIn { p, skip, w, v } => self.store_in(p, skip, w, v)?,
+            Op::ClearFlags(mask) => {
+                self.clobber()?;
+                self.asm.alu_imm(4, 8, field::rflags(), !mask as i32);
+            }
+            Op::JumpFar { cs, ip } => self.jump_to_segment(cs, ip)?,
+            Op::PopFlags { w, v } => self.pop_flags(w, v)?,
             Op::Selector(seg) => {
                 let t = self.fresh()?;
                 self.asm.movzx(2, t, field::selector(seg));

@@ -1,8 +1,14 @@
-//! System instructions that are lowered in place: CLI, SWAPGS, RDTSC, RDTSCP.
+//! System instructions that are lowered in place: CLI, SWAPGS, RDTSC, RDTSCP, POPF; segment loads and far transfers of real
+//! and V86 mode.
 
+use super::flags::State;
 use super::{Low, Lower};
-use crate::jit::encode::R;
+use crate::helper::segment::{REAL_ATTR, V86_ATTR};
+use crate::jit::encode::{Mem, R};
+use crate::jit::ir::Val;
 use crate::jit::regs::field;
+use crate::jit::stubs::{Target, look_up};
+use crate::jit::{PLAIN_BASE, from_memory_form};
 use crate::state::{Seg, cr4, flag};
 use iced_x86::Code;
 
@@ -14,7 +20,7 @@ impl Lower<'_> {
             return Ok(false);
         }
         match self.insn().code() {
-            Code::Cli => self.asm.alu_imm(4, 4, field::rflags(), !(flag::IF as i32)),
+            Code::Cli => self.asm.alu_imm(4, 8, field::rflags(), !(flag::IF as i32)),
             Code::Swapgs if key.code64() => {
                 let (a, b) = (self.fresh()?, self.fresh()?);
                 let gs = field::seg_base(Seg::Gs as u8);
@@ -57,5 +63,123 @@ impl Lower<'_> {
             self.asm.load(4, R::RCX, field::tsc_aux());
         }
         Ok(true)
+    }
+
+    /// Loads a segment register that has the limit and the attributes that real or V86 mode gives it: base and selector
+    /// are all that changes.
+    pub(super) fn set_segment(&mut self, seg: u8, v: Val) -> Low<()> {
+        self.expose()?;
+        let t = self.copy(v)?;
+        let bail = self.bail_label();
+        let u = self.fresh()?;
+        self.asm.alu_imm(7, 4, field::seg_limit(seg), 0xffff);
+        self.asm.jcc(5, bail);
+        self.asm.movzx(2, u, field::seg_attr(seg));
+        self.asm.alu_imm(7, 4, u, i32::from(if self.key.v86() { V86_ATTR } else { REAL_ATTR }));
+        self.asm.jcc(5, bail);
+        self.give(u);
+        self.asm.store(2, field::selector(seg), t);
+        self.asm.shift_imm(4, 4, t, 4);
+        self.asm.store(8, field::seg_base(seg), t);
+        self.give(t);
+        Ok(())
+    }
+
+    /// Leaves if CS isn't one whose base is all that a far transfer changes: see [`crate::jit::Bases`].
+    pub(super) fn check_far(&mut self) -> Low<()> {
+        self.expose()?;
+        let bail = self.bail_label();
+        self.asm.test_imm(4, field::space(), PLAIN_BASE as i32);
+        self.asm.jcc(4, bail);
+        Ok(())
+    }
+
+    /// The entry of the interrupt vector table for `n`, which lies in IDTR's limit; a debugger doesn't ask.
+    pub(super) fn vector(&mut self, n: u8) -> Low<()> {
+        self.expose()?;
+        let bail = self.bail_label();
+        let t = self.fresh()?;
+        self.asm.alu_imm(7, 1, field::events(), 0);
+        self.asm.jcc(5, bail);
+        let at = 4 * i32::from(n);
+        self.asm.movzx(2, t, field::idt_limit());
+        self.asm.alu_imm(7, 4, t, at + 3);
+        self.asm.jcc(2, bail);
+        self.asm.load(8, t, field::idt_base());
+        self.asm.lea(8, t, Mem::at(t, at));
+        self.load_linear(t)
+    }
+
+    /// Leaves if IRET is the end of an NMI's handler, or a debugger asks.
+    pub(super) fn check_iret(&mut self) -> Low<()> {
+        self.expose()?;
+        let bail = self.bail_label();
+        self.asm.alu_imm(7, 1, field::nmi_blocked(), 0);
+        self.asm.jcc(5, bail);
+        self.asm.alu_imm(7, 1, field::events(), 0);
+        self.asm.jcc(5, bail);
+        Ok(())
+    }
+
+    /// Goes to `cs:ip` by way of the jump cache.
+    pub(super) fn jump_to_segment(&mut self, cs: Val, ip: Val) -> Low<()> {
+        self.spill_flags()?;
+        self.flags.host = 0;
+        let t = self.copy(cs)?;
+        self.asm.store(2, field::selector(Seg::Cs as u8), t);
+        // Loaded whole by the look-up: stored whole.
+        let u = self.fresh()?;
+        self.asm.load(8, u, field::space());
+        self.asm.load(2, u, t);
+        self.asm.store(8, field::space(), u);
+        self.give(u);
+        self.asm.shift_imm(4, 4, t, 4);
+        self.asm.store(8, field::seg_base(Seg::Cs as u8), t);
+        self.give(t);
+        let t = self.temp(ip)?;
+        if t != R::R14 {
+            self.asm.mov(8, R::R14, t);
+        }
+        let miss = self.asm.label();
+        look_up(&mut self.asm, miss, None);
+        self.asm.bind(miss);
+        self.jump_to(Target::JumpMiss);
+        Ok(())
+    }
+
+    /// POPF at privilege level 0 that changes status flags and IF, and brings no interrupt about.
+    pub(super) fn pop_flags(&mut self, w: u8, v: Val) -> Low<()> {
+        self.expose()?;
+        let t = self.temp(v)?;
+        let u = self.fresh()?;
+        let bail = self.bail_label();
+        let mut same = flag::TF | flag::DF | flag::IOPL | flag::NT;
+        if w > 2 {
+            same |= flag::RF | flag::VM | flag::AC | flag::VIF | flag::VIP | flag::ID;
+        }
+        self.asm.mov(4, u, t);
+        self.asm.alu_r_rm(6, 4, u, field::rflags());
+        self.asm.test_imm(4, u, same as i32);
+        self.asm.jcc(5, bail);
+        let quiet = self.asm.label();
+        self.asm.test_imm(4, t, flag::IF as i32);
+        self.asm.jcc(4, quiet);
+        self.asm.alu_imm(7, 1, field::intr(), 0);
+        self.asm.jcc(5, bail);
+        self.asm.bind(quiet);
+        self.asm.alu_imm(4, 4, u, flag::IF as i32);
+        self.asm.alu_rm_r(6, 8, field::rflags(), u);
+        // Byte 1 of the memory form is as LAHF has it, byte 0 is OF.
+        self.asm.movzx(1, u, t);
+        self.asm.alu_imm(4, 4, u, from_memory_form(!0) as i32 & 0xff);
+        self.asm.shift_imm(4, 4, u, 8);
+        self.asm.shift_imm(5, 4, t, flag::OF.trailing_zeros() as u8);
+        self.asm.alu_imm(4, 4, t, 1);
+        self.asm.lea(4, t, Mem { base: Some(t), index: Some((u, 0)), disp: 0x200 });
+        self.asm.store(2, field::flags(), t);
+        self.void_recipe();
+        self.flags = State::in_memory();
+        self.give(u);
+        Ok(())
     }
 }

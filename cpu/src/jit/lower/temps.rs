@@ -24,6 +24,7 @@ pub(super) fn keeps_temporaries(op: &Op) -> bool {
             | Op::Cond(_)
             | Op::Ea
             | Op::NextIp
+            | Op::Stride(_)
             | Op::Load(_)
             | Op::Store { .. }
             | Op::SideExit { .. }
