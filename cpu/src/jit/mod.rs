@@ -746,12 +746,18 @@ fn prepare(cpu: &mut Cpu, key: ModeKey) {
 fn prepare_segment(cpu: &mut Cpu, key: ModeKey, n: usize) {
     let seg = &cpu.seg[n];
     let real = key.real() || key.v86();
+    // Most often they are what they were when this was last asked: a transfer asks for all.
+    let asked = u64::from(seg.limit) | u64::from(seg.attr) << 32 | u64::from(real) << 48 | 1 << 63;
+    if cpu.scratch.0.prepared[n] == asked {
+        return;
+    }
     let data = seg.attr & (attr::S | attr::P) == attr::S | attr::P && seg.attr & attr::UNUSABLE == 0;
     let down = seg.attr & (attr::CODE | attr::DC) == attr::DC;
     let readable = seg.attr & attr::CODE == 0 || seg.attr & attr::RW != 0;
     let writable = seg.attr & attr::CODE == 0 && seg.attr & attr::RW != 0;
     let end = if real || data && !down { u64::from(seg.limit) + 1 } else { 0 };
     let s = &mut cpu.scratch.0;
+    s.prepared[n] = asked;
     s.read_limit[n] = if real || readable { end } else { 0 };
     s.write_limit[n] = if real || writable { end } else { 0 };
 }

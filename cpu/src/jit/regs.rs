@@ -130,6 +130,9 @@ pub struct Scratch {
     pub link: u64,
     /// Linear address of a translation miss.
     pub fill: u64,
+    /// The pages that were last found not to be plain memory, for loads and for stores: there the interpreter runs the
+    /// instruction without another look, and finds out itself if that has changed. 1: none.
+    pub unserved: [u64; 2],
     /// Spilled temporaries.
     pub slots: [u64; SLOTS],
     /// Vector operands and result of a call.
@@ -144,6 +147,8 @@ pub struct Scratch {
     pub read_limit: [u64; 6],
     /// The same for writing.
     pub write_limit: [u64; 6],
+    /// What these two were made from.
+    pub prepared: [u64; 6],
     /// Last valid IP.
     pub code_limit: u64,
     /// MXCSR of the host while outside, and of the guest inside.
@@ -182,6 +187,7 @@ impl Default for Scratch {
             exit_rip: 0,
             link: 0,
             fill: 0,
+            unserved: [1; 2],
             slots: [0; SLOTS],
             groups: [0; GROUPS],
             vec: [0; 6],
@@ -191,6 +197,7 @@ impl Default for Scratch {
             key: 0,
             read_limit: [0; 6],
             write_limit: [0; 6],
+            prepared: [0; 6],
             code_limit: 0,
             host_mxcsr: 0x1f80,
             vec_temps: [0; 32],
@@ -305,6 +312,10 @@ pub mod field {
     /// XMM register `r`.
     pub fn xmm(r: u8) -> Mem {
         state(offset_of!(Cpu, vec) + 32 * usize::from(r))
+    }
+    /// The page that is known not to be plain memory, for loads (0) or stores (1).
+    pub fn unserved(write: usize) -> Mem {
+        slot_of(offset_of!(Scratch, unserved), write as u8)
     }
     /// Slot `n` for an operand of a recipe.
     pub fn held(n: u8) -> Mem {

@@ -57,6 +57,9 @@ pub(super) extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u6
     x.cpu.scratch.0.tlb = table;
     let tlb = &x.derived.tlb;
     let hit = if write != 0 { tlb.hit_write(linear, w - 1) } else { tlb.hit_read(linear, w - 1) };
+    if hit.is_none() {
+        x.cpu.scratch.0.unserved[usize::from(write != 0)] = page;
+    }
     u64::from(hit.is_some())
 }
 
@@ -300,13 +303,13 @@ pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insn
         return up;
     }
     x.cpu.scratch.0.key = key.0;
-    prepare(x.cpu, key);
     if up != 0 {
         return up;
     }
-    // Another mode is another block.
-    x.cpu.scratch.0.space = space_key(x, key);
-    x.derived.space_seen = x.derived.tlb.code_changes();
+    // Another mode is another block. Only which segments are flat has changed: CS, the space and what it maps are as before.
+    let space = x.cpu.scratch.0.space;
+    x.cpu.scratch.0.space =
+        if key.code_flat() { space >> 32 << 32 | u64::from(key.0) } else { space_key(x, key) };
     x.cpu.scratch.0.exit_rip = x.next_rip(i);
     3
 }

@@ -409,6 +409,18 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
         }
         a.bind(body);
         second_entry(a, tlb_size, if k == 0 { Array::Read } else { Array::Write });
+        // A page of a chip's that was asked for last: ZF clear, as from the call.
+        let unknown = a.label();
+        a.push(R::RAX);
+        a.load(8, R::RAX, field::fill());
+        a.alu_imm(4, 8, R::RAX, -4096);
+        a.alu_r_rm(7, 8, R::RAX, field::unserved(k));
+        a.pop(R::RAX);
+        a.jcc(5, unknown);
+        a.pop(R::RDX);
+        a.test(8, R::RSP, R::RSP);
+        a.ret();
+        a.bind(unknown);
         // With the return address and RDX that is ten words: the stack is aligned again.
         let rest: Vec<R> = CALLER_SAVED.into_iter().filter(|r| *r != R::RDX).collect();
         for r in &rest {

@@ -356,7 +356,7 @@ impl Lower<'_> {
             self.asm.setcc_mem(2, field::held(recipe::CARRIED));
             recipe::CARRY_KEPT
         } else {
-            return None;
+            self.carried?
         };
         Some(Recipe { how, w, a, b: recipe::Second::Imm(carry), then: None })
     }

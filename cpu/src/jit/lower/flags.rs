@@ -2,13 +2,13 @@
 //!
 //! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
 
-use super::recipe::{How, Keep, Recipe, Then};
+use super::recipe::{How, Keep, Recipe, Second, Then};
 use super::{Loc, Low, Lower};
 use crate::jit::encode::{R, Rm};
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{cond_reads, effect, fl, from_rflags, may_leave};
 use crate::jit::regs::field;
-use crate::ops::{Cond, Shift};
+use crate::ops::{Cond, Shift, Unary};
 use crate::state::flag;
 
 /// Which flags EFLAGS holds.
@@ -210,6 +210,18 @@ impl Lower<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether the operation at hand is an INC or DEC that makes all flags of another's recipe void but CF, which then is
+    /// where that one's recipe says.
+    pub(super) fn hands_carry_on(&self, op: &Op) -> Option<i32> {
+        let Op::Unary { op: Unary::Inc | Unary::Dec, w, a } = *op else { return None };
+        let Recipe { how: How::Incremented | How::Decremented, b: Second::Imm(carry), then: None, .. } =
+            self.pending()?
+        else {
+            return None;
+        };
+        (self.facts.exposed[self.at] && self.goes_back(self.loc[a.n()], w).is_some()).then_some(carry)
     }
 
     /// Before an operation that changes CF and OF only: where somebody may want the flags, their recipe is now that of the

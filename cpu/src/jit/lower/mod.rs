@@ -176,6 +176,8 @@ pub struct Lower<'a> {
     may_defer: bool,
     /// The block is never entered with a recipe for its flags.
     needs_flags: bool,
+    /// Where the INC or DEC at hand finds CF, if an earlier one's recipe says so.
+    carried: Option<i32>,
     /// The recipe that the block leaves with.
     left: Option<Recipe>,
     /// The value that is kept for it.
@@ -262,6 +264,7 @@ pub fn lower(
         flags: flags::State::in_memory(),
         may_defer: false,
         needs_flags: incoming.needed,
+        carried: None,
         left: None,
         held: None,
         holders: Vec::new(),
@@ -682,8 +685,12 @@ impl Lower<'_> {
             Op::Unary { op, .. } => matches!(op, crate::ops::Unary::Inc | crate::ops::Unary::Dec),
             _ => false,
         };
+        self.carried = None;
         if partly && self.flags.deferred && !self.may_step(&op) && self.wants_old_flags(&op) {
-            self.spill_flags()?;
+            self.carried = self.hands_carry_on(&op);
+            if self.carried.is_none() {
+                self.spill_flags()?;
+            }
         }
         if op.is_vector() && !self.vec_ready {
             self.vectors_on()?;
