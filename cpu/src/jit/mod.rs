@@ -117,6 +117,28 @@ pub struct JitStatistics {
 // SAFETY: all its fields are numbers.
 unsafe impl Zero for JumpEntry {}
 
+/// What loading a selector of the GDT into a data segment register at privilege level 0 brings, as long as its descriptor is
+/// the same.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct SegmentEntry {
+    /// The selector; zero in an empty entry.
+    pub selector: u64,
+    /// The descriptor, with its accessed bit set.
+    pub descriptor: u64,
+    /// Base.
+    pub base: u64,
+    /// The other half of a [`Segment`].
+    pub rest: u64,
+    /// What [`prepare_segment`] makes of it: limits for reading and writing, and what they are made from.
+    pub prepared: [u64; 3],
+    /// Whether it is flat.
+    pub flat: u64,
+}
+
+/// Such entries; a selector's is found by the lowest bits of its index.
+pub const SEGMENTS: usize = 16;
+
 /// The translator of one machine.
 pub struct Jit {
     memory: CodeMemory,
@@ -124,6 +146,7 @@ pub struct Jit {
     stubs_end: usize,
     natives: Vec<Option<Native>>,
     jumps: Zeros<JumpEntry>,
+    segments: Box<[SegmentEntry; SEGMENTS]>,
     builder: Builder,
     /// Counters.
     pub statistics: JitStatistics,
@@ -236,6 +259,7 @@ impl Jit {
             stubs_end,
             natives: Vec::new(),
             jumps: Zeros::new(JUMPS)?,
+            segments: Box::default(),
             builder: Builder::default(),
             statistics: JitStatistics::default(),
             handed: vec![0; iced_x86::Code::values().len()],
@@ -540,6 +564,31 @@ impl Jit {
         Some(self.jumps[slot].code)
     }
 
+    /// Data segment register `n` has just been loaded: remembers what with, if translated code could have done it.
+    fn remember_segment(&mut self, x: &mut Exec<'_>, key: ModeKey, n: usize) {
+        let s = x.cpu.seg[n];
+        if key.real()
+            || key.v86()
+            || key.long_mode()
+            || key.cpl() != 0
+            || s.selector & !3 == 0
+            || s.selector & 4 != 0
+        {
+            return;
+        }
+        let at = x.cpu.gdtr.base.wrapping_add(u64::from(s.selector & !7));
+        let Ok(descriptor) = x.load_system::<u64>(at) else { return };
+        let c = &x.cpu.scratch.0;
+        self.segments[usize::from(s.selector >> 3) % SEGMENTS] = SegmentEntry {
+            selector: s.selector.into(),
+            descriptor,
+            base: s.base,
+            rest: u64::from(s.limit) | u64::from(s.attr) << 32 | u64::from(s.selector) << 48,
+            prepared: [c.read_limit[n], c.write_limit[n], c.prepared[n]],
+            flat: u64::from(key.flat() >> n & 1),
+        };
+    }
+
     /// Runs native block `id`: RIP is at its start and the budget is above its length.
     pub fn run(&mut self, x: &mut Exec<'_>, blocks: &mut Blocks, key: ModeKey, id: u32) -> Left {
         let Some(Some(n)) = self.natives.get(id as usize) else { return Left::Interpret };
@@ -563,6 +612,7 @@ impl Jit {
         s.space = space;
         s.exit_rip = x.cpu.rip;
         s.jumps = self.jumps.as_ptr() as u64;
+        s.segments = self.segments.as_ptr() as u64;
         s.exec = exec;
         s.flags = to_memory_form(rflags);
         s.direction = direction(rflags);

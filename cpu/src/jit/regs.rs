@@ -130,6 +130,8 @@ pub struct Scratch {
     pub link: u64,
     /// Linear address of a translation miss.
     pub fill: u64,
+    /// The segments loaded last: [`super::SegmentEntry`].
+    pub segments: u64,
     /// The pages that were last found not to be plain memory, for loads and for stores: there the interpreter runs the
     /// instruction without another look, and finds out itself if that has changed. 1: none.
     pub unserved: [u64; 2],
@@ -188,6 +190,7 @@ impl Default for Scratch {
             link: 0,
             fill: 0,
             unserved: [1; 2],
+            segments: 0,
             slots: [0; SLOTS],
             groups: [0; GROUPS],
             vec: [0; 6],
@@ -244,6 +247,9 @@ pub mod field {
         page_partly,
         direction,
         events,
+        key,
+        segments,
+        prepared,
         flags,
         recipe,
         exit_rip,
@@ -284,6 +290,14 @@ pub mod field {
     /// One byte: whether NMIs wait for an IRET.
     pub fn nmi_blocked() -> Mem {
         state(offset_of!(Cpu, nmi_blocked))
+    }
+    /// GDTR's limit.
+    pub fn gdt_limit() -> Mem {
+        state(offset_of!(Cpu, gdtr) + offset_of!(crate::state::TableReg, limit))
+    }
+    /// GDTR's base.
+    pub fn gdt_base() -> Mem {
+        state(offset_of!(Cpu, gdtr) + offset_of!(crate::state::TableReg, base))
     }
     /// IDTR's limit.
     pub fn idt_limit() -> Mem {

@@ -297,6 +297,9 @@ pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insn
         && !key.code64()
     {
         prepare_segment(x.cpu, key, n);
+        // SAFETY: as in `seek`.
+        let j = unsafe { &mut *(x.cpu.scratch.0.engine[0] as *mut Jit) };
+        j.remember_segment(x, key, n);
     }
     let up = after(x, packed);
     if key == old {

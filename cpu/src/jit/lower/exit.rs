@@ -549,7 +549,10 @@ impl Lower<'_> {
             return Ok(());
         }
         self.flush_note()?;
-        let done = self.open_interrupts();
+        let done = match self.open_interrupts() {
+            None if how == Call::Segment => self.load_segment()?,
+            done => done,
+        };
         // Values in temporaries don't survive.
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;

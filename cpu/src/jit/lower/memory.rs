@@ -8,6 +8,7 @@ use crate::jit::ir::{Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{TABLE, field};
 use crate::mmu::table::{Array, displacement};
+use crate::state::{Seg, gpr};
 
 /// A memory operand in the making.
 struct Address {
@@ -371,20 +372,38 @@ impl Lower<'_> {
         self.write_to(field::plus(m, i32::from(skip)), w, v)
     }
 
-    /// The double word at linear address `h`, which is used up.
-    pub(super) fn load_linear(&mut self, h: R) -> Low<()> {
+    /// The `w` bytes at linear address `h`, in its place.
+    pub(super) fn load_at_linear(&mut self, h: R, w: u8) -> Low<R> {
         let (x, c) = (self.fresh()?, self.fresh()?);
         let back = self.asm.label();
         self.asm.bind(back);
         self.asm.mov(8, c, h);
-        let at = Place { seg: 0, ea: Val(0), w: 4 };
+        let at = Place { seg: 0, ea: Val(0), w };
         let delta = self.look_up(c, x, at, false, Linear::Reg(h), back);
         self.asm.alu_r_rm(0, 8, h, delta);
-        self.asm.load(4, h, Mem::at(h, 0));
+        self.asm.load(w, h, Mem::at(h, 0));
         self.give(c);
         self.give(x);
-        self.result(h, 4, true);
-        Ok(())
+        Ok(h)
+    }
+
+    /// Probes for a load of `w` bytes from the top of a stack of 32 bits.
+    pub(super) fn probe_top(&mut self, w: u8) -> Low<Mem> {
+        let m = self.sum(gpr::RSP as u8, 0)?;
+        self.probe_address(
+            Place { seg: Seg::Ss as u8, ea: Val(0), w },
+            Address { m, w: 4, held: None },
+            false,
+        )
+    }
+
+    /// Loads a word from a place that has been probed into a temporary of its own, zero-extended.
+    pub(super) fn pull_word(&mut self, m: Mem) -> Low<R> {
+        self.lock_mem(m);
+        let t = self.fresh()?;
+        self.asm.movzx(2, t, m);
+        self.give_mem(m);
+        Ok(t)
     }
 
     /// CMPXCHG: the host's own, whose accumulator is the guest's.

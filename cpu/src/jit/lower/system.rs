@@ -4,13 +4,15 @@
 use super::flags::State;
 use super::{Low, Lower};
 use crate::helper::segment::{REAL_ATTR, V86_ATTR};
-use crate::jit::encode::{Mem, R};
+use crate::insn::kind;
+use crate::jit::encode::{Label, Mem, R};
 use crate::jit::ir::Val;
 use crate::jit::regs::field;
 use crate::jit::stubs::{Target, look_up};
-use crate::jit::{PLAIN_BASE, from_memory_form};
-use crate::state::{Seg, cr4, flag};
-use iced_x86::Code;
+use crate::jit::{PLAIN_BASE, SEGMENTS, SegmentEntry, from_memory_form};
+use crate::state::{Seg, attr, cr4, flag, gpr};
+use iced_x86::{Code, Mnemonic};
+use std::mem::offset_of;
 
 impl Lower<'_> {
     /// CLI and SWAPGS at privilege level 0, where they can't fault and nothing can come of them.
@@ -107,7 +109,9 @@ impl Lower<'_> {
         self.asm.jcc(2, bail);
         self.asm.load(8, t, field::idt_base());
         self.asm.lea(8, t, Mem::at(t, at));
-        self.load_linear(t)
+        let t = self.load_at_linear(t, 4)?;
+        self.result(t, 4, true);
+        Ok(())
     }
 
     /// Leaves if IRET is the end of an NMI's handler, or a debugger asks.
@@ -180,6 +184,115 @@ impl Lower<'_> {
         self.void_recipe();
         self.flags = State::in_memory();
         self.give(u);
+        Ok(())
+    }
+
+    /// MOV from a register or POP to a data segment register, of a selector of the GDT that has been loaded before and whose
+    /// descriptor is as it was then, at privilege level 0. Elsewhere shared code runs; the label is where this goes on.
+    pub(super) fn load_segment(&mut self) -> Low<Option<Label>> {
+        let i = *self.insn();
+        let key = self.key;
+        let far = key.real() || key.v86() || key.long_mode() || key.cpl() != 0 || !key.code_flat();
+        let pops = i.code().mnemonic() == Mnemonic::Pop;
+        let whole = key.bits() == 32 && i.size == 4 && i.stack_width() == 4;
+        if far || i.kind != kind::SEGMENT || i.is_mem() || pops && !whole {
+            return Ok(None);
+        }
+        let seg = i.dst;
+        let flat = key.flat() >> seg & 1;
+        let (slow, null) = (self.asm.label(), self.asm.label());
+        let t = if pops {
+            let m = self.probe_top(2)?;
+            self.pull_word(m)?
+        } else {
+            let t = self.fresh()?;
+            let from = self.guest_rm(i.src);
+            self.asm.movzx(2, t, from);
+            t
+        };
+        self.lock(t);
+        self.asm.alu_imm(7, 4, t, 3);
+        self.asm.jcc(6, if flat == 0 { null } else { slow });
+        self.asm.test_imm(4, t, 4);
+        self.asm.jcc(5, slow);
+        // Supervisors' pages are looked at as the system does, but for this.
+        self.asm.test_imm(4, field::rflags(), flag::AC as i32);
+        self.asm.jcc(5, slow);
+        let (at, e) = (self.fresh()?, self.fresh()?);
+        self.asm.movzx(2, at, field::gdt_limit());
+        self.asm.mov(4, e, t);
+        self.asm.alu_imm(1, 4, e, 7);
+        self.asm.alu_rm_r(7, 4, e, at);
+        self.asm.jcc(7, slow);
+        self.asm.mov(4, at, t);
+        self.asm.alu_imm(4, 4, at, -8);
+        self.asm.lea(4, e, Mem { base: None, index: Some((at, 3)), disp: 0 });
+        self.asm.alu_imm(4, 4, e, 64 * (SEGMENTS as i32 - 1));
+        self.asm.alu_r_rm(0, 8, e, field::segments());
+        let entry = |at: usize| Mem::at(e, at as i32);
+        self.asm.alu_r_rm(7, 8, t, entry(offset_of!(SegmentEntry, selector)));
+        self.asm.jcc(5, slow);
+        self.asm.alu_r_rm(0, 4, at, field::gdt_base());
+        self.give(t);
+        self.lock(e);
+        self.lock(at);
+        let d = self.load_at_linear(at, 8)?;
+        self.asm.alu_r_rm(7, 8, d, entry(offset_of!(SegmentEntry, descriptor)));
+        self.asm.jcc(5, slow);
+        let mut copy = |from: usize, to: Mem| {
+            self.asm.load(8, d, Mem::at(e, from as i32));
+            self.asm.store(8, to, d);
+        };
+        copy(offset_of!(SegmentEntry, base), field::seg_base(seg));
+        copy(offset_of!(SegmentEntry, rest), field::seg_limit(seg));
+        let n = 8 * i32::from(seg);
+        let from = offset_of!(SegmentEntry, prepared);
+        copy(from, field::plus(field::read_limit(), n));
+        copy(from + 8, field::plus(field::write_limit(), n));
+        copy(from + 16, field::plus(field::prepared(), n));
+        if pops {
+            self.drop_word()?;
+        }
+        let done = self.asm.label();
+        self.asm.alu_imm(7, 1, entry(offset_of!(SegmentEntry, flat)), i32::from(flat));
+        self.asm.jcc(4, done);
+        // The mode is another: so is the code that goes on.
+        let bit = 1 << (9 + seg);
+        self.asm.alu_imm(6, 4, field::key(), bit);
+        self.asm.alu_imm(6, 8, field::space(), bit);
+        let rest = self.insns.len() - usize::from(self.n) - 1;
+        if rest > 0 {
+            self.asm.alu_imm(0, 8, field::budget(), rest as i32);
+        }
+        self.asm.load(8, R::R14, field::page_rip());
+        self.asm.lea(4, R::R14, Mem::at(R::R14, i32::from(i.off) + i32::from(i.len)));
+        self.jump_to(Target::Jump);
+        if flat == 0 {
+            // A null selector: as shared code loads it.
+            self.asm.bind(null);
+            self.asm.store_imm(8, field::seg_base(seg), 0);
+            self.asm.store_imm(4, field::seg_limit(seg), 0);
+            self.asm.store_imm(2, field::seg_attr(seg), i32::from(attr::UNUSABLE));
+            self.asm.store(2, field::selector(seg), t);
+            self.asm.store_imm(8, field::plus(field::read_limit(), n), 0);
+            self.asm.store_imm(8, field::plus(field::write_limit(), n), 0);
+            // Not known to be made from anything.
+            self.asm.store_imm(8, field::plus(field::prepared(), n), 0);
+            if pops {
+                self.drop_word()?;
+            }
+            self.asm.jmp(done);
+        }
+        self.give(d);
+        self.give(e);
+        self.asm.bind(slow);
+        Ok(Some(done))
+    }
+
+    /// A POP of a double word has been done but for ESP.
+    fn drop_word(&mut self) -> Low<()> {
+        let Some(sp) = self.host(gpr::RSP as u8) else { return self.refuse() };
+        self.asm.lea(4, sp, Mem::at(sp, 4));
         Ok(())
     }
 }
