@@ -416,3 +416,145 @@ fn single_step_traps_after_each_instruction() {
     assert_eq!(run(&mut r, 200).0, Stop::Halted);
     assert_eq!(r.cpu.gpr[gpr::RBP], 6);
 }
+
+/// Two routines in other segments (one begins in the middle of a page), an interrupt, strings in both directions, far
+/// pointers: what 16-bit code does at every turn.
+#[test]
+fn segments_of_real_mode() {
+    const ROUNDS: u16 = 40;
+    for first in [0u16, 0x8000] {
+        let mut r = real16();
+        // At 123h:10h, 1240h: RETF 2. At 400h:0: RETF. At 0:2000h: IRET.
+        let far = assemble(16, 0x10, |a| {
+            a.add(dx, bp)?;
+            a.db(&[0xca, 2, 0])
+        });
+        let near = assemble(16, 0, |a| {
+            a.inc(dx)?;
+            a.db(&[0xcb])
+        });
+        let handler = assemble(16, 0x2000, |a| {
+            a.inc(byte_ptr(0x700))?;
+            a.iret()
+        });
+        let offset = first;
+        let code = assemble(16, CODE, |a| {
+            let (mut top, mut on) = (a.create_label(), a.create_label());
+            a.set_label(&mut top)?;
+            // A word through ES, and back through DS and FS.
+            a.mov(bx, 0x2000)?;
+            a.mov(es, bx)?;
+            a.mov(word_ptr(offset).es(), cx)?;
+            a.push(es)?;
+            a.pop(fs)?;
+            a.add(dx, word_ptr(offset).fs())?;
+            a.lds(si, dword_ptr(0x710))?;
+            a.les(di, dword_ptr(0x714).ss())?;
+            a.movsw()?;
+            a.std()?;
+            a.lodsb()?;
+            a.stosb()?;
+            a.cld()?;
+            a.scasb()?;
+            a.cmpsb()?;
+            a.je(on)?;
+            a.inc(word_ptr(0x702).ss())?;
+            a.set_label(&mut on)?;
+            a.xor(bx, bx)?;
+            a.mov(ds, bx)?;
+            // With and without interrupts.
+            a.pushf()?;
+            a.cli()?;
+            a.int(0x21)?;
+            a.popf()?;
+            a.pushf()?;
+            a.pop(ax)?;
+            a.and(ax, 0x200)?;
+            a.add(word_ptr(0x704), ax)?;
+            a.push(bp)?;
+            a.db(&[0x9a, 0x10, 0, 0x23, 0x01])?; // call 123h:10h
+            a.db(&[0xff, 0x1e, 0x18, 0x07])?; // call far [718h]
+            a.dec(cx)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        r.mem.write_physical(0x1240, &far);
+        r.mem.write_physical(0x4000, &near);
+        r.mem.write_physical(0x2000, &handler);
+        r.put32(4 * 0x21, 0x2000);
+        r.put32(0x710, 0x2000_0000 | u32::from(offset));
+        r.put32(0x714, 0x3000_0100);
+        r.put32(0x718, 0x0400_0000);
+        r.cpu.rflags |= flag::IF;
+        r.cpu.gpr[gpr::RCX] = ROUNDS.into();
+        r.cpu.gpr[gpr::RBP] = 3;
+        r.cpu.gpr[gpr::RDX] = 0;
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+        // RETF 2 drops what was pushed for it.
+        assert_eq!(r.cpu.gpr[gpr::RSP], 0x8000);
+        let sum = (1..=ROUNDS).sum::<u16>() + 4 * ROUNDS;
+        assert_eq!(r.cpu.gpr[gpr::RDX] as u16, sum);
+        assert_eq!(r.get16(0x700) & 0xff, ROUNDS);
+        assert_eq!(r.get16(0x704), 0x200u16.wrapping_mul(ROUNDS));
+        // MOVSW copies the count, and the byte behind it goes over the next one there.
+        assert_eq!(r.get16(0x3_0100), 1);
+        let (seg, cpu) = (&r.cpu.seg, &r.cpu);
+        assert_eq!(seg.iter().map(|s| s.selector).collect::<Vec<_>>(), [0x3000, 0, 0, 0, 0x2000, 0]);
+        assert!(seg.iter().all(|s| s.base == u64::from(s.selector) << 4), "{cpu:?}");
+    }
+}
+
+/// A segment register takes what the descriptor is when it is loaded, however often its selector has been loaded before.
+#[test]
+fn data_segments_follow_their_descriptors() {
+    const GDT: u64 = 0x600;
+    const ROUNDS: u32 = 50;
+    let mut r = flat32();
+    r.cpu.gdtr.base = GDT;
+    r.cpu.gdtr.limit = 0x27;
+    // 18h: data of 4 KiB at 5000h, which goes up by a word each round; 10h, 20h: flat data.
+    r.put64(GDT + 0x10, 0x00cf_9200_0000_ffff);
+    r.put64(GDT + 0x18, 0x0040_9200_5000_0fff);
+    r.put64(GDT + 0x20, 0x00cf_9200_0000_ffff);
+    for n in 0..2 * ROUNDS {
+        r.put32(0x5000 + 4 * u64::from(n), n + 1);
+    }
+    let code = assemble(32, CODE, |a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        a.mov(eax, 0x18)?;
+        a.mov(fs, eax)?;
+        a.add(edx, dword_ptr(0).fs())?;
+        a.add(word_ptr(GDT + 0x1a), 4)?;
+        a.mov(fs, eax)?;
+        a.add(edx, dword_ptr(0).fs())?;
+        a.push(0x20)?;
+        a.pop(fs)?;
+        a.add(edx, dword_ptr(0x5000).fs())?;
+        a.push(3)?;
+        a.pop(fs)?;
+        a.mov(gs, eax)?;
+        a.push(gs)?;
+        a.pop(es)?;
+        a.add(edx, dword_ptr(4).es())?;
+        a.push(ss)?;
+        a.pop(es)?;
+        a.dec(ecx)?;
+        a.jne(top)?;
+        // Now it is not there: #NP, and there is no IDT.
+        a.mov(byte_ptr(GDT + 0x1d), 0x12)?;
+        a.mov(fs, eax)?;
+        a.hlt()
+    });
+    r.mem.write_physical(CODE, &code);
+    r.cpu.gpr[gpr::RCX] = ROUNDS.into();
+    r.cpu.gpr[gpr::RDX] = 0;
+    let (stop, _) = run(&mut r, 100_000);
+    assert_ne!(stop, Stop::Halted);
+    let sum: u32 = (0..ROUNDS).map(|n| (n + 1) + (n + 2) + 1 + (n + 3)).sum();
+    assert_eq!(r.cpu.gpr[gpr::RDX], u64::from(sum));
+    assert_eq!(r.cpu.seg[Seg::Fs as usize].selector, 3);
+    assert_eq!(r.cpu.seg[Seg::Gs as usize].base, 0x5000 + 4 * u64::from(ROUNDS));
+    assert_eq!(r.get64(GDT + 0x20) >> 40 & 1, 1, "accessed");
+}
