@@ -274,9 +274,13 @@ impl ModeKey {
         let checked = cpu.cr0 & cr0::AM != 0 && cpu.rflags & flag::AC != 0 && cpu.cpl == 3;
         let mut k = code | stack << 2 | u32::from(cpu.cpl & 3) << 4;
         k |= u32::from(real) << 6 | u32::from(v86) << 7 | u32::from(long) << 8;
-        if !checked {
-            for (n, s) in cpu.seg.iter().enumerate() {
-                k |= u32::from(flat(n, s, code == 2)) << (9 + n);
+        match () {
+            () if checked => {}
+            () if code == 2 => k |= FLAT64 << 9,
+            () => {
+                for (n, s) in cpu.seg.iter().enumerate() {
+                    k |= u32::from(flat(s)) << (9 + n);
+                }
             }
         }
         k |= u32::from(code == 2 || cs.base == 0 && cs.limit == !0) << 15;
@@ -298,7 +302,7 @@ impl ModeKey {
             if self.code64() || self.0 >> 23 & 1 != 0 {
                 return self;
             }
-            return ModeKey(self.0 & !(1 << (9 + n)) | u32::from(flat(n, &cpu.seg[n], false)) << (9 + n));
+            return ModeKey(self.0 & !(1 << (9 + n)) | u32::from(flat(&cpu.seg[n])) << (9 + n));
         }
         ModeKey::of(cpu)
     }
@@ -372,11 +376,10 @@ impl ModeKey {
     }
 }
 
-fn flat(n: usize, s: &crate::state::Segment, code64: bool) -> bool {
-    if code64 {
-        // FS and GS: never, so that SWAPGS and thread switches leave the key as it is.
-        return n < Seg::Fs as usize;
-    }
+/// The flat segments of 64-bit code. FS and GS: never, so that SWAPGS and thread switches leave the key as it is.
+const FLAT64: u32 = (1 << Seg::Fs as u32) - 1;
+
+fn flat(s: &crate::state::Segment) -> bool {
     let data = attr::S | attr::P | attr::RW;
     let other = s.attr & (data | attr::CODE | attr::DC | attr::UNUSABLE) ^ data;
     // One comparison: each far transfer asks for six segments.

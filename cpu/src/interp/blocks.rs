@@ -126,7 +126,8 @@ impl std::hash::Hasher for Mix {
     }
 }
 
-type BuildMix = std::hash::BuildHasherDefault<Mix>;
+/// For maps whose keys are addresses and numbers of our own making.
+pub(crate) type BuildMix = std::hash::BuildHasherDefault<Mix>;
 
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use super::table::{Array, HELD, PAGE_MASK, SLOW, Table, none};
 use super::upper::{self, Halves};
 use super::walked::Walked;
 use super::{Access, View};
+use crate::interp::blocks::BuildMix;
 use crate::memory::{Memory, PAGE, Place, mark};
 use crate::state::Cpu;
 use std::collections::HashSet;
@@ -41,7 +42,7 @@ struct Group {
     /// Names what code pages this space maps; another number once any of them changed.
     code_serial: u32,
     /// Pages that translated code jumps to without asking for their translation again.
-    code_pages: HashSet<u64>,
+    code_pages: HashSet<u64, BuildMix>,
     /// The upper half that it shares.
     upper: Option<usize>,
     /// It left a half: its tables may hold what was only noted for that one.
@@ -372,7 +373,7 @@ impl Tlb {
                 used: 0,
                 serial: self.serial,
                 code_serial: self.code_serial,
-                code_pages: HashSet::new(),
+                code_pages: HashSet::default(),
                 upper: None,
                 left: false,
                 top: None,

@@ -6,6 +6,7 @@
 //! one of its upper top-level entries is stored to; what lies below them is watched for all members together.
 
 use super::space::{Paging, Space, entry};
+use crate::interp::blocks::BuildMix;
 use crate::memory::{Memory, PAGE, Place};
 use std::collections::HashSet;
 
@@ -27,7 +28,7 @@ pub(super) struct Half {
     /// Names the code pages mapped there; another number once any of them changed.
     pub code_serial: u32,
     /// Pages that translated code jumps to without asking for their translation again.
-    pub pages: HashSet<u64>,
+    pub pages: HashSet<u64, BuildMix>,
     used: u64,
 }
 
@@ -93,7 +94,7 @@ impl Halves {
             return (n, false);
         }
         let (serial, code_serial) = fresh();
-        let half = Half { smm, space, top, serial, code_serial, pages: HashSet::new(), used: self.clock };
+        let half = Half { smm, space, top, serial, code_serial, pages: HashSet::default(), used: self.clock };
         if self.list.len() < MOST {
             self.list.push(half);
             return (self.list.len() - 1, false);
