@@ -87,8 +87,8 @@ pub struct Derived {
     pub(crate) fills: u64,
     /// Direct access was taken away while translated code filled the TLB.
     pub(crate) fill_withdrew: bool,
-    /// The native block whose group's leader couldn't serve.
-    pub(crate) group_missed: Option<u32>,
+    /// The native block whose group's leader couldn't serve, and the page that it asked for.
+    pub(crate) group_missed: Option<(u32, u64)>,
     /// Instructions that the interpreter ran in the middle of translated code.
     pub(crate) slow: u64,
     /// Whether to measure the time in each engine.

@@ -276,8 +276,8 @@ impl Direct<'_> {
     ) -> Result<(), Fault> {
         if let Some(native) = self.native(blocks, j, id, *left) {
             *left = self.run_native(blocks, j, native);
-            if let Some(missed) = self.x.derived.group_missed.take()
-                && let Some(block) = j.group_missed(missed, self.x.count)
+            if let Some((missed, page)) = self.x.derived.group_missed.take()
+                && let Some(block) = j.group_missed(missed, page, self.x.count)
             {
                 blocks.make_solo(block);
                 // It was left with a fault or with something to look at: no link to be made names it.

@@ -68,10 +68,20 @@ struct Native {
     /// What calls of shared code refer to by address.
     _insns: Box<[Insn]>,
     host_bytes: u32,
-    /// How often a group's leader couldn't serve its group, since the count of instructions was this.
-    group_misses: (u32, u64),
+    group_misses: GroupMisses,
     /// For listings.
     source: Option<Box<listing::Source>>,
+}
+
+/// How often a group's leader couldn't serve its group.
+#[derive(Clone, Copy, Default)]
+struct GroupMisses {
+    times: u32,
+    /// The count of instructions at the first of them.
+    since: u64,
+    page: u64,
+    /// They were in other pages, too.
+    moved: bool,
 }
 
 /// A jump to another page that is linked for some space goes by the jump cache in others. Of so many that do, in whatever
@@ -86,6 +96,8 @@ const MANY: usize = 32;
 const MOST_MISSES: u32 = 64;
 #[allow(missing_docs)]
 const MISS_WORTH: u64 = 500;
+/// The same where all of them were in one page: a frame that lies across its end is there to stay, unlike an array's end.
+const STAY_WORTH: u64 = 20_000;
 
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -391,7 +403,7 @@ impl Jit {
             at,
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
-            group_misses: (0, 0),
+            group_misses: GroupMisses::default(),
             source: None,
         }));
         Some(id)
@@ -481,19 +493,21 @@ impl Jit {
 
     /// A leader of native block `id` couldn't serve its group: the decoded block, if that has happened so often that it
     /// had better be translated without groups. The caller then drops this translation.
-    pub fn group_missed(&mut self, id: u32, count: u64) -> Option<u32> {
+    pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<u32> {
         let n = self.natives.get_mut(id as usize)?.as_mut()?;
-        let (misses, since) = &mut n.group_misses;
-        *misses += 1;
-        if *misses == 1 {
-            *since = count;
+        let m = &mut n.group_misses;
+        if m.times == 0 {
+            *m = GroupMisses { times: 0, since: count, page, moved: false };
         }
-        if *misses < MOST_MISSES {
+        m.times += 1;
+        m.moved |= page != m.page;
+        if m.times < MOST_MISSES {
             return None;
         }
         // Where misses are far between, groups serve all the same.
-        let often = count.wrapping_sub(*since) < u64::from(MOST_MISSES) * MISS_WORTH;
-        *misses = 0;
+        let worth = if m.moved { MISS_WORTH } else { STAY_WORTH };
+        let often = count.wrapping_sub(m.since) < u64::from(MOST_MISSES) * worth;
+        m.times = 0;
         often.then_some(n.block)
     }
 

@@ -210,7 +210,7 @@ pub(super) extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, ins
     x.derived.slow += 1;
     let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
     if leads {
-        x.derived.group_missed = Some(native as u32);
+        x.derived.group_missed = Some((native as u32, x.cpu.scratch.0.fill & !(PAGE - 1)));
     }
     let withdrawn = x.derived.tlb.withdrawn();
     let earlier = std::mem::take(&mut x.derived.fill_withdrew);
