@@ -219,10 +219,16 @@ impl Lower<'_> {
             } else {
                 // The last byte must lie below the limit of what may be done through this register.
                 let limit = if write { field::write_limit() } else { field::read_limit() };
-                self.asm.lea(8, x, Mem::at(h, i32::from(at.w)));
-                self.asm.alu_r_rm(7, 8, x, field::plus(limit, 8 * i32::from(at.seg)));
+                let limit = field::plus(limit, 8 * i32::from(at.seg));
                 let bail = self.bail_label();
-                self.asm.jcc(7, bail);
+                if at.w == 1 {
+                    self.asm.alu_r_rm(7, 8, h, limit);
+                    self.asm.jcc(3, bail);
+                } else {
+                    self.asm.lea(8, x, Mem::at(h, i32::from(at.w)));
+                    self.asm.alu_r_rm(7, 8, x, limit);
+                    self.asm.jcc(7, bail);
+                }
             }
             let size = if self.long() { 8 } else { 4 };
             self.asm.alu_r_rm(0, size, h, field::seg_base(at.seg));

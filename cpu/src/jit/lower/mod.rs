@@ -595,6 +595,26 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Whether, after operation `set`, the next that has to do with guest register `r` works on it again: then it had better
+    /// be in a temporary still.
+    fn works_again(&self, set: usize, r: u8) -> bool {
+        let next = self.ops[set + 1..].iter().position(|op| match *op {
+            Op::Get { r: g, .. } | Op::Set { r: g, .. } => g == r,
+            Op::Call { .. } => true,
+            _ => false,
+        });
+        let Some(k) = next.map(|k| set + 1 + k).filter(|&k| matches!(self.ops[k], Op::Get { .. })) else {
+            return false;
+        };
+        let used = self.facts.last[k] as usize;
+        let works = match self.ops[used] {
+            Op::Alu { a, .. } | Op::Unary { a, .. } | Op::Shift { a, .. } => a.n() == k,
+            _ => false,
+        };
+        let set = self.facts.last[used] as usize;
+        works && matches!(self.ops[set], Op::Set { r: to, .. } if to == r)
+    }
+
     /// If the result of the operation at hand goes straight to guest register `r` (`w` bytes) and `a` is that register,
     /// the operand to work on in place.
     fn in_place(&mut self, a: Val, w: u8) -> Low<Option<Rm>> {
@@ -602,7 +622,12 @@ impl Lower<'_> {
         let v = self.at;
         let set = self.facts.last[v] as usize;
         // A register in memory is stored to whole: the host's stores are handed on to loads only if these fit in them.
-        if r >= 16 || aw != w || self.facts.uses[v] != 1 || set == v || w < 8 && self.host(r).is_none() {
+        if r >= 16
+            || aw != w
+            || self.facts.uses[v] != 1
+            || set == v
+            || self.host(r).is_none() && (w < 8 || self.works_again(set, r))
+        {
             return Ok(None);
         }
         let Op::Set { r: to, w: tw, .. } = self.ops[set] else { return Ok(None) };
