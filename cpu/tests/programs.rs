@@ -461,6 +461,9 @@ fn segments_of_real_mode() {
             a.inc(word_ptr(0x702).ss())?;
             a.set_label(&mut on)?;
             a.xor(bx, bx)?;
+            // The x87 keeps the segments that it was used with.
+            a.fninit()?;
+            a.fld(dword_ptr(0x30))?;
             a.mov(ds, bx)?;
             // With and without interrupts.
             a.pushf()?;
@@ -472,6 +475,7 @@ fn segments_of_real_mode() {
             a.and(ax, 0x200)?;
             a.add(word_ptr(0x704), ax)?;
             a.push(bp)?;
+            a.fld(dword_ptr(0x730))?;
             a.db(&[0x9a, 0x10, 0, 0x23, 0x01])?; // call 123h:10h
             a.db(&[0xff, 0x1e, 0x18, 0x07])?; // call far [718h]
             a.dec(cx)?;

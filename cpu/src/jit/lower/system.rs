@@ -70,6 +70,7 @@ impl Lower<'_> {
     /// Loads a segment register that has the limit and the attributes that real or V86 mode gives it: base and selector
     /// are all that changes.
     pub(super) fn set_segment(&mut self, seg: u8, v: Val) -> Low<()> {
+        self.flush_note()?;
         self.expose()?;
         let t = self.copy(v)?;
         let bail = self.bail_label();
@@ -127,6 +128,7 @@ impl Lower<'_> {
 
     /// Goes to `cs:ip` by way of the jump cache.
     pub(super) fn jump_to_segment(&mut self, cs: Val, ip: Val) -> Low<()> {
+        self.flush_note()?;
         self.spill_flags()?;
         self.flags.host = 0;
         let t = self.copy(cs)?;

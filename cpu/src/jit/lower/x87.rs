@@ -180,7 +180,7 @@ impl Lower<'_> {
         }
     }
 
-    /// Before control goes on elsewhere.
+    /// Before control goes on elsewhere, or a segment that it names changes.
     pub(super) fn flush_note(&mut self) -> Low<()> {
         let Some(note) = self.note.take() else { return Ok(()) };
         let t = self.fresh()?;
