@@ -58,12 +58,12 @@ pub struct Insn {
     pub off: u16,
     /// Length in bytes.
     pub len: u8,
-    /// First register operand (also of operand `rm` when that comes first). 16-19: AH, CH, DH, BH. For segment, control,
-    /// debug, MMX, XMM and ST registers: their own number.
+    /// The register that is the first operand. 16-19: AH, CH, DH, BH. For segment, control, debug, MMX, XMM and ST
+    /// registers: their own number.
     pub dst: u8,
-    /// Second register operand.
+    /// The register that is the second operand (also where the first is in memory).
     pub src: u8,
-    /// Third register operand (VEX).
+    /// The register that is the third operand (VEX).
     pub third: u8,
     /// Base register, [`NO_REG`] or [`IP_REG`].
     pub base: u8,
@@ -86,6 +86,19 @@ pub struct Insn {
     pub mode: u8,
     /// One of [`kind`], or zero.
     pub kind: u8,
+}
+
+/// What a [plain move](Insn::plain_move) moves. Widths are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// To memory.
+    pub store: bool,
+    /// Width in memory.
+    pub w: u8,
+    /// Width in the register: not less.
+    pub reg_w: u8,
+    /// The register; `None`: the immediate.
+    pub reg: Option<u8>,
 }
 
 impl Insn {
@@ -145,6 +158,33 @@ impl Insn {
     #[inline(always)]
     pub fn operand_flat(&self) -> bool {
         self.flat & 128 != 0
+    }
+    /// What it moves, if all that it does is to move between memory and a register, or an immediate to memory.
+    pub fn plain_move(&self) -> Option<Move> {
+        use Code::*;
+        if !self.is_mem() {
+            return None;
+        }
+        let (store, w) = match self.code() {
+            Mov_r8_rm8 | Mov_AL_moffs8 | Movzx_r16_rm8 | Movzx_r32_rm8 | Movzx_r64_rm8 => (false, 1),
+            Mov_r16_rm16 | Mov_AX_moffs16 | Movzx_r32_rm16 | Movzx_r64_rm16 => (false, 2),
+            Mov_r32_rm32 | Mov_EAX_moffs32 => (false, 4),
+            Mov_r64_rm64 | Mov_RAX_moffs64 => (false, 8),
+            Mov_rm8_r8 | Mov_rm8_imm8 | Mov_moffs8_AL => (true, 1),
+            Mov_rm16_r16 | Mov_rm16_imm16 | Mov_moffs16_AX => (true, 2),
+            Mov_rm32_r32 | Mov_rm32_imm32 | Mov_moffs32_EAX => (true, 4),
+            Mov_rm64_r64 | Mov_rm64_imm32 | Mov_moffs64_RAX => (true, 8),
+            _ => return None,
+        };
+        let imm = matches!(self.code(), Mov_rm8_imm8 | Mov_rm16_imm16 | Mov_rm32_imm32 | Mov_rm64_imm32);
+        let reg_w = match self.code() {
+            Movzx_r16_rm8 => 2,
+            Movzx_r32_rm8 | Movzx_r32_rm16 => 4,
+            Movzx_r64_rm8 | Movzx_r64_rm16 => 8,
+            _ => w,
+        };
+        let reg = if store { self.src } else { self.dst };
+        Some(Move { store, w, reg_w, reg: (!imm).then_some(reg) })
     }
     /// What [`Insn::kind`] says of `code` with first register operand `dst`.
     pub fn kind_of(code: Code, dst: u8) -> u8 {

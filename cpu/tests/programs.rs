@@ -562,3 +562,67 @@ fn data_segments_follow_their_descriptors() {
     assert_eq!(r.cpu.seg[Seg::Gs as usize].base, 0x5000 + 4 * u64::from(ROUNDS));
     assert_eq!(r.get64(GDT + 0x20) >> 40 & 1, 1, "accessed");
 }
+
+/// Moves to and from a chip, of each width, with flags alive across them: the chip sees what the interpreter shows it, at
+/// the same time.
+#[test]
+fn moves_to_and_from_a_chip() {
+    const ROUNDS: u64 = 20;
+    for bits in [32, 64] {
+        let (mut r, chip) = if bits == 64 { (long64(), 512 * 4096) } else { (flat32(), 256 * 4096) };
+        if bits == 64 {
+            // The chip is behind the large page of RAM.
+            r.put64(0x10_2008, 0x20_0083);
+        }
+        let code = assemble(bits, CODE, |a| {
+            let mut top = a.create_label();
+            a.set_label(&mut top)?;
+            a.add(eax, 0x0102_0304)?;
+            a.mov(dword_ptr(ebx + 4), eax)?;
+            a.mov(byte_ptr(ebx + 9), ah)?;
+            a.mov(byte_ptr(ebx + 9), dl)?;
+            a.mov(word_ptr(ebx + 6), dx)?;
+            a.mov(dword_ptr(ebx + 12), 0x8765_4321u32)?;
+            a.mov(byte_ptr(ebx), 0x99)?;
+            // What ADD left is still to be seen.
+            a.adc(edx, 0)?;
+            a.cmp(eax, edx)?;
+            a.mov(ecx, dword_ptr(ebx + 4))?;
+            a.mov(dh, byte_ptr(ebx + 1))?;
+            a.seta(cl)?;
+            a.mov(bp, word_ptr(ebx + 2))?;
+            a.movzx(edi, word_ptr(ebx + 2))?;
+            a.add(edx, edi)?;
+            a.movzx(edi, byte_ptr(ebx + 3))?;
+            a.lea(edx, dword_ptr(edx + edi * 4))?;
+            a.add(edx, ecx)?;
+            if bits == 64 {
+                a.mov(r9, qword_ptr(rbx + 8))?;
+                a.mov(qword_ptr(rbx + 8), r9)?;
+                a.mov(qword_ptr(rbx + 8), -2)?;
+                a.movzx(r10, byte_ptr(rbx + 3))?;
+                a.mov(byte_ptr(rbx + 3), r10b)?;
+            }
+            a.dec(esi)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        r.cpu.gpr[gpr::RBX] = chip;
+        r.cpu.gpr[gpr::RSI] = ROUNDS;
+        r.board.chip_value = 0x1234_5678_9abc_def0;
+        r.board.chip_step = 0x0123_4567_89ab_cdef;
+        // `run` compares both engines, what the chip saw included.
+        assert_eq!(run(&mut r, 10_000).0, Stop::Halted);
+        let log = &r.board.chip_log;
+        let writes = if bits == 64 { 9 } else { 6 };
+        assert_eq!(log.len() as u64, writes * ROUNDS);
+        assert_eq!(log[0], (rig::CHIP, chip + 4, 4, 0x0102_0304));
+        assert_eq!(log[1], (rig::CHIP, chip + 9, 1, 3));
+        assert_eq!(log[4], (rig::CHIP, chip + 12, 4, 0x8765_4321));
+        if bits == 64 {
+            assert_eq!(log[7], (rig::CHIP, chip + 8, 8, -2i64 as u64));
+            assert_eq!(log.last().map(|l| l.3), Some(r.board.chip_value & 0xff));
+        }
+    }
+}

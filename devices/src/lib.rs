@@ -158,6 +158,12 @@ pub trait VideoMemory {
     }
     /// One byte.
     fn get(&self, offset: usize) -> u8;
+    /// Four bytes: what the planes hold at one address. `offset` is a multiple of four.
+    fn four(&self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        self.read(offset, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
     /// Stores one byte.
     fn set(&mut self, offset: usize, value: u8);
     /// Stores two bytes, the low one at `offset`, which is even.

@@ -8,7 +8,7 @@ use super::{
     Jit, direction, from_memory_form, key_width, lower, prepare, prepare_segment, space_at, space_key,
     to_memory_form,
 };
-use crate::insn::{Insn, ModeKey};
+use crate::insn::{Insn, ModeKey, Move};
 use crate::interp::blocks::Blocks;
 use crate::memory::PAGE;
 use crate::mmu::{Access, access::own_view};
@@ -201,13 +201,46 @@ pub(super) extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns
     }
 }
 
+/// What [`one`] is told of an instruction that does nothing but move: bit 35 of `packed` and those above it.
+pub(super) fn pack_move(m: Move) -> u64 {
+    let log2 = |w: u8| u64::from(w.trailing_zeros());
+    let reg = u64::from(m.reg.unwrap_or(MOVES_IMMEDIATE));
+    1 << 35 | u64::from(m.store) << 36 | log2(m.w) << 37 | log2(m.reg_w) << 39 | reg << 41
+}
+
+/// Stands for a register's number (0-19) where there is none.
+const MOVES_IMMEDIATE: u8 = 31;
+
+/// A move to or from a chip, without the interpreter: its cost is that of the chip. `None`: it is something else.
+#[inline]
+fn move_to_chip(x: &mut Exec<'_>, i: &Insn, packed: u64) -> Option<()> {
+    let linear = x.cpu.scratch.0.fill;
+    let (n, reg) = (1 << (packed >> 37 & 3), (packed >> 41 & 31) as u8);
+    x.count = x.limit.wrapping_sub(x.cpu.scratch.0.budget as u64).wrapping_sub(packed & 0xffff);
+    if packed >> 36 & 1 != 0 {
+        let v = if reg == MOVES_IMMEDIATE { i.imm } else { x.reg(reg, n) };
+        x.store_chip(linear, n.into(), v)?;
+    } else {
+        let v = x.load_chip(linear, n.into())?;
+        x.set_reg(reg, 1 << (packed >> 39 & 3), v);
+    }
+    Some(())
+}
+
 /// Lets the interpreter run an instruction whose access is not to plain memory: 0 go on, 1 fault, 2 go on outside. Of
-/// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses.
+/// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses; for the rest see [`pack_move`].
 pub(super) extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
     let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
-    place(x, i, packed);
     x.derived.slow += 1;
+    if packed >> 33 & 7 == 0b100 {
+        make_flags(x.cpu);
+        if move_to_chip(x, i, packed).is_some() {
+            // The flags are where translated code left them: nobody has looked at them.
+            return after(x, packed & !(1 << 32));
+        }
+    }
+    place(x, i, packed);
     let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
     if leads {
         x.derived.group_missed = Some((native as u32, x.cpu.scratch.0.fill & !(PAGE - 1)));

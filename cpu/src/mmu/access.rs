@@ -505,6 +505,42 @@ impl Exec<'_> {
         Ok(WriteHandle { at: SLOW_HANDLE, split })
     }
 
+    /// The chip that all of an access of `n` bytes at `linear` goes to, and the physical address, if the translation is
+    /// known and nothing else looks at the access.
+    fn chip_at(&mut self, linear: u64, n: u64, access: Access) -> Option<(u16, u64)> {
+        if linear & OFFSET > PAGE - n || self.overseen(linear) {
+            return None;
+        }
+        let found = self.derived.tlb.find(self.cpu, linear, access, own_view(self.cpu))?;
+        let phys = self.mem.mask(found.phys | linear & OFFSET);
+        let place = match access {
+            Access::Write => self.mem.write_place(phys / PAGE),
+            _ => self.mem.read_place(phys / PAGE),
+        };
+        match place {
+            Place::Chip(region) => Some((region, phys)),
+            _ => None,
+        }
+    }
+
+    /// Loads `n` bytes (1, 2, 4, 8) if they are a chip's; `None`, and nothing has happened, if that is not known.
+    pub(crate) fn load_chip(&mut self, linear: u64, n: u64) -> Option<u64> {
+        let (region, phys) = self.chip_at(linear, n, Access::Read)?;
+        let v = self.board.chip_read(self.mem, self.moment(), region, phys, n as u8);
+        self.after_board();
+        Some(v & !0 >> (64 - 8 * n))
+    }
+
+    /// Stores the low `n` bytes (1, 2, 4, 8) of `v` if they go to a chip; `None`, and nothing has happened, if that is not
+    /// known.
+    pub(crate) fn store_chip(&mut self, linear: u64, n: u64, v: u64) -> Option<()> {
+        let (region, phys) = self.chip_at(linear, n, Access::Write)?;
+        let v = v & !0 >> (64 - 8 * n);
+        self.board.chip_write(self.mem, self.moment(), region, phys, n as u8, v);
+        self.after_board();
+        Some(())
+    }
+
     fn load_bytes_view(&mut self, linear: u64, to: &mut [u8], view: View) -> Result<(), Fault> {
         if !to.is_empty()
             && let Some(at) = self.derived.tlb.hit_in(view, Array::Read, linear, to.len() as u64 - 1)

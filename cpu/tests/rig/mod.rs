@@ -9,6 +9,9 @@ use lucid86_cpu::model::CpuModel;
 use lucid86_cpu::state::{Seg, Segment, attr, cr0, efer};
 use lucid86_cpu::{Board, Clock, Cpu, Exec, Memory};
 
+/// The chip whose page follows RAM.
+pub const CHIP: u16 = 7;
+
 /// A byte written here raises the interrupt line, with that vector.
 pub const RAISE: u16 = 0xf0;
 
@@ -17,6 +20,10 @@ pub const RAISE: u16 = 0xf0;
 pub struct Bare {
     pub chip_log: Vec<(u16, u64, u8, u64)>,
     pub chip_value: u64,
+    /// What each read of a chip adds to that.
+    pub chip_step: u64,
+    /// When chips were reached.
+    pub chip_times: Vec<u64>,
     pub ports: Vec<(u16, u8, u32)>,
     /// An interrupt that waits to be taken.
     pub interrupt: Option<u8>,
@@ -32,10 +39,13 @@ impl Board for Bare {
         }
         self.ports.push((port, width, value));
     }
-    fn chip_read(&mut self, _: &mut Memory, _: Moment, _: u16, _: u64, _: u8) -> u64 {
+    fn chip_read(&mut self, _: &mut Memory, at: Moment, _: u16, _: u64, _: u8) -> u64 {
+        self.chip_times.push(at.now_ns);
+        self.chip_value = self.chip_value.wrapping_add(self.chip_step);
         self.chip_value
     }
-    fn chip_write(&mut self, _: &mut Memory, _: Moment, region: u16, addr: u64, width: u8, value: u64) {
+    fn chip_write(&mut self, _: &mut Memory, at: Moment, region: u16, addr: u64, width: u8, value: u64) {
+        self.chip_times.push(at.now_ns);
         self.chip_log.push((region, addr, width, value));
     }
     fn acknowledge(&mut self, _: &mut Memory, _: Moment) -> u8 {
@@ -74,6 +84,7 @@ impl Rig {
         let model = CpuModel::parse(model).expect("model");
         let mut mem = Memory::new(frames, frames + 1024).expect("memory");
         mem.map(0, frames as u64, Place::Frame(0), Place::Frame(0));
+        mem.map(frames as u64, 1, Place::Chip(CHIP), Place::Chip(CHIP));
         let clock = Clock { n0: 0, t0_ns: 0, rate: Clock::ONE_NS };
         let (derived, board) = (Derived::default(), Bare::default());
         Rig { cpu: Cpu::new(0, model), mem, derived, board, clock, frames }

@@ -131,10 +131,8 @@ impl Vga {
             None => 0xff,
             Some(Target::Linear(at)) => vram.get(at),
             Some(Target::Planes { at, select, .. }) => {
-                let mut bytes = [0; 4];
-                vram.read(at, &mut bytes);
-                self.latch = u32::from_le_bytes(bytes);
-                if self.gc.compares() { self.compare() } else { bytes[usize::from(select)] }
+                self.latch = vram.four(at);
+                if self.gc.compares() { self.compare() } else { (self.latch >> (8 * (select & 3))) as u8 }
             }
         }
     }
@@ -151,10 +149,12 @@ impl Vga {
             None => {}
             Some(Target::Linear(at)) => vram.set(at, value),
             Some(Target::Planes { at, planes, .. }) => {
-                let bytes = self.plane_bytes(value).to_le_bytes();
+                let bytes = if self.passes() { spread(value) } else { self.plane_bytes(value) };
                 let planes = planes & self.seq.map_mask();
-                for (p, byte) in bytes.into_iter().enumerate().filter(|(p, _)| planes >> p & 1 != 0) {
-                    vram.set(at + p, byte);
+                for p in 0..4 {
+                    if planes >> p & 1 != 0 {
+                        vram.set(at + p, (bytes >> (8 * p)) as u8);
+                    }
                 }
             }
         }

@@ -151,6 +151,10 @@ impl VideoMemory for VideoFrames<'_> {
         if offset < self.len() { self.mem.ram.read(self.at(offset)) } else { 0xff }
     }
 
+    fn four(&self, offset: usize) -> u32 {
+        if offset + 3 < self.len() { self.mem.ram.read(self.at(offset)) } else { !0 }
+    }
+
     fn set(&mut self, offset: usize, value: u8) {
         if offset < self.len() {
             let frame = self.first + (offset / PAGE as usize) as u32;

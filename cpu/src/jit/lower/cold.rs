@@ -7,6 +7,7 @@ use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
 use crate::jit::regs::field;
+use crate::jit::runtime;
 use crate::jit::stubs::Target;
 
 impl Lower<'_> {
@@ -102,7 +103,8 @@ impl Lower<'_> {
                 let from = self.guest_in(k.r, R::R14);
                 self.asm.store(8, field::held_next(k.slot), from);
             }
-            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups);
+            let plain = self.insns[n].plain_move().map_or(0, runtime::pack_move);
+            self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups | plain);
             self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
             self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
             self.exits.absolute.push((self.asm.here() + 3, Target::Block));
