@@ -626,3 +626,78 @@ fn moves_to_and_from_a_chip() {
         }
     }
 }
+
+/// Tables looked up by bytes and the like, wherever they lie: within a page, across the end of one, before a page that is not
+/// there (and is never reached). Accessed and dirty bits, which are in memory, are compared like the rest.
+#[test]
+fn tables() {
+    const ROUNDS: u32 = 70;
+    for bits in [32, 64] {
+        for table in [0x2_0000u32, 0x2_0c00, 0x2_0c04, 0x2_0f80, 0x2_1ff0, 0x2_1400] {
+            let mut r = if bits == 64 { long64() } else { flat32() };
+            if bits == 64 {
+                // 4 KiB pages. Behind 22000h there is none.
+                r.put64(0x10_2000, 0x10_3003);
+                for n in 0..512 {
+                    r.put64(0x10_3000 + 8 * n, (n * 0x1000) | (u64::from(n != 0x22) * 3));
+                }
+            }
+            for n in 0..0x800u64 {
+                r.put32(0x2_0000 + 4 * n, (n as u32).wrapping_mul(0x9e37_79b1));
+            }
+            // Small indices stay in front of the missing page.
+            let mask = if table == 0x2_1ff0 { 3 } else { 0xff };
+            let code = assemble(bits, CODE, |a| {
+                let mut top = a.create_label();
+                a.set_label(&mut top)?;
+                // A sum as of CRC, by a byte; at another place of the same table; by no base at all.
+                a.movzx(eax, bl)?;
+                a.and(eax, mask)?;
+                a.shr(ebx, 8)?;
+                a.xor(ebx, dword_ptr(esi + eax * 4))?;
+                a.movzx(eax, bh)?;
+                a.and(eax, mask)?;
+                a.xor(ebx, dword_ptr(esi + eax * 4))?;
+                a.mov(edx, ebx)?;
+                a.shr(edx, 24)?;
+                a.and(edx, mask)?;
+                a.add(ebp, dword_ptr(edx * 4 + table))?;
+                a.mov(edi, ebp)?;
+                a.and(edi, mask)?;
+                // The flags are still to be seen behind the second.
+                a.adc(ebp, dword_ptr(edi * 4 + table))?;
+                // Counted by bytes.
+                a.movzx(edx, byte_ptr(esi + edi * 4))?;
+                a.and(edx, mask)?;
+                a.inc(dword_ptr(esi + edx * 4))?;
+                a.mov(eax, ebx)?;
+                a.and(eax, mask)?;
+                a.add(dword_ptr(esi + eax * 4), ecx)?;
+                a.adc(ebp, 0)?;
+                if bits == 64 {
+                    // Registers that translated code keeps in memory; 64-bit operands.
+                    a.movzx(r9d, bl)?;
+                    a.and(r9, mask / 2)?;
+                    a.mov(r10, qword_ptr(r8 + r9 * 8))?;
+                    a.movzx(r11, r10b)?;
+                    a.and(r11, mask / 2)?;
+                    a.xor(rbx, qword_ptr(r8 + r11 * 8))?;
+                    a.add(qword_ptr(r8 + r11 * 8), r10)?;
+                }
+                a.dec(ecx)?;
+                a.jne(top)?;
+                a.hlt()
+            });
+            r.mem.write_physical(CODE, &code);
+            r.cpu.gpr[gpr::RSI] = table.into();
+            r.cpu.gpr[8] = table.into();
+            r.cpu.gpr[gpr::RBX] = 0x1234_5678;
+            r.cpu.gpr[gpr::RCX] = ROUNDS.into();
+            assert_eq!(run(&mut r, 100_000).0, Stop::Halted, "{bits} bits, table at {table:x}h");
+            if bits == 64 {
+                let accessed = |page: u64| r.get16(0x10_3000 + 8 * page) >> 5 & 1;
+                assert_eq!([accessed(0x20), accessed(0x22)], [u16::from(table < 0x2_1000), 0]);
+            }
+        }
+    }
+}

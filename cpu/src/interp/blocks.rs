@@ -5,6 +5,7 @@
 //! second frame too; who finds it must see that the next page is still there. Bounded: when the arena is full, everything is dropped and decoded again.
 
 use super::Handler;
+use crate::jit::groups::Sharing;
 use crate::{
     Memory,
     insn::{Insn, ModeKey},
@@ -45,8 +46,8 @@ pub struct Block {
     pub second: u32,
     /// Whether the last instruction sets RIP.
     pub end: End,
-    /// Its translation makes no groups of accesses.
-    pub solo: bool,
+    /// Which accesses share probes in its translation.
+    pub sharing: Sharing,
     /// Runs the last two instructions as one.
     pub pair: Option<super::pairs::Pair>,
     /// Successors within the page: (offset in the page, block).
@@ -242,10 +243,10 @@ impl Blocks {
         self.traces.entry(part).or_default().push((head, native));
     }
 
-    /// A block's translation is to be made again, without groups of accesses.
-    pub fn make_solo(&mut self, id: u32) {
+    /// A block's translation is to be made again, with fewer groups of accesses.
+    pub fn share(&mut self, id: u32, sharing: Sharing) {
         let b = &mut self.blocks[id as usize];
-        (b.solo, b.native) = (true, crate::jit::NONE);
+        (b.sharing, b.native) = (sharing, crate::jit::NONE);
     }
 
     /// All translations are gone.
@@ -295,7 +296,7 @@ impl Blocks {
             end_off,
             second,
             end,
-            solo: false,
+            sharing: Sharing::All,
             pair,
             next: [(0, NONE); 2],
             native: crate::jit::NONE,

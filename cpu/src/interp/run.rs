@@ -277,9 +277,9 @@ impl Direct<'_> {
         if let Some(native) = self.native(blocks, j, id, *left) {
             *left = self.run_native(blocks, j, native);
             if let Some((missed, page)) = self.x.derived.group_missed.take()
-                && let Some(block) = j.group_missed(missed, page, self.x.count)
+                && let Some((block, sharing)) = j.group_missed(missed, page, self.x.count)
             {
-                blocks.make_solo(block);
+                blocks.share(block, sharing);
                 // It was left with a fault or with something to look at: no link to be made names it.
                 j.drop_native(missed);
             }
@@ -377,7 +377,7 @@ impl Direct<'_> {
             key: b.key,
             ends: matches!(path.end, End::Jump | End::Transfer),
             second,
-            solo: b.solo,
+            sharing: b.sharing,
         };
         let made = j.translate(id, guest, code);
         if let Some(t) = started {

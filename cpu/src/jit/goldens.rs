@@ -181,3 +181,9 @@ golden!(condition_after_a_rotation, LONG, Exact::all(false), |a| {
     a.sets(dl)?;
     a.cmovns(ebx, ecx)
 });
+golden!(table_looked_up_by_bytes, LONG, |a| {
+    a.movzx(eax, dl)?;
+    a.xor(ecx, ptr(rdi + rax * 4))?;
+    a.movzx(eax, dh)?;
+    a.xor(ecx, ptr(rdi + rax * 4))
+});

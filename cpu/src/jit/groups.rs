@@ -1,4 +1,5 @@
-//! Accesses of a block that share a probe: those at constant distances from one another, such as a frame's or a structure's.
+//! Accesses of a block that share a probe: those at constant distances from one another, such as a frame's or a structure's,
+//! and those to one table by indices that can't lead out of it, such as bytes.
 //!
 //! The first of a group, its *leader*, probes for the whole range that the group covers; the difference between host and
 //! linear addresses, which is one for the page, goes to a slot, and the others, its *followers*, take it from there. A
@@ -8,15 +9,31 @@
 //! - An instruction with a leader that translated code can't run itself ends the block (there is nothing in the slot).
 //! - Rust code in between (a miss, an instruction that the interpreter runs) that takes any direct access away ends the
 //!   block: see [`crate::mmu::Tlb::withdrawn`]. Other calls end all groups.
-//! - A block whose leaders fail often, because the range lies across a page's end, is translated again without groups.
+//! - A block whose leaders fail often, because the range lies across a page's end, is translated again without groups: at
+//!   first without those of tables, which are long.
 
 use super::ir::{Op, Place, Val};
 use super::passes::full_width;
-use crate::insn::{Insn, ModeKey};
-use crate::ops::{Alu, Pure};
+use crate::insn::{Insn, ModeKey, NO_REG};
+use crate::ops::{Alu, Pure, Shift};
 
 /// Most bytes that a group covers: the longer, the more often it crosses a page's end.
 const SPAN: i64 = 128;
+
+/// The same for a table: 256 entries of eight bytes.
+const TABLE_SPAN: i64 = 2048;
+
+/// Which accesses share probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// All that can.
+    #[default]
+    All,
+    /// All but those to tables.
+    Near,
+    /// None.
+    Nothing,
+}
 
 /// Slots for groups; as many groups may there be in a block.
 pub const SLOTS: usize = 8;
@@ -32,6 +49,8 @@ pub enum Role {
         before: i32,
         #[allow(missing_docs)]
         span: i32,
+        /// Its own address is that of its operand's index 0.
+        table: bool,
     },
     /// It goes by the slot.
     Follows {
@@ -43,6 +62,8 @@ pub enum Role {
         span: i32,
         /// Its base register has the same content as the leader's had.
         same: bool,
+        /// Its place is that of its operand's index 0.
+        table: bool,
     },
 }
 
@@ -59,6 +80,12 @@ impl Groups {
     /// The role of operation `i`.
     pub fn role(&self, i: usize) -> Option<Role> {
         self.0.get(i).copied().flatten()
+    }
+
+    /// How the block would be translated without those of these groups that are likeliest to fail.
+    pub fn fewer(&self) -> Sharing {
+        let table = |r: &Option<Role>| matches!(r, Some(Role::Leads { table: true, .. }));
+        if self.0.iter().any(table) { Sharing::Near } else { Sharing::Nothing }
     }
 
     /// Whether operation `i` follows.
@@ -82,9 +109,13 @@ struct Known {
     plus: i64,
 }
 
+/// The number of the content of no register: 0.
+const NOTHING: u32 = u32::MAX;
+
 struct Group {
     base: u32,
     index: Option<(u32, u8)>,
+    table: bool,
     low: i64,
     end: i64,
     write: bool,
@@ -98,6 +129,8 @@ struct Search<'a> {
     ops: &'a [Op],
     insns: &'a [Insn],
     key: ModeKey,
+    /// Whether tables are looked for.
+    tabular: bool,
     /// Width of a whole register.
     w: u8,
     regs: [Known; 16],
@@ -105,15 +138,19 @@ struct Search<'a> {
     values: Vec<Option<Known>>,
     /// Content of the base register of an operand that is that and a displacement.
     bases: Vec<Option<Known>>,
+    /// Operands that are within a table: where its index 0 is, and how far from there they are at most.
+    tables: Vec<Option<(Known, i64)>>,
+    /// How large contents of registers are at most, where that is little.
+    bounds: Vec<(u32, u64)>,
     /// From here on groups are open.
     open: usize,
     groups: Vec<Group>,
 }
 
 /// Finds the groups of a block.
-pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
+pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Groups {
     // In 16-bit code, and in compatibility mode, addresses are made step by step.
-    if key.bits() == 16 || key.long_mode() && !key.code64() {
+    if sharing == Sharing::Nothing || key.bits() == 16 || key.long_mode() && !key.code64() {
         return Groups::none();
     }
     let known = |r: usize| Known { base: r as u32, index: None, plus: 0 };
@@ -121,11 +158,14 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
         ops,
         insns,
         key,
+        tabular: sharing == Sharing::All,
         w: full_width(key),
         regs: std::array::from_fn(known),
         next: 16,
         values: vec![None; ops.len()],
         bases: vec![None; ops.len()],
+        tables: vec![None; ops.len()],
+        bounds: Vec::new(),
         open: 0,
         groups: Vec::new(),
     };
@@ -141,11 +181,11 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey) -> Groups {
     for (slot, g) in worth.take(SLOTS).enumerate() {
         for (k, (i, at, same)) in g.members.iter().enumerate() {
             let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
-            let slot = slot as u8;
+            let (slot, table) = (slot as u8, g.table);
             roles[*i] = Some(if k == 0 {
-                Role::Leads { slot, before, span }
+                Role::Leads { slot, before, span, table }
             } else {
-                Role::Follows { slot, at: before, span, same: *same }
+                Role::Follows { slot, at: before, span, same: *same, table }
             });
         }
     }
@@ -165,6 +205,14 @@ impl Search<'_> {
         self.next += 1;
     }
 
+    /// Register `r` is set to `v`, of whose origin nothing is known.
+    fn renew(&mut self, r: u8, v: Val) {
+        if let Some(most) = self.bound(v) {
+            self.bounds.push((self.next, most));
+        }
+        self.forget(r);
+    }
+
     fn sum(&self, a: Val, b: Val, minus: bool) -> Option<Known> {
         if let (Some(k), Some(c)) = (self.values[a.n()], self.constant(b)) {
             return Some(Known { plus: k.plus.checked_add(if minus { -c } else { c })?, ..k });
@@ -173,6 +221,42 @@ impl Search<'_> {
             (Some(c), Some(k)) if !minus => Some(Known { plus: k.plus.checked_add(c)?, ..k }),
             _ => None,
         }
+    }
+
+    /// The most that a value can be, if that is little.
+    fn bound(&self, v: Val) -> Option<u64> {
+        let most = match self.ops[v.n()] {
+            Op::Get { w: 1, .. } | Op::Zext { w: 1, .. } | Op::Load(Place { w: 1, .. }) => 0xff,
+            Op::Shift { op: Shift::Shr, w, count, .. } => {
+                let count = self.constant(count).filter(|c| (0..i64::from(8 * w)).contains(c))?;
+                Insn::mask(w) >> count
+            }
+            Op::Pure { op: Pure::And, a, b } | Op::Alu { op: Alu::And, a, b, .. } => {
+                let least = |v: Val| self.constant(v).and_then(|c| u64::try_from(c).ok());
+                least(a).into_iter().chain(least(b)).min()?
+            }
+            _ => return None,
+        };
+        (most < TABLE_SPAN as u64).then_some(most)
+    }
+
+    /// Where the operand of an instruction points with index 0, and how far from there it can be, if its index is so small.
+    fn table(&self, i: &Insn) -> Option<(Known, i64)> {
+        if !self.tabular || i.index >= 16 || i.addr != self.w || i.base >= 16 && i.base != NO_REG {
+            return None;
+        }
+        let index = self.regs[usize::from(i.index)];
+        let (_, most) = self.bounds.iter().find(|(content, _)| *content == index.base)?;
+        if index.plus != 0 || index.index.is_some() {
+            return None;
+        }
+        let base = match i.base {
+            NO_REG => Known { base: NOTHING, index: None, plus: 0 },
+            r => self.regs[usize::from(r)],
+        };
+        i.disp.checked_sub(TABLE_SPAN as i32)?;
+        let k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
+        k.index.is_none().then_some((k, (*most as i64) << (i.scale & 3)))
     }
 
     /// The offset of the instruction's memory operand.
@@ -219,11 +303,15 @@ impl Search<'_> {
         {
             self.bases[i] = Some(self.regs[usize::from(insn.base)]);
         }
+        if let Op::Ea = self.ops[i] {
+            self.tables[i] = self.table(&self.insns[n]);
+        }
         match self.ops[i] {
             Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
                 Some(k) if k.index.is_none() => self.regs[usize::from(r)] = k,
-                _ => self.forget(r),
+                _ => self.renew(r, v),
             },
+            Op::Set { r, w: 4, v } if r < 16 => self.renew(r, v),
             Op::Set { r, .. } => self.forget(if r < 16 { r } else { r & 3 }),
             // Their results are in place before they are set. (Those of a product are only set where they are the accumulator and
             // its upper half, by what follows; a product of two registers leaves both alone.)
@@ -234,6 +322,7 @@ impl Search<'_> {
             Op::Call { .. } => {
                 (0..16).for_each(|r| self.forget(r));
                 self.values.fill(None);
+                self.tables.fill(None);
                 self.open = self.groups.len();
             }
             Op::Load(at) | Op::LoadX { at, aligned: false } => self.access(i, at, false),
@@ -249,14 +338,19 @@ impl Search<'_> {
     }
 
     fn access(&mut self, i: usize, at: Place, write: bool) {
-        let flat = self.key.flat() >> at.seg & 1 != 0;
-        let Some(k) = self.values[at.ea.n()].filter(|_| flat) else { return };
-        let end = k.plus.saturating_add(i64::from(at.w));
+        if self.key.flat() >> at.seg & 1 == 0 {
+            return;
+        }
+        let table = self.tables[at.ea.n()];
+        let Some((k, most)) = table.or(self.values[at.ea.n()].map(|k| (k, 0))) else { return };
+        let (table, limit) = if table.is_some() { (true, TABLE_SPAN) } else { (false, SPAN) };
+        let end = k.plus.saturating_add(most + i64::from(at.w));
         let base = self.bases[at.ea.n()];
         let open = &mut self.groups[self.open..];
         let fits = |g: &&mut Group| {
             let span = end.max(g.end).checked_sub(k.plus.min(g.low));
-            g.base == k.base && g.index == k.index && span.is_some_and(|n| n <= SPAN)
+            let one = g.base == k.base && g.index == k.index && g.table == table;
+            one && span.is_some_and(|n| n <= limit)
         };
         // The latest that serves.
         let joined = open.iter_mut().rev().filter(fits).find(|g| g.write || !write);
@@ -271,6 +365,7 @@ impl Search<'_> {
                 self.groups.push(Group {
                     base: k.base,
                     index: k.index,
+                    table,
                     low: k.plus,
                     end,
                     write,

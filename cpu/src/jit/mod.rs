@@ -69,6 +69,8 @@ struct Native {
     _insns: Box<[Insn]>,
     host_bytes: u32,
     group_misses: GroupMisses,
+    /// What to share if groups are given up.
+    fewer: groups::Sharing,
     /// For listings.
     source: Option<Box<listing::Source>>,
 }
@@ -92,7 +94,7 @@ const RELINK: i64 = 256;
 const MANY: usize = 32;
 
 /// A block whose leaders couldn't serve their groups so often, within so many instructions for each time, is translated again
-/// without groups.
+/// with fewer groups.
 const MOST_MISSES: u32 = 64;
 #[allow(missing_docs)]
 const MISS_WORTH: u64 = 500;
@@ -190,8 +192,8 @@ pub struct Code<'a> {
     pub ends: bool,
     /// Host address of the frame that the one instruction goes on in.
     pub second: Option<u64>,
-    /// Without groups of accesses.
-    pub solo: bool,
+    /// Which accesses share probes.
+    pub sharing: groups::Sharing,
 }
 
 /// A branch in the middle of a trace.
@@ -295,7 +297,7 @@ impl Jit {
     /// Translates decoded block `block`, or as much of a trace that begins with it as can be. `None`: code memory is
     /// full, clear everything first.
     pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
-        let Code { insns, turns, key, ends, second, solo } = code;
+        let Code { insns, turns, key, ends, second, sharing } = code;
         if key.alignment_checked() {
             self.statistics.refused += 1;
             return Some(REFUSED);
@@ -330,7 +332,7 @@ impl Jit {
                 &self.builder.ops,
                 key,
                 whole,
-                Entry { second, counter, solo },
+                Entry { second, counter, sharing },
                 &self.stubs,
             ) {
                 Ok(l) => {
@@ -404,6 +406,7 @@ impl Jit {
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
             group_misses: GroupMisses::default(),
+            fewer: l.fewer,
             source: None,
         }));
         Some(id)
@@ -492,8 +495,8 @@ impl Jit {
     }
 
     /// A leader of native block `id` couldn't serve its group: the decoded block, if that has happened so often that it
-    /// had better be translated without groups. The caller then drops this translation.
-    pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<u32> {
+    /// had better be translated with fewer groups, and with which. The caller then drops this translation.
+    pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<(u32, groups::Sharing)> {
         let n = self.natives.get_mut(id as usize)?.as_mut()?;
         let m = &mut n.group_misses;
         if m.times == 0 {
@@ -508,7 +511,7 @@ impl Jit {
         let worth = if m.moved { MISS_WORTH } else { STAY_WORTH };
         let often = count.wrapping_sub(m.since) < u64::from(MOST_MISSES) * worth;
         m.times = 0;
-        often.then_some(n.block)
+        often.then_some((n.block, n.fewer))
     }
 
     /// Links a jump to another page, for the processor's present space.

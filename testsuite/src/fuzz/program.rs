@@ -74,11 +74,14 @@ impl Lab {
                 few.extend((0..if role.is_empty() { 0 } else { 2 }).map(|_| r.pick(role)));
             }
         }
-        let lines: Vec<Line> = (0..count).filter_map(|_| programs::line(r.pick(&few), wide, r)).collect();
+        let mut lines: Vec<Line> = (0..count).filter_map(|_| programs::line(r.pick(&few), wide, r)).collect();
+        if r.one_in(4) {
+            let at = r.below(lines.len() as u64 + 1) as usize;
+            lines.splice(at..at, programs::table(wide, r));
+        }
         let (before, data) = programs::program_state(wide, TURNS, r);
         let keep_flags = r.one_in(2);
         let make = |lines: &[Line]| programs::program(lines, wide, keep_flags, &before, &data);
-        let mut lines = lines;
         // What another maker's processor leaves otherwise is compared between the engines alone.
         let apart = !self.strict && lines.iter().any(|l| compare::varies(l.ins.mnemonic()));
         let mut text = self.differs(&make(&lines)?, apart)?;

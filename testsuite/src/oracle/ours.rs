@@ -21,7 +21,8 @@ const IDT: u64 = 0xa000;
 const HANDLERS: u64 = 0xc000;
 const STACK: u64 = 0x1_0000;
 const CODE_AT: u64 = 0x2_0000;
-const DATA_AT: u64 = 0x2_1000;
+/// Not side by side: who takes both for one page is found out.
+const DATA_AT: [u64; 2] = [0x2_1000, 0x2_4000];
 const FIXED_AT: u64 = 0x2_3000;
 
 /// What is wrong with memory during a run.
@@ -85,8 +86,8 @@ impl Ours {
         let no_execute = 1u64 << 63;
         let page = |linear: u64| 0x4000 + (linear >> 12 & 0x1ff) * 8;
         put(page(CODE), CODE_AT | 7);
-        put(page(DATA), DATA_AT | 7 | no_execute);
-        put(page(DATA + 0x1000), (DATA_AT + 0x1000) | 7 | no_execute);
+        put(page(DATA), DATA_AT[0] | 7 | no_execute);
+        put(page(DATA + 0x1000), DATA_AT[1] | 7 | no_execute);
         put(page(FIXED), FIXED_AT | 5 | no_execute);
         put(0x5000, 0x6003);
         put(0x6000, 0x83);
@@ -125,7 +126,7 @@ impl Ours {
         for (n, bits) in setup.pages.into_iter().enumerate() {
             if bits != self.setup.pages[n] {
                 let at = 0x4000 + (DATA >> 12 & 0x1ff) * 8 + 8 * n as u64;
-                let entry = (DATA_AT + 0x1000 * n as u64) | 4 | bits | 1 << 63;
+                let entry = DATA_AT[n] | 4 | bits | 1 << 63;
                 self.rig.poke(at, &entry.to_le_bytes());
             }
         }
@@ -146,7 +147,9 @@ impl Ours {
         let mut last = None;
         for _ in 0..times {
             self.load(before, wide);
-            self.rig.poke(DATA_AT, data);
+            for (at, page) in DATA_AT.iter().zip(data.chunks(4096)) {
+                self.rig.poke(*at, page);
+            }
             if self.page(CODE_AT) != self.code {
                 let code = self.code;
                 self.rig.poke(CODE_AT, &code);
@@ -158,7 +161,9 @@ impl Ours {
             let end = self.collect(before);
             last = Some(end);
         }
-        self.rig.mem.read_physical(DATA_AT, &mut data[..DATA_LEN]);
+        for (at, page) in DATA_AT.iter().zip(data[..DATA_LEN].chunks_mut(4096)) {
+            self.rig.mem.read_physical(*at, page);
+        }
         last.ok_or_else(|| "never run".into())
     }
 

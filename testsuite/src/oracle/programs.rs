@@ -6,7 +6,7 @@ use super::values;
 use crate::rng::Rng;
 use iced_x86::{
     BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, InstructionInfoFactory,
-    Mnemonic as M, OpAccess, Register,
+    MemoryOperand, Mnemonic as M, OpAccess, Register,
 };
 use lucid86_cpu::model::CpuModel;
 
@@ -76,6 +76,48 @@ pub fn line(code: Code, wide: bool, r: &mut Rng) -> Option<Line> {
         }
     }
     None
+}
+
+/// Accesses to one table by indices that are small because of how they are made: of bytes, or masked.
+pub fn table(wide: bool, r: &mut Rng) -> Vec<Line> {
+    use Register::*;
+    let own = |r: Register| if wide { r.full_register() } else { r.full_register32() };
+    let base = own(r.pick(&[RBX, RBP, RSI, RDI]));
+    let scale = r.pick(&[1, 2, 4, 8]);
+    let small = if wide { &[EAX, EDX, R8D, R11D, R13D, R15D][..] } else { &[EAX, EDX] };
+    let bytes = if wide { &[AL, CL, DL, R8L, R9L, R12L, SIL][..] } else { &[AL, CL, DL, BL, AH, DH] };
+    let others = if wide { &[EAX, EDX, R8D, R9D, R12D, R15D][..] } else { &[EAX, EDX] };
+    let make = |ins: Result<Instruction, iced_x86::IcedError>| ins.ok().map(|ins| Line { ins, skips: 0 });
+    let mut lines = Vec::new();
+    for _ in 0..2 + r.below(3) {
+        let (index, byte, other) = (r.pick(small), r.pick(bytes), r.pick(others));
+        let first = match r.below(5) {
+            0 => Instruction::with2(Code::And_rm32_imm32, index, r.pick(&[0u32, 7, 63, 255])),
+            1 => Instruction::with2(Code::Shr_rm32_imm8, index, r.pick(&[24u32, 26, 31])),
+            2 => Instruction::with2(Code::Movzx_r32_rm8, index, MemoryOperand::with_base(base)),
+            _ => Instruction::with2(Code::Movzx_r32_rm8, index, byte),
+        };
+        lines.extend(make(first));
+        // In between the register may lose what is known of it.
+        if r.one_in(6) {
+            lines.extend(make(Instruction::with2(Code::Add_rm32_imm32, index, r.below(64) as u32)));
+        }
+        let displacement = r.pick(&[0, 0, 4, -8, 32, -100, 127]);
+        let m = MemoryOperand::new(base, own(index), scale, displacement, 1, false, None);
+        let accesses = [
+            Instruction::with2(Code::Mov_r32_rm32, other, m),
+            Instruction::with2(Code::Xor_r32_rm32, other, m),
+            Instruction::with2(Code::Adc_r32_rm32, other, m),
+            Instruction::with2(Code::Movzx_r32_rm16, other, m),
+            Instruction::with2(Code::Add_rm32_r32, m, other),
+            Instruction::with2(Code::Mov_rm32_r32, m, other),
+            Instruction::with1(Code::Inc_rm8, m),
+            Instruction::with2(Code::Xchg_rm32_r32, m, other),
+        ];
+        let n = r.below(accesses.len() as u64) as usize;
+        lines.extend(accesses.into_iter().nth(n).and_then(make));
+    }
+    lines
 }
 
 /// Registers and memory for a program: pointers into the middle of memory, exceptions masked for the most part.

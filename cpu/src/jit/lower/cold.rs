@@ -2,7 +2,7 @@
 
 use super::exit::{Far, Handed, Link, Near, SIGN};
 use super::recipe::Recipe;
-use super::{Cold, Linear, Lower, Place};
+use super::{Cold, Linear, Lower, Place, Range};
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
@@ -151,17 +151,22 @@ impl Lower<'_> {
     }
 
     /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page.
-    pub(super) fn fits_page(&mut self, lin: Linear, before: i32, span: i32, back: Label) {
+    fn fits_page(&mut self, lin: Linear, n: u16, range: Range, back: Label) {
         let missed = self.asm.label();
         self.asm.jcc(5, missed);
-        let m = match lin {
-            Linear::Reg(r) => Mem::at(r, 0),
-            Linear::Ea(m) => m,
-        };
         self.asm.push(R::RAX);
-        self.asm.lea(8, R::RAX, field::plus(m, -before));
+        if range.table {
+            let i = self.insns[usize::from(n)];
+            self.table_start(R::RAX, &i, range.before, 8);
+        } else {
+            let m = match lin {
+                Linear::Reg(r) => Mem::at(r, 0),
+                Linear::Ea(m) => m,
+            };
+            self.asm.lea(8, R::RAX, field::plus(m, -range.before));
+        }
         self.asm.alu_imm(4, 4, R::RAX, 4095);
-        self.asm.alu_imm(7, 4, R::RAX, 4096 - span);
+        self.asm.alu_imm(7, 4, R::RAX, 4096 - range.span);
         self.asm.pop(R::RAX);
         self.asm.jcc(6, back);
         self.asm.bind(missed);
@@ -194,7 +199,7 @@ impl Lower<'_> {
                     // ZF: filled.
                     match group {
                         None => self.asm.jcc(4, back),
-                        Some((before, span)) => self.fits_page(lin, before, span, back),
+                        Some(range) => self.fits_page(lin, at.n, range, back),
                     }
                     match slow[usize::from(at.n)] {
                         Some(l) if at.note.is_none() => self.asm.jmp(l),

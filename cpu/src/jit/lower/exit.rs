@@ -4,6 +4,7 @@ use super::recipe::Recipe;
 use super::{Cold, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
+use crate::jit::groups::Sharing;
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads, fl};
 use crate::jit::regs::{TABLE, field};
@@ -681,6 +682,7 @@ impl Lower<'_> {
             near: self.near,
             far,
             incoming: Incoming { needed: true, dirty: 0 },
+            fewer: Sharing::Nothing,
             links,
             absolute: self.exits.absolute,
             bytes: self.asm.bytes,

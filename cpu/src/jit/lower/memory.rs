@@ -1,7 +1,8 @@
 //! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
 
 use super::recipe::{self, Recipe};
-use super::{Cold, Linear, Loc, Low, Lower};
+use super::{Cold, Linear, Loc, Low, Lower, Range};
+use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::Role;
 use crate::jit::ir::{Place, Val};
@@ -74,8 +75,12 @@ impl Lower<'_> {
 
     /// Probes for an access and gives the host operand. What it holds (a temporary as base) belongs to the caller.
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
-        if let Some(Role::Follows { slot, at: place, span, same }) = self.groups.role(self.at) {
-            return self.follow(at, slot, (place, span), same);
+        match self.groups.role(self.at) {
+            Some(Role::Follows { slot, table: true, .. }) => return self.follow_table(at, slot),
+            Some(Role::Follows { slot, at: place, span, same, .. }) => {
+                return self.follow(at, slot, (place, span), same);
+            }
+            _ => {}
         }
         self.expose()?;
         let a = self.address(at.ea)?;
@@ -92,11 +97,12 @@ impl Lower<'_> {
         // interpreter runs the instruction).
         let plain = a.m.base.is_some() && flat;
         let whole = self.long() && a.w == 8;
+        let table = self.range(at.w).0.table;
         let near =
             !self.key.long_mode() && a.w == 4 && a.m.index.is_none() && a.m.disp.unsigned_abs() < 1 << 12;
         // A temporary and an index besides: the sum is wanted in one register anyway.
         let sum = a.m.index.is_some() && a.m.base.is_some_and(|b| self.is_temp(b));
-        if plain && !sum && (whole || near) {
+        if plain && !sum && !table && (whole || near) {
             return self.probe_in_place(at, a, write);
         }
         self.probe_copy(at, a, write, flat)
@@ -110,24 +116,71 @@ impl Lower<'_> {
     /// Looks up the address in `c`, which is used up: puts the number of its entry into `x` and gives the operand of the
     /// entry's delta. Where the entry doesn't allow direct access, code that fills it comes back to `back`.
     fn look_up(&mut self, c: R, x: R, at: Place, write: bool, lin: Linear, back: Label) -> Mem {
-        let (before, span, slot) = self.range(at.w);
+        let (range, slot) = self.range(at.w);
         let from = self.asm.label();
         self.asm.bextr(x, c, TABLE);
         let tag = self.entry(x, if write { Array::Write } else { Array::Read });
         self.asm.alu_r_rm(6, 8, c, tag);
-        self.asm.alu_imm(7, 8, c, 4096 - span);
+        self.asm.alu_imm(7, 8, c, 4096 - range.span);
         self.asm.jcc(7, from);
-        let (w, group) = (at.w, slot.map(|_| (before, span)));
+        let (w, group) = (at.w, slot.map(|_| range));
         self.cold.push(Cold::Fill { from, back, write, w, lin, at: self.here(), group });
         self.entry(x, Array::Delta)
     }
 
-    /// What the access at hand probes for: from how many bytes below its address on, how many, and the slot for the delta.
-    fn range(&self, w: u8) -> (i32, i32, Option<u8>) {
+    /// What the access at hand, of `w` bytes, probes for, and the slot for the delta.
+    fn range(&self, w: u8) -> (Range, Option<u8>) {
         match self.groups.role(self.at) {
-            Some(Role::Leads { slot, before, span }) => (before, span, Some(slot)),
-            _ => (0, i32::from(w), None),
+            Some(Role::Leads { slot, before, span, table }) => (Range { before, span, table }, Some(slot)),
+            _ => (Range { before: 0, span: i32::from(w), table: false }, None),
         }
+    }
+
+    /// Where instruction `i`'s operand points with index 0, less `before`, as an address of `w` bytes. Leaves EFLAGS as
+    /// they are.
+    pub(super) fn table_start(&mut self, t: R, i: &Insn, before: i32, w: u8) {
+        let base = (i.base < 16).then(|| self.guest_in(i.base, t));
+        let m = Mem { base, index: None, disp: i.disp.wrapping_sub(before) };
+        if m != Mem::at(t, 0) {
+            self.lea(t, m, w);
+        }
+    }
+
+    /// The host operand of an access to a table whose page a leader has found: leaves EFLAGS as they are.
+    fn follow_table(&mut self, at: Place, slot: u8) -> Low<Mem> {
+        let a = self.address(at.ea)?;
+        if let Some(h) = a.held {
+            self.lock(h);
+        }
+        if !self.long() {
+            // The sum may wrap.
+            let h = match a.held {
+                Some(h) => h,
+                None => self.fresh()?,
+            };
+            self.lea(h, a.m, 4);
+            let x = self.fresh()?;
+            self.asm.load(8, x, field::group(slot));
+            return Ok(Mem { base: Some(x), index: Some((h, 0)), disp: 0 });
+        }
+        let x = self.fresh()?;
+        self.asm.load(8, x, field::group(slot));
+        // The index is what is waited for: it comes last.
+        if let Some(base) = a.m.base {
+            self.asm.lea(8, x, Mem { base: Some(x), index: Some((base, 0)), disp: 0 });
+        }
+        let mut m = Mem { base: Some(x), index: a.m.index, disp: a.m.disp };
+        if let Some((i, _)) = m.index
+            && self.is_temp(i)
+        {
+            // It may be given back before the operand is used.
+            self.asm.lea(8, x, m);
+            m = Mem::at(x, 0);
+        }
+        if let Some(h) = a.held {
+            self.give(h);
+        }
+        Ok(m)
     }
 
     /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
@@ -182,12 +235,12 @@ impl Lower<'_> {
     }
 
     fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
-        let (before, _, slot) = self.range(at.w);
+        let (range, slot) = self.range(at.w);
         let x = self.fresh()?;
         let c = self.fresh()?;
         let back = self.asm.label();
         self.asm.bind(back);
-        match field::plus(a.m, -before) {
+        match field::plus(a.m, -range.before) {
             Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
             m => self.asm.lea(8, c, m),
         }
@@ -236,12 +289,15 @@ impl Lower<'_> {
         let back = self.asm.label();
         // Whatever has to make room for it does so once, before the place that a fill comes back to.
         let c = self.fresh()?;
-        let (before, _, slot) = self.range(at.w);
+        let (range, slot) = self.range(at.w);
         self.asm.bind(back);
-        if before == 0 {
+        if range.table {
+            let i = *self.insn();
+            self.table_start(c, &i, range.before, w);
+        } else if range.before == 0 {
             self.asm.mov(8, c, h)
         } else {
-            self.asm.lea(8, c, Mem::at(h, -before))
+            self.asm.lea(8, c, Mem::at(h, -range.before))
         }
         let delta = self.look_up(c, x, at, write, Linear::Reg(h), back);
         match slot {

@@ -22,7 +22,7 @@ mod vector;
 mod x87;
 
 use super::encode::{Asm, Label, Mem, R, Rm};
-use super::groups::{self, Groups};
+use super::groups::{self, Groups, Sharing};
 use super::ir::{Op, Val};
 use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
@@ -91,11 +91,21 @@ enum Loc {
     Xtemp(u8),
 }
 
+/// What a group's leader probes for.
+#[derive(Clone, Copy)]
+struct Range {
+    /// How far below its own address it begins; of a table, below what the operand points to with index 0.
+    before: i32,
+    /// Bytes.
+    span: i32,
+    /// See [`groups::Role::Leads`].
+    table: bool,
+}
+
 /// Code out of the hot path, written after it.
 enum Cold {
-    /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for so many bytes, from
-    /// so many below the address on.
-    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<(i32, i32)> },
+    /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for more than the access.
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<Range> },
     /// Load the guest's x87 state, or leave before the instruction.
     Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
@@ -210,6 +220,8 @@ pub struct Lowered {
     pub far: usize,
     /// What becomes of the flags that it is entered with.
     pub incoming: Incoming,
+    /// See [`Groups::fewer`].
+    pub fewer: Sharing,
     /// Links to be patched.
     pub links: Vec<Link>,
     /// Calls and jumps to absolute addresses: (offset of the 32-bit field, target).
@@ -223,8 +235,8 @@ pub struct Entry {
     pub second: Option<u64>,
     /// Counts here.
     pub counter: Option<u64>,
-    /// Each access probes for itself: see [`groups`].
-    pub solo: bool,
+    /// Which accesses share probes: see [`groups`].
+    pub sharing: Sharing,
 }
 
 /// Translates `ops`, made of `insns`.
@@ -237,7 +249,8 @@ pub fn lower(
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
-    let groups = if entry.solo { Groups::none() } else { groups::find(ops, insns, key) };
+    let groups = groups::find(ops, insns, key, entry.sharing);
+    let fewer = groups.fewer();
     let incoming = incoming(ops, &groups);
     let n = ops.len();
     let mut l = Lower {
@@ -293,7 +306,7 @@ pub fn lower(
     }
     let hot = l.asm.here();
     l.cold_paths();
-    Ok(Lowered { incoming, ..l.finish(hot) })
+    Ok(Lowered { incoming, fewer, ..l.finish(hot) })
 }
 
 impl Lower<'_> {
