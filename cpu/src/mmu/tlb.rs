@@ -35,7 +35,7 @@ struct Key {
 #[derive(Debug)]
 struct Group {
     key: Key,
-    tables: [Table; 3],
+    tables: [Box<Table>; 3],
     used: u64,
     /// Uses of walked frames under an older serial are void.
     serial: u32,
@@ -100,7 +100,7 @@ const ANY_TABLE: u32 = 3;
 
 /// All translations of one machine.
 pub struct Tlb {
-    hot: Table,
+    hot: Box<Table>,
     /// Which group and view `hot` belongs to.
     hot_at: Option<(usize, View)>,
     /// The group of the processor's present state; `None` when that must be found anew.
@@ -139,7 +139,7 @@ impl Tlb {
     /// A cache with tables of `size` entries (a power of two, at least 2) for up to `groups` address spaces.
     pub fn new(size: usize, groups: usize) -> Tlb {
         Tlb {
-            hot: Table::default(),
+            hot: Box::default(),
             hot_at: None,
             current: None,
             groups: Vec::new(),
@@ -174,7 +174,7 @@ impl Tlb {
     pub fn clear(&mut self) {
         self.withdrawn += 1;
         self.structures += 1;
-        self.hot = Table::default();
+        *self.hot = Table::default();
         self.hot_at = None;
         self.current = None;
         self.groups.clear();
@@ -330,7 +330,7 @@ impl Tlb {
             &mut self.groups[group].tables[view as usize]
         };
         if t.is_empty() {
-            *t = Table::new(size);
+            **t = Table::new(size);
             t.generation = generation;
             t.write_generation = write_generation;
         }
