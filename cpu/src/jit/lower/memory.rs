@@ -153,15 +153,7 @@ impl Lower<'_> {
             self.lock(h);
         }
         if !self.long() {
-            // The sum may wrap.
-            let h = match a.held {
-                Some(h) => h,
-                None => self.fresh()?,
-            };
-            self.lea(h, a.m, 4);
-            let x = self.fresh()?;
-            self.asm.load(8, x, field::group(slot));
-            return Ok(Mem { base: Some(x), index: Some((h, 0)), disp: 0 });
+            return self.follow_cut(a, slot);
         }
         let x = self.fresh()?;
         self.asm.load(8, x, field::group(slot));
@@ -200,7 +192,12 @@ impl Lower<'_> {
             self.asm.load(8, x, field::group(slot));
             return Ok(self.in_page(x, a));
         }
-        // Another may have wrapped since the leader's address was made: cut as the processor does.
+        // Another may have wrapped since the leader's address was made.
+        self.follow_cut(a, slot)
+    }
+
+    /// The host operand for an address of 32 bits, cut as the processor does where the sum wraps, by a slot.
+    fn follow_cut(&mut self, a: Address, slot: u8) -> Low<Mem> {
         let h = match a.held {
             Some(h) => h,
             None => self.fresh()?,
