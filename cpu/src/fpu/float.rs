@@ -199,6 +199,7 @@ pub struct Wide {
 
 impl Wide {
     /// Normalise `m/2^127 * 2^exp`; `m` must not be zero.
+    #[inline]
     pub fn new(sign: bool, exp: i32, m: u128) -> Wide {
         let z = m.leading_zeros();
         Wide { sign, exp: exp - z as i32, m: m << z }

@@ -4,6 +4,7 @@
 use super::float::Wide;
 
 /// High 128 bits of the 256-bit product.
+#[inline]
 pub const fn mulhi(a: u128, b: u128) -> u128 {
     const LOW: u128 = u64::MAX as u128;
     let (a1, a0) = (a >> 64, a & LOW);
@@ -37,6 +38,7 @@ fn divide_step(rem: u128, d: u128) -> (u64, u128) {
 }
 
 /// Product of two non-zero numbers, relative error below 2^-126.
+#[inline]
 pub fn mul(a: &Wide, b: &Wide) -> Wide {
     Wide::new(a.sign != b.sign, a.exp + b.exp + 1, mulhi(a.m, b.m))
 }
@@ -52,11 +54,13 @@ pub fn div(a: &Wide, b: &Wide) -> Wide {
 }
 
 /// The magnitude of a number below 1 as a fraction of 2^128.
+#[inline]
 pub fn fraction(a: &Wide) -> u128 {
     a.m.checked_shr((-1 - a.exp) as u32).unwrap_or(0)
 }
 
 /// The magnitude of a number as fixed point with `bits` fraction bits; it must fit.
+#[inline]
 pub fn fixed(a: &Wide, bits: i32) -> u128 {
     a.m.checked_shr((127 - bits - a.exp) as u32).unwrap_or(0)
 }

@@ -56,7 +56,8 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
         insns.push(i);
     }
     let mut asm = Asm::default();
-    let none = Runtime { fill: 0, helper: [0; 5], one: 0, seek: 0, vector: 0, fpu_load: 0, fpu_store: 0 };
+    let none =
+        Runtime { fill: 0, helper: [0; 5], one: 0, seek: 0, vector: 0, fpu_load: 0, fpu_store: 0, shared: 0 };
     let mut stubs = stubs::emit(&mut asm, none, 2048);
     stubs.exact = exact;
     let ends = matches!(insns.last().map(Insn::code), Some(c) if {

@@ -27,6 +27,7 @@ pub mod passes;
 pub mod regs;
 mod runtime;
 pub mod stubs;
+pub mod transcendental;
 pub mod vectors;
 
 use crate::helper::segment::{REAL_ATTR, V86_ATTR};
@@ -259,6 +260,7 @@ impl Jit {
             vector: runtime::vector as *const () as usize,
             fpu_load: runtime::fpu_load as *const () as usize,
             fpu_store: runtime::fpu_store as *const () as usize,
+            shared: transcendental::compute as *const () as usize,
         };
         let mut stubs = stubs::emit(&mut a, rt, tlb_size);
         stubs.exact = if own_flags { host::Exact::default() } else { host::Exact::of_host() };

@@ -161,6 +161,8 @@ pub struct Scratch {
     pub operand: u64,
     /// Image for FRSTOR and of FNSAVE.
     pub fpu_image: [u8; crate::fpu::image::HOST_IMAGE],
+    /// What a transcendental takes from the unit and gives back.
+    pub exchange: super::transcendental::Exchange,
     /// Virtual time is `clock_base` nanoseconds where the budget is `clock_budget`, and `clock_rate` (32.32) later with
     /// each instruction: see [`crate::Clock`].
     pub clock_base: u64,
@@ -206,6 +208,7 @@ impl Default for Scratch {
             vec_temps: [0; 32],
             operand: 0,
             fpu_image: [0; crate::fpu::image::HOST_IMAGE],
+            exchange: Default::default(),
             fpu_on: 0,
             vec_on: 0,
             clock_base: 0,
@@ -265,6 +268,7 @@ pub mod field {
         vec_temps,
         operand,
         fpu_image,
+        exchange,
         fpu_on,
         vec_on,
         slots,

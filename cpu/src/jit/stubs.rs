@@ -7,6 +7,7 @@ use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
 use super::passes::Incoming;
 use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
+use super::transcendental::{self, FORMS, Form};
 use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, is_key, second_displacement};
 use crate::ops::Call;
 use crate::state::Cpu;
@@ -45,6 +46,8 @@ pub enum Target {
     VecLoad,
     /// Loads the guest's x87 state. ZF clear: it can't be.
     FpuLoad,
+    /// The transcendental whose number is in R14, with the guest's x87 state in the unit. ZF clear: not done, all is as before.
+    Shared(Form),
     /// The address of the block's instructions.
     Insns,
     /// The block's own descriptor.
@@ -136,6 +139,8 @@ pub struct Runtime {
     pub fpu_load: usize,
     /// (processor): takes the state from FNSAVE's image.
     pub fpu_store: usize,
+    /// (processor, number of the transcendental) -> how to take the results in: see [`super::transcendental`].
+    pub shared: usize,
 }
 
 /// Offsets of the stubs of one convention.
@@ -147,6 +152,7 @@ pub struct Set {
     vec_store: usize,
     fpu_load: usize,
     fpu_store: usize,
+    shared: [usize; FORMS.len()],
     exits: [usize; 7],
     jump: usize,
     seek: usize,
@@ -186,6 +192,7 @@ impl Stubs {
             Target::Vector => s.vector,
             Target::VecLoad => s.vec_load,
             Target::FpuLoad => s.fpu_load,
+            Target::Shared(form) => s.shared[form as usize],
             Target::Insns | Target::Block => unreachable!("not a stub"),
         }
     }
@@ -216,7 +223,7 @@ fn fill_entry(w: u8) -> usize {
 }
 
 /// The host registers that a called function may change and that hold guest state or temporaries.
-const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::R9, R::R10, R::R11];
+pub const CALLER_SAVED: [R; 9] = [R::RAX, R::RCX, R::RDX, R::RSI, R::RDI, R::R8, R::R9, R::R10, R::R11];
 
 /// Emits all stubs into `a`; offsets are from its start.
 pub fn emit(a: &mut Asm, rt: Runtime, tlb_size: usize) -> Stubs {
@@ -448,6 +455,12 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
         a.ret();
     }
     s.fpu_load = fpu_load(a, rt.fpu_load, &s);
+    s.shared = FORMS.map(|form| {
+        align(a);
+        let at = a.here();
+        transcendental::stub(a, form, |a| call_keeping_vectors(a, rt.shared, &s));
+        at
+    });
     s.helper = rt.helper.map(|f| call_stub(a, &c, f, &s, true));
     s.one = call_stub(a, &c, rt.one, &s, true);
     s.vector = call_stub(a, &c, rt.vector, &s, false);
@@ -514,22 +527,8 @@ fn seek(a: &mut Asm, to: usize, s: &Set) {
     }
     // Nine words: one more aligns the stack.
     a.push(R::R14);
-    let (plain, back, found) = (a.label(), a.label(), a.label());
-    let call = |a: &mut Asm| {
-        a.lea(8, R::RDI, state(0));
-        a.mov_imm(R::RAX, to as u64);
-        a.call_rm(R::RAX);
-    };
-    a.alu_imm(7, 4, field::vec_on(), 0);
-    a.jcc(4, plain);
-    call_at(a, s.vec_store);
-    call(a);
-    // Keeps RAX.
-    call_at(a, s.vec_load);
-    a.jmp(back);
-    a.bind(plain);
-    call(a);
-    a.bind(back);
+    let found = a.label();
+    call_keeping_vectors(a, to, s);
     a.mov(8, R::R15, R::RAX);
     a.pop(R::R14);
     for r in CALLER_SAVED.iter().rev() {
@@ -553,20 +552,7 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
         a.push(r);
     }
     // With the return address that is ten words.
-    let (plain, back) = (a.label(), a.label());
-    a.alu_imm(7, 4, field::vec_on(), 0);
-    a.jcc(4, plain);
-    call_at(a, s.vec_store);
-    a.lea(8, R::RDI, state(0));
-    a.mov_imm(R::RAX, make as u64);
-    a.call_rm(R::RAX);
-    call_at(a, s.vec_load);
-    a.jmp(back);
-    a.bind(plain);
-    a.lea(8, R::RDI, state(0));
-    a.mov_imm(R::RAX, make as u64);
-    a.call_rm(R::RAX);
-    a.bind(back);
+    call_keeping_vectors(a, make, s);
     let done = a.label();
     a.alu_imm(7, 4, R::RAX, 1);
     a.jcc(5, done);
@@ -579,6 +565,26 @@ fn fpu_load(a: &mut Asm, make: usize, s: &Set) -> usize {
     }
     a.ret();
     at
+}
+
+/// Calls `to(cpu, ...)`, around which guest vectors are put back if they are loaded. The result is in RAX.
+fn call_keeping_vectors(a: &mut Asm, to: usize, s: &Set) {
+    let (plain, back) = (a.label(), a.label());
+    let call = |a: &mut Asm| {
+        a.lea(8, R::RDI, state(0));
+        a.mov_imm(R::RAX, to as u64);
+        a.call_rm(R::RAX);
+    };
+    a.alu_imm(7, 4, field::vec_on(), 0);
+    a.jcc(4, plain);
+    call_at(a, s.vec_store);
+    call(a);
+    // Keeps RAX.
+    call_at(a, s.vec_load);
+    a.jmp(back);
+    a.bind(plain);
+    call(a);
+    a.bind(back);
 }
 
 /// Where the second entry of the place allows the access (bytes in RDX) at the linear address that missed: exchanges both

@@ -1,6 +1,7 @@
 //! Lowering of x87 instructions: the host's own, on the guest's register stack, which translated code loads into the host's
 //! unit when it first needs it ([`Target::FpuLoad`]); whoever leaves or calls Rust puts it back. Only with all exceptions
-//! masked and none waiting; transcendentals, remainders, BCD and everything that moves the environment are shared code.
+//! masked and none waiting. For transcendentals the unit hands over the operands and takes the results ([`Shared`]);
+//! remainders, BCD and everything that moves the environment are shared code that wants the state in memory.
 //!
 //! The pointers to the last instruction and operand are kept in the processor's state as the manual asks (SDM volume 1,
 //! section 8.1.8), stored only where somebody could look.
@@ -8,6 +9,8 @@
 use super::{Cold, Low, Lower};
 use crate::jit::encode::{Mem, R};
 use crate::jit::regs::{field, state};
+use crate::jit::stubs::Target;
+use crate::jit::transcendental::Shared;
 use crate::state::{Cpu, Fpu};
 use iced_x86::Code;
 use std::mem::offset_of;
@@ -42,6 +45,8 @@ enum Kind {
     StatusToAx,
     /// WAIT.
     Nothing,
+    /// The same code as the interpreter's, but only operands and results leave and enter the unit.
+    Shared(Shared),
 }
 
 fn kind(code: Code) -> Option<Kind> {
@@ -64,7 +69,17 @@ fn kind(code: Code) -> Option<Kind> {
         | Fdiv_st0_sti | Fdiv_sti_st0 | Fdivp_sti_st0 | Fdivr_st0_sti | Fdivr_sti_st0 | Fdivrp_sti_st0
         | Fcom_st0_sti | Fcomp_st0_sti | Fcompp | Fucom_st0_sti | Fucomp_st0_sti | Fucompp | Fld_sti
         | Fst_sti | Fstp_sti | Fxch_st0_sti | Fld1 | Fldl2t | Fldl2e | Fldpi | Fldlg2 | Fldln2 | Fldz
-        | Fchs | Fabs | Fsqrt | Frndint | Ftst | Fxam => Kind::Plain,
+        | Fchs | Fabs | Fsqrt | Frndint | Ftst | Fxam | Fscale | Fxtract | Fnop | Fincstp | Fdecstp => {
+            Kind::Plain
+        }
+        Fsin => Kind::Shared(Shared::Sin),
+        Fcos => Kind::Shared(Shared::Cos),
+        Fsincos => Kind::Shared(Shared::SinCos),
+        Fptan => Kind::Shared(Shared::Tan),
+        Fpatan => Kind::Shared(Shared::Atan),
+        F2xm1 => Kind::Shared(Shared::Exp),
+        Fyl2x => Kind::Shared(Shared::Log),
+        Fyl2xp1 => Kind::Shared(Shared::LogPlusOne),
         Fcomi_st0_sti | Fcomip_st0_sti | Fucomi_st0_sti | Fucomip_st0_sti => Kind::SetsFlags,
         Fcmovb_st0_sti | Fcmove_st0_sti | Fcmovbe_st0_sti | Fcmovu_st0_sti | Fcmovnb_st0_sti
         | Fcmovne_st0_sti | Fcmovnbe_st0_sti | Fcmovnu_st0_sti => Kind::ReadsFlags,
@@ -109,6 +124,13 @@ impl Lower<'_> {
                 self.asm.two(escape, modrm);
             }
             Kind::StatusToAx => self.asm.two(escape, modrm),
+            Kind::Shared(op) => {
+                self.asm.mov_imm(R::R14, op as u64);
+                self.call_to(Target::Shared(op.form()));
+                // ZF: done.
+                let bail = self.bail_label();
+                self.asm.jcc(5, bail);
+            }
             Kind::Load(w) | Kind::Store(w) => {
                 let write = matches!(kind, Kind::Store(_));
                 let m = self.operand_with_pointer(w, write)?;
@@ -137,7 +159,7 @@ impl Lower<'_> {
         }
         match kind {
             Kind::Load(_) | Kind::Store(_) => self.note = Some(Note { n: self.n, seg: Some(i.seg) }),
-            Kind::Plain | Kind::SetsFlags | Kind::ReadsFlags => {
+            Kind::Plain | Kind::SetsFlags | Kind::ReadsFlags | Kind::Shared(_) => {
                 // The operand pointer's selector stays that of the last operand.
                 let seg = self.note.and_then(|n| n.seg);
                 self.note = Some(Note { n: self.n, seg });
