@@ -2,7 +2,7 @@
 
 use super::exit::{Far, Handed, Link, Near, SIGN};
 use super::recipe::Recipe;
-use super::{Cold, Linear, Lower, Place, Range};
+use super::{Cold, Held, Linear, Lower, Place, Range};
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
@@ -142,8 +142,10 @@ impl Lower<'_> {
                 self.asm.mov(8, R::RAX, R::R14);
             }
             for (t, c) in next.cached.iter().enumerate() {
-                if let Some((r, _)) = c {
-                    self.asm.load(8, R(t as u8), field::gpr(*r));
+                match c {
+                    Some((Held::Guest(r), _)) => self.asm.load(8, R(t as u8), field::gpr(*r)),
+                    Some((Held::Group(n), _)) => self.asm.load(8, R(t as u8), field::group(*n)),
+                    None => {}
                 }
             }
             self.asm.jmp(next.at);

@@ -1,7 +1,7 @@
 //! Lowering of memory access: segment arithmetic, the inline TLB probe, and what happens when it misses.
 
 use super::recipe::{self, Recipe};
-use super::{Cold, Linear, Loc, Low, Lower, Range};
+use super::{Cold, Held, Linear, Loc, Low, Lower, Range};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::Role;
@@ -188,12 +188,24 @@ impl Lower<'_> {
         let points = i64::from(place) - i64::from(a.m.disp);
         let near = a.m.base.is_some() && a.m.index.is_none() && (0..i64::from(span)).contains(&points);
         if self.long() || near || same {
-            let x = self.fresh()?;
-            self.asm.load(8, x, field::group(slot));
-            return Ok(self.in_page(x, a));
+            let x = self.group_delta(slot)?;
+            return self.in_page(x, a, true);
         }
         // Another may have wrapped since the leader's address was made.
         self.follow_cut(a, slot)
+    }
+
+    /// A group's delta in a temporary, for reading only: see [`Lower::cached`].
+    fn group_delta(&mut self, slot: u8) -> Low<R> {
+        if let Some((x, _)) = self.cached(Held::Group(slot)) {
+            self.free &= !(1 << x.0);
+            self.lock(x);
+            return Ok(x);
+        }
+        let x = self.fresh()?;
+        self.asm.load(8, x, field::group(slot));
+        self.cache(x, Held::Group(slot), 8);
+        Ok(x)
     }
 
     /// The host operand for an address of 32 bits, cut as the processor does where the sum wraps, by a slot.
@@ -203,32 +215,41 @@ impl Lower<'_> {
             None => self.fresh()?,
         };
         self.lea(h, a.m, 4);
-        let x = self.fresh()?;
-        self.asm.load(8, x, field::group(slot));
+        let x = self.group_delta(slot)?;
         Ok(Mem { base: Some(x), index: Some((h, 0)), disp: 0 })
     }
 
-    /// The host operand for an address in the page whose delta is in `x`.
-    fn in_page(&mut self, x: R, a: Address) -> Mem {
-        // x + base + index * scale + disp has one register too many: fold the index (or the held temporary) in.
-        let mut m = a.m;
-        if let Some((i, s)) = m.index {
-            self.asm.lea(8, x, Mem { base: Some(x), index: Some((i, s)), disp: 0 });
-            if a.held == Some(i) {
-                self.give(i);
-            }
+    /// The host operand for an address in the page whose delta is in `x`. `kept`: `x` is a group's, for which it had better stay.
+    fn in_page(&mut self, x: R, a: Address, kept: bool) -> Low<Mem> {
+        // x + base + index * scale + disp has one register too many: the index is folded in, and so is a temporary, which
+        // may be given back before the operand is used.
+        let base = a.m.base.filter(|b| self.is_temp(*b));
+        if a.m.index.is_none() && base.is_none() {
+            return Ok(Mem { base: Some(x), index: a.m.base.map(|b| (b, 0)), disp: a.m.disp });
         }
-        m.index = None;
-        let base = m.base.unwrap_or(x);
-        if self.is_temp(base) {
-            // A temporary may be given back before the operand is used.
-            self.asm.lea(8, x, Mem { base: Some(x), index: Some((base, 0)), disp: 0 });
-            if a.held == Some(base) {
-                self.give(base);
-            }
-            return Mem::at(x, m.disp);
+        let to = match a.held {
+            Some(h) if kept => h,
+            None if kept && self.free != 0 => self.fresh()?,
+            _ => x,
+        };
+        // What is added last, and what before: a temporary that becomes the sum is not written over.
+        let (first, last) = if base == Some(to) { (to, Some(x)) } else { (x, base) };
+        let mut sum = first;
+        if let Some(index) = a.m.index {
+            self.asm.lea(8, to, Mem { base: Some(first), index: Some(index), disp: 0 });
+            sum = to;
         }
-        Mem { base: Some(x), index: Some((base, 0)), disp: m.disp }
+        if let Some(last) = last {
+            self.asm.lea(8, to, Mem { base: Some(sum), index: Some((last, 0)), disp: 0 });
+        }
+        if to == x {
+            self.cached[usize::from(x.0)] = None;
+            a.held.into_iter().for_each(|h| self.give(h));
+        } else {
+            self.give(x);
+        }
+        let index = if base.is_some() { None } else { a.m.base.map(|b| (b, 0)) };
+        Ok(Mem { base: Some(to), index, disp: a.m.disp })
     }
 
     fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {
@@ -245,9 +266,10 @@ impl Lower<'_> {
         self.asm.load(8, x, delta);
         if let Some(n) = slot {
             self.asm.store(8, field::group(n), x);
+            self.cache(x, Held::Group(n), 8);
         }
         self.give(c);
-        Ok(self.in_page(x, a))
+        self.in_page(x, a, slot.is_some())
     }
 
     fn probe_copy(&mut self, at: Place, a: Address, write: bool, flat: bool) -> Low<Mem> {
@@ -302,6 +324,7 @@ impl Lower<'_> {
                 self.asm.load(8, x, delta);
                 self.asm.store(8, field::group(n), x);
                 self.asm.alu_r_rm(0, 8, h, x);
+                self.cache(x, Held::Group(n), 8);
             }
             None => self.asm.alu_r_rm(0, 8, h, delta),
         }
@@ -333,13 +356,12 @@ impl Lower<'_> {
     pub(super) fn pull(&mut self, v: Val) -> Low<()> {
         let Loc::At { m, w } = self.loc[v.n()] else { return Ok(()) };
         let t = match m.base {
-            Some(b) if self.is_temp(b) => b,
+            // What else it holds is wanted again more often than not.
+            Some(b) if self.is_temp(b) && (self.cached[usize::from(b.0)].is_none() || self.free == 0) => b,
             _ => self.fresh()?,
         };
         self.asm.movzx(w, t, m);
-        if let Some((i, _)) = m.index {
-            self.give(i);
-        }
+        self.give_mem(m);
         self.free &= !(1 << t.0);
         self.set_temp(v, t, w, true);
         Ok(())

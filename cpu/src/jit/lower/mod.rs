@@ -136,8 +136,17 @@ struct Begin {
     vectors: bool,
     /// The x87 unit is at work: only hot code comes here.
     fpu: bool,
-    /// Guest registers that temporaries hold.
-    cached: [Option<(u8, u8)>; 16],
+    /// What temporaries hold.
+    cached: [Option<(Held, u8)>; 16],
+}
+
+/// What a temporary may hold besides memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// The whole of a guest register that lives in memory.
+    Guest(u8),
+    /// What a group's leader put into this slot.
+    Group(u8),
 }
 
 /// How a cold path finds the linear address again.
@@ -165,9 +174,8 @@ pub struct Lower<'a> {
     free: u16,
     /// Temporaries that the operation at hand holds.
     locked: u16,
-    /// Free temporaries that still hold the whole of a guest register that lives in memory: its number, and the bytes beyond
-    /// which it is known to be zero.
-    cached: [Option<(u8, u8)>; 16],
+    /// What temporaries still hold when they are free, and the bytes beyond which it is known to be zero.
+    cached: [Option<(Held, u8)>; 16],
     /// Those of them that the operation at hand reads.
     borrowed: u16,
     slots: u8,
@@ -383,7 +391,7 @@ impl Lower<'_> {
                     self.lock(t);
                     return Ok(t.into());
                 }
-                if let Some((t, _)) = self.cached(r)
+                if let Some((t, _)) = self.cached(Held::Guest(r))
                     && (self.free & !(1 << t.0)).count_ones() > 1
                 {
                     self.free &= !(1 << t.0);
@@ -447,7 +455,7 @@ impl Lower<'_> {
             }
             Loc::Temp { t, .. } => self.lock(t),
             Loc::Guest { r, w } if r < 16 => {
-                if let Some((t, known)) = self.cached(r) {
+                if let Some((t, known)) = self.cached(Held::Guest(r)) {
                     self.take(t);
                     if w < known {
                         self.asm.movzx(w, t, t);
@@ -574,7 +582,7 @@ impl Lower<'_> {
     /// The same for values alone: no recipe minds.
     fn move_away(&mut self, r: u8) -> Low<()> {
         for c in &mut self.cached {
-            if c.is_some_and(|c| c.0 == r) {
+            if c.is_some_and(|c| c.0 == Held::Guest(r)) {
                 *c = None;
             }
         }

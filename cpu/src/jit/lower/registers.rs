@@ -1,6 +1,6 @@
 //! Writing guest registers.
 
-use super::{Loc, Low, Lower};
+use super::{Held, Loc, Low, Lower};
 use crate::insn::Insn;
 use crate::jit::encode::Rm;
 use crate::jit::ir::Val;
@@ -94,7 +94,7 @@ impl Lower<'_> {
                 self.asm.load(w, t, from);
                 self.asm.store(8, to, t);
                 self.give(t);
-                self.cache(t, r, 8);
+                self.cache(t, Held::Guest(r), 8);
             }
         }
         Ok(())
@@ -106,7 +106,7 @@ impl Lower<'_> {
             && self.facts.last[v.n()] == self.at as u32
             && (clean || tw == 8)
         {
-            self.cache(t, r, w);
+            self.cache(t, Held::Guest(r), w);
         }
     }
 

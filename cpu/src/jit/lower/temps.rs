@@ -1,6 +1,6 @@
 //! Temporaries: host registers that no guest register has, and what they still hold of guest registers in memory.
 
-use super::{Loc, Low, Lower};
+use super::{Held, Loc, Low, Lower};
 use crate::jit::encode::{Mem, R, Rm};
 use crate::jit::ir::Op;
 use crate::jit::regs::field;
@@ -74,24 +74,25 @@ impl Lower<'_> {
         t
     }
 
-    /// A free temporary that holds guest register `r`, which lives in memory.
-    pub(super) fn cached(&self, r: u8) -> Option<(R, u8)> {
+    /// A free temporary that holds what is in memory, too, and how many bytes of it are known not to be zero.
+    pub(super) fn cached(&self, what: Held) -> Option<(R, u8)> {
         (0..16).find_map(|t| match self.cached[t] {
-            Some((g, w)) if g == r && self.free >> t & 1 != 0 => Some((R(t as u8), w)),
+            Some((held, w)) if held == what && self.free >> t & 1 != 0 => Some((R(t as u8), w)),
             _ => None,
         })
     }
 
     /// The same, of those that the operation at hand reads already.
     pub(super) fn lent(&self, r: u8) -> Option<R> {
-        let holds = |&t: &usize| self.borrowed >> t & 1 != 0 && self.cached[t].is_some_and(|c| c.0 == r);
+        let holds =
+            |&t: &usize| self.borrowed >> t & 1 != 0 && self.cached[t].is_some_and(|c| c.0 == Held::Guest(r));
         (0..16).find(holds).map(|t| R(t as u8))
     }
 
-    /// Remembers that temporary `t`, soon free, holds what was just stored as guest register `r`.
-    pub(super) fn cache(&mut self, t: R, r: u8, w: u8) {
+    /// Remembers that temporary `t`, soon free, holds what was just stored, of `w` bytes.
+    pub(super) fn cache(&mut self, t: R, what: Held, w: u8) {
         if self.is_temp(t) {
-            self.cached[usize::from(t.0)] = Some((r, w));
+            self.cached[usize::from(t.0)] = Some((what, w));
         }
     }
 
@@ -120,7 +121,7 @@ impl Lower<'_> {
 
     /// Guest register `r`, which lives in memory, in `t`.
     pub(super) fn load_guest(&mut self, t: R, r: u8) {
-        match self.cached(r) {
+        match self.cached(Held::Guest(r)) {
             Some((from, _)) => self.asm.mov(8, t, from),
             None => self.asm.load(8, t, field::gpr(r)),
         }
