@@ -702,6 +702,67 @@ fn tables() {
     }
 }
 
+/// A load and a store behind it, of one structure, on pages of every kind: a load alone makes no page dirty, and a page that
+/// is only read serves loads. Accessed and dirty bits, which are in memory, are compared like the rest.
+#[test]
+fn loads_before_stores() {
+    const PAGES: u64 = 24;
+    const FIRST: u64 = 0x21;
+    const PASSES: u64 = 40;
+    for skip in [false, true] {
+        let mut r = long64();
+        r.cpu.cr0 |= 1 << 16;
+        r.put64(0x10_2000, 0x10_3003);
+        for n in 0..512 {
+            // Dirty already, clean, and where no store comes, read-only.
+            let kind = match n % 3 {
+                0 => 0x63,
+                1 => 0x03,
+                _ if skip && n >= FIRST => 0x01,
+                _ => 0x23,
+            };
+            r.put64(0x10_3000 + 8 * n, (n * 0x1000) | kind);
+        }
+        for n in 0..PAGES {
+            // Bit 0: whether to store.
+            let store = !skip || n % 3 == 0;
+            r.put32((FIRST + n) * 0x1000 + 0x7f8, (n as u32) << 1 | u32::from(store));
+        }
+        let code = assemble(64, CODE, |a| {
+            let (mut pass, mut page, mut on) = (a.create_label(), a.create_label(), a.create_label());
+            a.set_label(&mut pass)?;
+            a.mov(rsi, FIRST * 0x1000 + 0x7f0)?;
+            a.mov(ecx, PAGES as i32)?;
+            a.set_label(&mut page)?;
+            a.mov(eax, dword_ptr(rsi + 8))?;
+            a.lea(rdi, ptr(rsi + rcx * 2))?;
+            a.test(al, 1)?;
+            a.je(on)?;
+            a.mov(edx, dword_ptr(rdi + 16))?;
+            a.add(edx, eax)?;
+            a.mov(dword_ptr(rdi + 16), edx)?;
+            a.adc(ebx, dword_ptr(rsi + 4))?;
+            a.mov(dword_ptr(rsi + 4), ebx)?;
+            a.set_label(&mut on)?;
+            a.add(ebp, eax)?;
+            a.add(rsi, 0x1000)?;
+            a.dec(ecx)?;
+            a.jne(page)?;
+            a.dec(r8d)?;
+            a.jne(pass)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        r.cpu.gpr[8] = PASSES;
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+        for n in 0..PAGES {
+            let dirty = r.get16(0x10_3000 + 8 * (FIRST + n)) >> 6 & 1;
+            let was = u16::from((FIRST + n).is_multiple_of(3));
+            assert_eq!(dirty, if skip && n % 3 != 0 { was } else { 1 }, "page {n}, {skip}");
+        }
+    }
+}
+
 /// Instructions whose operands leave the unit and whose results enter it: ordinary operands and all special ones, empty and
 /// full registers, any TOP, rounding, precision, and what earlier instructions left in the status word.
 #[test]

@@ -5,12 +5,13 @@
 //! linear addresses, which is one for the page, goes to a slot, and the others, its *followers*, take it from there. A
 //! follower cannot fault or miss, so flags live across it. What keeps that true:
 //! - Rights are those of one view and page, and a page that may be stored to may be read: a group that begins with a store
-//!   serves loads too, one that begins with a load serves loads only.
+//!   serves loads too. One that begins with a load serves stores if the load finds a page that may be stored to already,
+//!   dirty bit and all; where it doesn't, the interpreter runs the load, which sets no dirty bit.
 //! - An instruction with a leader that translated code can't run itself ends the block (there is nothing in the slot).
 //! - Rust code in between (a miss, an instruction that the interpreter runs) that takes any direct access away ends the
 //!   block: see [`crate::mmu::Tlb::withdrawn`]. Other calls end all groups.
-//! - A block whose leaders fail often, because the range lies across a page's end, is translated again without groups: at
-//!   first without those of tables, which are long.
+//! - A block whose leaders fail often, because the range lies across a page's end or is only read, is translated again
+//!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 
 use super::ir::{Op, Place, Val};
 use super::passes::full_width;
@@ -29,7 +30,9 @@ pub enum Sharing {
     /// All that can.
     #[default]
     All,
-    /// All but those to tables.
+    /// No stores with a load that comes before them.
+    Rights,
+    /// As before, and none to tables.
     Near,
     /// None.
     Nothing,
@@ -51,6 +54,8 @@ pub enum Role {
         span: i32,
         /// Its own address is that of its operand's index 0.
         table: bool,
+        /// It loads, and some that follow store.
+        stored: bool,
     },
     /// It goes by the slot.
     Follows {
@@ -84,8 +89,13 @@ impl Groups {
 
     /// How the block would be translated without those of these groups that are likeliest to fail.
     pub fn fewer(&self) -> Sharing {
+        let stored = |r: &Option<Role>| matches!(r, Some(Role::Leads { stored: true, .. }));
         let table = |r: &Option<Role>| matches!(r, Some(Role::Leads { table: true, .. }));
-        if self.0.iter().any(table) { Sharing::Near } else { Sharing::Nothing }
+        match &self.0 {
+            roles if roles.iter().any(stored) => Sharing::Rights,
+            roles if roles.iter().any(table) => Sharing::Near,
+            _ => Sharing::Nothing,
+        }
     }
 
     /// Whether operation `i` follows.
@@ -118,7 +128,10 @@ struct Group {
     table: bool,
     low: i64,
     end: i64,
+    /// Some store.
     write: bool,
+    /// The first does.
+    begins_with_store: bool,
     /// Content of the base register that the leader's operand names.
     lead: Option<Known>,
     /// Operations, with their places, and whether their base register is as the leader's was.
@@ -131,6 +144,8 @@ struct Search<'a> {
     key: ModeKey,
     /// Whether tables are looked for.
     tabular: bool,
+    /// Whether a store may go by an earlier load's probe.
+    upgrades: bool,
     /// Width of a whole register.
     w: u8,
     regs: [Known; 16],
@@ -158,7 +173,8 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         ops,
         insns,
         key,
-        tabular: sharing == Sharing::All,
+        tabular: matches!(sharing, Sharing::All | Sharing::Rights),
+        upgrades: sharing == Sharing::All,
         w: full_width(key),
         regs: std::array::from_fn(known),
         next: 16,
@@ -183,7 +199,7 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
             let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
             let (slot, table) = (slot as u8, g.table);
             roles[*i] = Some(if k == 0 {
-                Role::Leads { slot, before, span, table }
+                Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store }
             } else {
                 Role::Follows { slot, at: before, span, same: *same, table }
             });
@@ -347,15 +363,17 @@ impl Search<'_> {
         let end = k.plus.saturating_add(most + i64::from(at.w));
         let base = self.bases[at.ea.n()];
         let open = &mut self.groups[self.open..];
-        let fits = |g: &&mut Group| {
+        let fits = |g: &Group| {
             let span = end.max(g.end).checked_sub(k.plus.min(g.low));
             let one = g.base == k.base && g.index == k.index && g.table == table;
             one && span.is_some_and(|n| n <= limit)
         };
-        // The latest that serves.
-        let joined = open.iter_mut().rev().filter(fits).find(|g| g.write || !write);
-        match joined {
+        // The latest that serves, or can be made to.
+        let joined = open.iter().rposition(|g| fits(g) && (g.write || !write));
+        let joined = joined.or_else(|| open.iter().rposition(|g| self.upgrades && fits(g)));
+        match joined.map(|n| &mut open[n]) {
             Some(g) => {
+                g.write |= write;
                 g.low = g.low.min(k.plus);
                 g.end = g.end.max(end);
                 g.members.push((i, k.plus, base.is_some() && base == g.lead));
@@ -369,6 +387,7 @@ impl Search<'_> {
                     low: k.plus,
                     end,
                     write,
+                    begins_with_store: write,
                     lead: base,
                     members,
                 });

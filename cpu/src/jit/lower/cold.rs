@@ -6,9 +6,10 @@ use super::{Cold, Held, Linear, Lower, Place, Range};
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
-use crate::jit::regs::field;
+use crate::jit::regs::{TABLE, field};
 use crate::jit::runtime;
 use crate::jit::stubs::Target;
+use crate::mmu::table::Array;
 
 impl Lower<'_> {
     /// The cold part of a side exit.
@@ -152,7 +153,8 @@ impl Lower<'_> {
         }
     }
 
-    /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page.
+    /// After a fill for a leader, ZF set if it is done: tries again if all of the group's range is in one page, and may be
+    /// stored to if that is what the leader probes for.
     fn fits_page(&mut self, lin: Linear, n: u16, range: Range, back: Label) {
         let missed = self.asm.label();
         self.asm.jcc(5, missed);
@@ -167,8 +169,16 @@ impl Lower<'_> {
             };
             self.asm.lea(8, R::RAX, field::plus(m, -range.before));
         }
-        self.asm.alu_imm(4, 4, R::RAX, 4095);
-        self.asm.alu_imm(7, 4, R::RAX, 4096 - range.span);
+        if range.stored {
+            self.asm.push(R::RCX);
+            self.asm.bextr(R::RCX, R::RAX, TABLE);
+            let tag = self.entry(R::RCX, Array::Write);
+            self.asm.alu_r_rm(6, 8, R::RAX, tag);
+            self.asm.pop(R::RCX);
+        } else {
+            self.asm.alu_imm(4, 8, R::RAX, 4095);
+        }
+        self.asm.alu_imm(7, 8, R::RAX, 4096 - range.span);
         self.asm.pop(R::RAX);
         self.asm.jcc(6, back);
         self.asm.bind(missed);

@@ -119,7 +119,7 @@ impl Lower<'_> {
         let (range, slot) = self.range(at.w);
         let from = self.asm.label();
         self.asm.bextr(x, c, TABLE);
-        let tag = self.entry(x, if write { Array::Write } else { Array::Read });
+        let tag = self.entry(x, if write || range.stored { Array::Write } else { Array::Read });
         self.asm.alu_r_rm(6, 8, c, tag);
         self.asm.alu_imm(7, 8, c, 4096 - range.span);
         self.asm.jcc(7, from);
@@ -131,8 +131,10 @@ impl Lower<'_> {
     /// What the access at hand, of `w` bytes, probes for, and the slot for the delta.
     fn range(&self, w: u8) -> (Range, Option<u8>) {
         match self.groups.role(self.at) {
-            Some(Role::Leads { slot, before, span, table }) => (Range { before, span, table }, Some(slot)),
-            _ => (Range { before: 0, span: i32::from(w), table: false }, None),
+            Some(Role::Leads { slot, before, span, table, stored }) => {
+                (Range { before, span, table, stored }, Some(slot))
+            }
+            _ => (Range { before: 0, span: i32::from(w), table: false, stored: false }, None),
         }
     }
 

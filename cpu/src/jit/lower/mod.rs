@@ -100,6 +100,8 @@ struct Range {
     span: i32,
     /// See [`groups::Role::Leads`].
     table: bool,
+    #[allow(missing_docs)]
+    stored: bool,
 }
 
 /// Code out of the hot path, written after it.
