@@ -81,6 +81,14 @@ pub struct Asm {
 }
 
 impl Asm {
+    /// With room for what most blocks of so many instructions become.
+    pub fn for_insns(n: usize) -> Asm {
+        Asm {
+            bytes: Vec::with_capacity(256 + 64 * n),
+            labels: Vec::with_capacity(16 + 6 * n),
+            fixups: Vec::with_capacity(16 + 8 * n),
+        }
+    }
     /// Where the next byte goes.
     pub fn here(&self) -> usize {
         self.bytes.len()

@@ -134,8 +134,20 @@ struct Group {
     begins_with_store: bool,
     /// Content of the base register that the leader's operand names.
     lead: Option<Known>,
-    /// Operations, with their places, and whether their base register is as the leader's was.
-    members: Vec<(usize, i64, bool)>,
+    /// The leader's operation.
+    leader: usize,
+    members: u32,
+    /// Among those of the groups that are worth one.
+    slot: Option<u8>,
+}
+
+/// An access that belongs to a group.
+struct Member {
+    op: usize,
+    group: usize,
+    place: i64,
+    /// Its base register is as the leader's was.
+    same: bool,
 }
 
 struct Search<'a> {
@@ -160,6 +172,7 @@ struct Search<'a> {
     /// From here on groups are open.
     open: usize,
     groups: Vec<Group>,
+    members: Vec<Member>,
 }
 
 /// Finds the groups of a block.
@@ -183,7 +196,8 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         tables: vec![None; ops.len()],
         bounds: Vec::new(),
         open: 0,
-        groups: Vec::new(),
+        groups: Vec::with_capacity(insns.len()),
+        members: Vec::with_capacity(insns.len()),
     };
     let mut n = 0;
     for (i, op) in ops.iter().enumerate() {
@@ -193,17 +207,17 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         s.look(i, n);
     }
     let mut roles = vec![None; ops.len()];
-    let worth = s.groups.iter().filter(|g| g.members.len() > 1);
-    for (slot, g) in worth.take(SLOTS).enumerate() {
-        for (k, (i, at, same)) in g.members.iter().enumerate() {
-            let (before, span) = ((at - g.low) as i32, (g.end - g.low) as i32);
-            let (slot, table) = (slot as u8, g.table);
-            roles[*i] = Some(if k == 0 {
-                Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store }
-            } else {
-                Role::Follows { slot, at: before, span, same: *same, table }
-            });
-        }
+    let worth = s.groups.iter_mut().filter(|g| g.members > 1);
+    worth.take(SLOTS).enumerate().for_each(|(slot, g)| g.slot = Some(slot as u8));
+    for m in &s.members {
+        let g = &s.groups[m.group];
+        let Some(slot) = g.slot else { continue };
+        let (before, span, table) = ((m.place - g.low) as i32, (g.end - g.low) as i32, g.table);
+        roles[m.op] = Some(if m.op == g.leader {
+            Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store }
+        } else {
+            Role::Follows { slot, at: before, span, same: m.same, table }
+        });
     }
     Groups(roles)
 }
@@ -371,15 +385,15 @@ impl Search<'_> {
         // The latest that serves, or can be made to.
         let joined = open.iter().rposition(|g| fits(g) && (g.write || !write));
         let joined = joined.or_else(|| open.iter().rposition(|g| self.upgrades && fits(g)));
-        match joined.map(|n| &mut open[n]) {
+        let same = match joined.map(|n| &mut open[n]) {
             Some(g) => {
                 g.write |= write;
                 g.low = g.low.min(k.plus);
                 g.end = g.end.max(end);
-                g.members.push((i, k.plus, base.is_some() && base == g.lead));
+                g.members += 1;
+                base.is_some() && base == g.lead
             }
             None => {
-                let members = vec![(i, k.plus, false)];
                 self.groups.push(Group {
                     base: k.base,
                     index: k.index,
@@ -389,9 +403,14 @@ impl Search<'_> {
                     write,
                     begins_with_store: write,
                     lead: base,
-                    members,
+                    leader: i,
+                    members: 1,
+                    slot: None,
                 });
+                false
             }
-        }
+        };
+        let group = joined.map_or(self.groups.len() - 1, |n| self.open + n);
+        self.members.push(Member { op: i, group, place: k.plus, same });
     }
 }

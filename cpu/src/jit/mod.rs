@@ -362,22 +362,17 @@ impl Jit {
     }
 
     fn install(&mut self, block: u32, at: u64, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
-        // Addresses that the code loads stand behind it, in slots of eight bytes.
-        let slots = 8 * (l.absolute.len() + 1);
-        let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot + slots, l.near)?;
         let id = self.natives.len() as u32;
         let insns: Box<[Insn]> = insns.into();
+        // The instructions' address stands behind the code.
+        let slot = l.bytes.len().next_multiple_of(8);
+        l.bytes.resize(slot, 0);
+        l.bytes.extend((insns.as_ptr() as u64).to_le_bytes());
+        let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot, l.near)?;
         for (from, target) in &l.absolute {
             let value = match target {
-                // Both are loaded by LEA and need full addresses; see `patch_address`.
-                Target::Insns => {
-                    patch_address(&mut l.bytes, site, *from, insns.as_ptr() as u64);
-                    continue;
-                }
-                Target::Block => {
-                    patch_address(&mut l.bytes, site, *from, u64::from(id));
-                    continue;
-                }
+                Target::Insns => site.place(slot) as i64 - (site.place(*from) as i64 + 4),
+                Target::Block => i64::from(id),
                 t => self.stubs.find(key.code64(), *t) as i64 - (site.place(*from) as i64 + 4),
             };
             l.bytes[*from..*from + 4].copy_from_slice(&(value as i32).to_le_bytes());
@@ -676,21 +671,6 @@ impl Jit {
 
 fn key_width(key: ModeKey) -> u8 {
     2 << (key.0 & 3)
-}
-
-/// A LEA with a RIP-relative operand becomes a move of a constant: `REX.W 8D /r disp32` (7 bytes) can't hold 64 bits, so
-/// code that needs an address loads it from the 8 bytes that `Lower` leaves behind the block. Here: the slot's place.
-fn patch_address(bytes: &mut Vec<u8>, site: Site, at: usize, value: u64) {
-    // Turn LEA into MOV r64, [rip + d]: opcode 8D -> 8B, and append the constant.
-    bytes[at - 2] = 0x8b;
-    let slot = bytes.len().next_multiple_of(8);
-    bytes.resize(slot, 0);
-    bytes.extend(value.to_le_bytes());
-    let rel = slot as i64 - (at as i64 + 4);
-    bytes[at..at + 4].copy_from_slice(&(rel as i32).to_le_bytes());
-    if at < site.length {
-        site.lengthen(bytes, at, true);
-    }
 }
 
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {

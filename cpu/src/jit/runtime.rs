@@ -229,9 +229,23 @@ fn move_to_chip(x: &mut Exec<'_>, i: &Insn, packed: u64) -> Option<()> {
 
 /// Lets the interpreter run an instruction whose access is not to plain memory: 0 go on, 1 fault, 2 go on outside. Of
 /// `packed`, bit 33: it leads a group, bit 34: it is among a group's accesses; for the rest see [`pack_move`].
+/// What leaving takes (the offset of the instruction at hand, or the next, and what is left of the budget) is done here.
 pub(super) extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
     let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
+    let how = interpret(x, i, native, packed);
+    let (done, after) = match how {
+        0 => return how,
+        1 => (0, 0),
+        _ => (1, u64::from(i.len)),
+    };
+    let s = &mut x.cpu.scratch.0;
+    s.exit_rip = u64::from(i.off) + after;
+    s.budget += (packed & 0xffff) as i64 - done;
+    how
+}
+
+fn interpret(x: &mut Exec<'_>, i: &Insn, native: usize, packed: u64) -> u64 {
     x.derived.slow += 1;
     if packed >> 33 & 7 == 0b100 {
         make_flags(x.cpu);

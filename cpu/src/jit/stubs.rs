@@ -129,7 +129,7 @@ pub struct Runtime {
     /// (processor, helper, instruction of R15, instructions) -> 0 go on, 1 fault, 2 go on outside after the instruction,
     /// 3 go on outside with this instruction (counted) or at another mode's or space's code (step, segment). By kind of call.
     pub helper: [usize; 5],
-    /// The same for an instruction that the interpreter runs.
+    /// The same for an instruction that the interpreter runs: 0 to 2. Unless it is 0, all that leaving takes is done.
     pub one: usize,
     /// The same for vector code.
     pub vector: usize,
@@ -461,9 +461,16 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
         transcendental::stub(a, form, |a| call_keeping_vectors(a, rt.shared, &s));
         at
     });
-    s.helper = rt.helper.map(|f| call_stub(a, &c, f, &s, true));
-    s.one = call_stub(a, &c, rt.one, &s, true);
-    s.vector = call_stub(a, &c, rt.vector, &s, false);
+    let mut stub = |to, all| {
+        let at = call_stub(a, &c, to, &s, all);
+        a.ret();
+        at
+    };
+    let helper = rt.helper.map(|f| stub(f, true));
+    let vector = stub(rt.vector, false);
+    s.helper = helper;
+    s.vector = vector;
+    s.one = one_stub(a, &c, rt.one, &s);
     s
 }
 
@@ -537,9 +544,7 @@ fn seek(a: &mut Asm, to: usize, s: &Set) {
     a.load(8, TABLE, field::tlb());
     a.test(8, R::R15, R::R15);
     a.jcc(5, found);
-    a.byte(0xe9);
-    let rel = s.exits[4] as i64 - (a.here() as i64 + 4);
-    a.bytes.extend((rel as i32).to_le_bytes());
+    jump_at(a, s.exits[4]);
     a.bind(found);
     a.jmp_rm(R::R15);
 }
@@ -649,7 +654,7 @@ fn fill_call(a: &mut Asm, fill: usize, write: u64) {
 }
 
 /// R14 function, R15 instruction and flags, R11 instructions: calls `to(cpu, function, R15, R11)`, result in R14. Guest
-/// vectors are put back before, and `all` else too; vector code finds them loaded again.
+/// vectors are put back before, and `all` else too; vector code finds them loaded again. RET is left to the caller.
 fn call_stub(a: &mut Asm, c: &Convention, to: usize, s: &Set, all: bool) -> usize {
     align(a);
     let at = a.here();
@@ -672,8 +677,31 @@ fn call_stub(a: &mut Asm, c: &Convention, to: usize, s: &Set, all: bool) -> usiz
         call_at(a, s.vec_load);
     }
     load_guest(a, c);
-    a.ret();
     at
+}
+
+/// The same for an instruction of the interpreter's: leaves unless the next one may follow.
+fn one_stub(a: &mut Asm, c: &Convention, to: usize, s: &Set) -> usize {
+    let at = call_stub(a, c, to, s, true);
+    let leaves = a.label();
+    a.alu_imm(7, 4, R::R14, 1);
+    a.jcc(3, leaves);
+    a.ret();
+    a.bind(leaves);
+    // POP would do, but changes a register; neither changes EFLAGS.
+    a.lea(8, R::RSP, Mem::at(R::RSP, 8));
+    let fault = a.label();
+    a.jcc(4, fault);
+    jump_at(a, s.exits[Why::Attention as usize]);
+    a.bind(fault);
+    jump_at(a, s.exits[Why::Bail as usize]);
+    at
+}
+
+fn jump_at(a: &mut Asm, to: usize) {
+    a.byte(0xe9);
+    let rel = to as i64 - (a.here() as i64 + 4);
+    a.bytes.extend((rel as i32).to_le_bytes());
 }
 
 fn align(a: &mut Asm) {

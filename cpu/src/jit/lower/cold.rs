@@ -68,35 +68,34 @@ impl Lower<'_> {
         can.into_iter().map(|c| c.then(|| self.asm.label())).collect()
     }
 
-    /// Whether instruction `n` has a group's leader, and whether it stands between a leader and a follower.
-    pub(super) fn groups_at(&self, n: usize) -> (bool, bool) {
-        let (mut k, mut leads) = (0, false);
-        let (mut first, mut last) = ([usize::MAX; groups::SLOTS], [0; groups::SLOTS]);
+    /// Instructions of each group's leader and last follower.
+    fn group_ends(&self) -> [(usize, usize); groups::SLOTS] {
+        let mut k = 0;
+        let mut ends = [(usize::MAX, 0); groups::SLOTS];
         for (i, op) in self.ops.iter().enumerate() {
             if let Op::Begin(b) = op {
                 k = usize::from(*b);
             }
             match self.groups.role(i) {
-                Some(Role::Leads { slot, .. }) => {
-                    leads |= k == n;
-                    first[usize::from(slot)] = k;
-                }
-                Some(Role::Follows { slot, .. }) => last[usize::from(slot)] = k,
+                Some(Role::Leads { slot, .. }) => ends[usize::from(slot)].0 = k,
+                Some(Role::Follows { slot, .. }) => ends[usize::from(slot)].1 = k,
                 None => {}
             }
         }
-        (leads, first.iter().zip(last).any(|(f, l)| *f < n && n < l))
+        ends
     }
 
     /// The interpreter runs an instruction whose access translated code can't make; then the next one follows.
     pub(super) fn slow_paths(&mut self, slow: &[Option<Label>], used: &[Option<Option<Recipe>>]) {
+        let ends = self.group_ends();
         for (n, l) in slow.iter().enumerate() {
             let Some(l) = *l else { continue };
             let Some(flags) = used[n] else { continue };
             self.asm.bind(l);
             self.cook_cold(flags);
             let rest = self.insns.len() - n;
-            let (leads, under) = self.groups_at(n);
+            let leads = ends.iter().any(|(first, _)| *first == n);
+            let under = ends.iter().any(|(first, last)| *first < n && n < *last);
             let groups = u64::from(leads) << 33 | u64::from(under) << 34;
             let keeps: Vec<_> = self.keeps.iter().filter(|k| usize::from(k.n) == n).copied().collect();
             for k in &keeps {
@@ -106,22 +105,13 @@ impl Lower<'_> {
             }
             let plain = self.insns[n].plain_move().map_or(0, runtime::pack_move);
             self.asm.mov_imm(R::R15, rest as u64 | (n as u64) << 16 | 1 << 32 | groups | plain);
-            self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x35, 0, 0, 0, 0]); // lea r14, [rip + block]
+            self.insns_to_r11();
+            self.block_to(R::R14);
+            // Comes back only if the next one may follow.
             self.call_to(Target::One);
-            let (on, fault) = (self.asm.label(), self.asm.label());
-            self.asm.alu_imm(7, 4, R::R14, 1);
-            self.asm.jcc(2, on);
-            self.asm.jcc(4, fault);
-            let i = self.insns[n];
-            self.leave(n + 1, i.off + u16::from(i.len), Target::Attention);
-            self.asm.bind(fault);
-            self.leave(n, i.off, Target::Bail);
-            self.asm.bind(on);
             if self.holders.contains(&(n as u16)) {
                 // What it read is in nobody's hands: the branch behind it can't leave a recipe.
+                let i = self.insns[n];
                 self.leave(n + 1, i.off + u16::from(i.len), Target::Bail);
                 continue;
             }
@@ -263,11 +253,8 @@ impl Lower<'_> {
         for (k, Near { stub, to, .. }) in self.exits.links.clone().into_iter().enumerate() {
             self.asm.bind(stub);
             self.asm.store_imm(4, field::exit_rip(), i32::from(to));
-            self.asm.byte(0x41); // mov r14d, link number
-            self.asm.byte(0xbe);
-            self.asm.bytes.extend((k as u32).to_le_bytes());
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x3d, 0, 0, 0, 0]); // lea r15, [rip + block]
+            self.asm.mov_imm(R::R14, k as u64);
+            self.block_to(R::R15);
             self.jump_to(Target::Link);
         }
     }
@@ -285,8 +272,7 @@ impl Lower<'_> {
             self.asm.load(8, R::R14, field::page_rip());
             self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
             self.asm.mov_imm(R::R15, n as u64);
-            self.exits.absolute.push((self.asm.here() + 3, Target::Block));
-            self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + block]
+            self.block_to(R::R11);
             self.jump_to(Target::FarLink);
             let cache = self.asm.here();
             let again = self.asm.label();

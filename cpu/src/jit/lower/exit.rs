@@ -209,6 +209,18 @@ impl Lower<'_> {
         self.asm.bytes.extend([0; 4]);
     }
 
+    /// Puts the address of the block's instructions into R11.
+    pub(super) fn insns_to_r11(&mut self) {
+        self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
+        self.asm.bytes.extend([0x4c, 0x8b, 0x1d, 0, 0, 0, 0]); // mov r11, [rip + slot]
+    }
+
+    /// Puts the block's number into `r`, one of the upper eight.
+    pub(super) fn block_to(&mut self, r: R) {
+        self.exits.absolute.push((self.asm.here() + 2, Target::Block));
+        self.asm.mov_imm(r, 0);
+    }
+
     /// Gives back the budget of instructions from `n` on and leaves at offset `off` of the page.
     pub(super) fn leave(&mut self, n: usize, off: u16, why: Target) {
         let rest = self.insns.len() - n;
@@ -562,8 +574,7 @@ impl Lower<'_> {
             R::R15,
             rest as u64 | (i as u64) << 16 | u64::from(!matches!(how, Call::Inline | Call::Segment)) << 32,
         );
-        self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
-        self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]); // lea r11, [rip + insns]
+        self.insns_to_r11();
         self.call_to(Target::Helper(how));
         self.asm.test(4, R::R14, R::R14);
         let ok = self.asm.label();
@@ -647,8 +658,7 @@ impl Lower<'_> {
         let rest = self.insns.len() - i;
         self.asm.mov_imm(R::R14, f as u64);
         self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | u64::from(flags) << 32);
-        self.exits.absolute.push((self.asm.here() + 3, Target::Insns));
-        self.asm.bytes.extend([0x4c, 0x8d, 0x1d, 0, 0, 0, 0]);
+        self.insns_to_r11();
         self.call_to(Target::Vector);
         self.asm.test(4, R::R14, R::R14);
         let bail = self.bail_label();

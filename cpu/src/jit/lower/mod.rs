@@ -264,7 +264,7 @@ pub fn lower(
     let incoming = incoming(ops, &groups);
     let n = ops.len();
     let mut l = Lower {
-        asm: Asm::default(),
+        asm: Asm::for_insns(insns.len()),
         insns,
         ops,
         key,
@@ -293,8 +293,8 @@ pub fn lower(
         holders: Vec::new(),
         keeps: Vec::new(),
         products: Vec::new(),
-        cold: Vec::new(),
-        begins: Vec::new(),
+        cold: Vec::with_capacity(2 * insns.len()),
+        begins: Vec::with_capacity(insns.len() + 1),
         exits: Exits::default(),
         near: 0,
         common: stubs,
