@@ -1,6 +1,7 @@
 //! [`Builder`]: running an instruction's meaning on it writes down micro-operations.
 
 use super::ir::{Op, Place, Val};
+use super::vectors;
 use crate::Fault;
 use crate::insn::{Insn, ModeKey};
 use crate::ops::{
@@ -287,8 +288,9 @@ impl Ops for Builder {
     fn x_from(&mut self, low: Val, high: Val) -> Val {
         self.put(Op::XFrom { low, high })
     }
-    fn vec<M: VecOp>(&mut self, _: &Insn, a: Val, b: Val) -> Result<Val, Bail> {
-        Ok(self.put(Op::Vec { f: M::run, float: M::FLOAT, flags: M::FLAGS, a, b }))
+    fn vec<M: VecOp>(&mut self, i: &Insn, a: Val, b: Val) -> Result<Val, Bail> {
+        let native = vectors::encoding(i.code()).is_some() && !(M::FLOAT && self.key.unmasked_float());
+        Ok(self.put(Op::Vec { f: M::run, native, flags: M::FLAGS, a, b }))
     }
     fn mmx(&mut self, r: u8) -> Val {
         self.put(Op::Mmx(r))

@@ -159,7 +159,8 @@ golden!(register_in_memory_used_again, LONG, |a| {
 golden!(scalar_doubles, LONG, |a| {
     a.movsd_2(xmm0, qword_ptr(rdi))?;
     a.mulsd(xmm0, xmm1)?;
-    a.addsd(xmm2, xmm0)
+    a.addsd(xmm2, xmm0)?;
+    a.movsd_2(qword_ptr(rdi), xmm2)
 });
 golden!(packed_integers, LONG, |a| {
     a.movdqa(xmm1, xmmword_ptr(rsi))?;

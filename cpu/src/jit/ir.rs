@@ -237,7 +237,8 @@ pub enum Op {
     },
     Vec {
         f: VecFn,
-        float: bool,
+        /// The host has it: it leaves in no case.
+        native: bool,
         flags: bool,
         a: Val,
         b: Val,
@@ -271,8 +272,8 @@ impl Op {
         // Where a function lies differs from run to run.
         match self {
             Op::Call { how, .. } => format!("Call {{ how: {how:?} }}"),
-            Op::Vec { float, flags, a, b, .. } => {
-                format!("Vec {{ float: {float}, flags: {flags}, a: {a:?}, b: {b:?} }}")
+            Op::Vec { native, flags, a, b, .. } => {
+                format!("Vec {{ native: {native}, flags: {flags}, a: {a:?}, b: {b:?} }}")
             }
             op => format!("{op:?}"),
         }

@@ -98,7 +98,7 @@ pub fn may_leave(op: &Op) -> bool {
             | Op::CheckIndirect(_)
             | Op::SideExit { .. }
             | Op::Call { .. }
-            | Op::Vec { .. }
+            | Op::Vec { native: false, .. }
             | Op::MmxReady
             | Op::MmxEnter
     )

@@ -5,7 +5,7 @@ use super::{Cold, Held, Linear, Loc, Low, Lower, Range};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::Role;
-use crate::jit::ir::{Place, Val};
+use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{TABLE, field};
 use crate::mmu::table::{Array, displacement};
@@ -348,7 +348,12 @@ impl Lower<'_> {
         }
         // A value that is used more than once, or after other operations may have changed memory, is loaded now.
         let last = self.facts.last[self.at] as usize;
-        if self.facts.uses[self.at] != 1 || last != self.at + 1 {
+        let next = match self.ops[self.at + 1..] {
+            // A vector with zeros above it.
+            [Op::Imm(_), Op::XFrom { .. }, ..] => last <= self.at + 2,
+            _ => last == self.at + 1,
+        };
+        if self.facts.uses[self.at] != 1 || !next {
             self.pull(Val(self.at as u32))?;
         }
         Ok(())
@@ -373,14 +378,17 @@ impl Lower<'_> {
         // A value that is not simply a register or a constant is made before the address takes temporaries.
         match self.loc[v.n()] {
             Loc::Guest { r, .. } if r < 16 => {}
-            Loc::Imm(_) | Loc::Temp { .. } | Loc::Fixed { .. } => {}
+            Loc::Imm(_) | Loc::Temp { .. } | Loc::Fixed { .. } | Loc::XLow(_) => {}
             _ => {
                 self.temp(v)?;
             }
         }
         let m = self.probe(at, true)?;
         self.lock_mem(m);
-        self.write_to(m, at.w, v)?;
+        match self.loc[v.n()] {
+            Loc::XLow(x) => self.store_low(m, at.w, x),
+            _ => self.write_to(m, at.w, v)?,
+        }
         self.give_mem(m);
         Ok(())
     }
@@ -427,7 +435,6 @@ impl Lower<'_> {
 
     /// Whether the one use of a loaded value is an operation that can work on memory in place.
     fn rmw_follows(&self, p: Val, used: usize, w: u8) -> bool {
-        use crate::jit::ir::Op;
         let plain = match self.ops[used] {
             Op::Alu { a, w: aw, .. } => a.n() == self.at && aw == w,
             Op::Unary { a, w: aw, .. } => a.n() == self.at && aw == w,

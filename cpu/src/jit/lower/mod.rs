@@ -85,6 +85,8 @@ enum Loc {
         m: Mem,
         w: u8,
     },
+    /// The low bytes of this host register, about to be stored.
+    XLow(u8),
     /// A vector of zeros.
     XZero,
     /// Host vector register.
@@ -506,6 +508,7 @@ impl Lower<'_> {
             | Loc::Xmm(_)
             | Loc::XAt { .. }
             | Loc::XZero
+            | Loc::XLow(_)
             | Loc::Xtemp(_) => return self.refuse(),
         }
         Ok(t)
@@ -729,7 +732,8 @@ impl Lower<'_> {
             | Op::SetFlags { .. }
             | Op::CmpXchg { .. }
             | Op::Call { .. }
-            | Op::Vec { .. } => true,
+            | Op::Vec { native: false, .. }
+            | Op::Vec { flags: true, .. } => true,
             Op::Unary { op, .. } => matches!(op, crate::ops::Unary::Inc | crate::ops::Unary::Dec),
             _ => false,
         };
@@ -853,7 +857,7 @@ impl Lower<'_> {
             Op::XLow { w, x } => self.x_low(w, x)?,
             Op::XHigh(x) => self.x_high(x)?,
             Op::XFrom { low, high } => self.x_from(low, high)?,
-            Op::Vec { f, float, flags, a, b } => self.vec(f, float, flags, a, b)?,
+            Op::Vec { f, native, flags, a, b } => self.vec(f, native, flags, a, b)?,
             Op::Mmx(_) | Op::SetMmx { .. } | Op::MmxReady | Op::MmxEnter => return self.refuse(),
         }
         Ok(())

@@ -177,6 +177,13 @@ impl Lower<'_> {
             self.result(t, w, true);
             return Ok(());
         }
+        if let Loc::Xmm(r) = self.loc[v.n()]
+            && let Some(h) = self.home(r)
+            && self.is_stored_next(w)
+        {
+            self.loc[self.at] = Loc::XLow(h);
+            return Ok(());
+        }
         let t = self.fresh()?;
         match self.loc[v.n()] {
             Loc::Xmm(r) if self.home(r).is_none() => self.asm.movzx(w, t, field::xmm(r)),
@@ -191,6 +198,20 @@ impl Lower<'_> {
         }
         self.result(t, 8, true);
         Ok(())
+    }
+
+    /// Whether the value at hand, of `w` bytes, is only stored, before anything else happens.
+    fn is_stored_next(&self, w: u8) -> bool {
+        let last = self.facts.last[self.at] as usize;
+        let stores = matches!(self.ops[last], Op::Store { at, v } if v.n() == self.at && at.w == w);
+        let nothing = |op: &Op| matches!(op, Op::Ea | Op::Imm(_));
+        w >= 4 && stores && self.facts.uses[self.at] == 1 && self.ops[self.at + 1..last].iter().all(nothing)
+    }
+
+    /// Stores the low `w` bytes of host register `x`, 4 or 8.
+    pub(super) fn store_low(&mut self, m: Mem, w: u8, x: u8) {
+        let opcode = if w == 8 { 0xd6 } else { 0x7e };
+        self.asm.sse(0x66, false, &[0x0f], opcode, x, m.into());
     }
 
     pub(super) fn x_high(&mut self, v: Val) -> Low<()> {
@@ -251,11 +272,8 @@ impl Lower<'_> {
         Ok(())
     }
 
-    pub(super) fn vec(&mut self, f: VecFn, float: bool, flags: bool, a: Val, b: Val) -> Low<()> {
-        let code = self.insn().code();
-        if let Some(e) = vectors::encoding(code)
-            && !(float && self.key.unmasked_float())
-        {
+    pub(super) fn vec(&mut self, f: VecFn, native: bool, flags: bool, a: Val, b: Val) -> Low<()> {
+        if native && let Some(e) = vectors::encoding(self.insn().code()) {
             return match e.shape {
                 Shape::Two { imm } => self.vec_two(e, imm, flags, a, b),
                 Shape::ShiftImm { group } => self.vec_shift(e, group, a),
