@@ -60,6 +60,8 @@ pub struct Block {
     pub heat: u16,
     /// From which run on it is worth a translation.
     pub hot: u16,
+    /// It was found to be a short loop, which is unrolled.
+    pub loops: bool,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -238,6 +240,11 @@ impl Blocks {
         (b.native, b.paid) = (native, paid);
     }
 
+    /// Remembers that a block is a loop: how often it ran is not counted on.
+    pub fn set_loop(&mut self, id: u32) {
+        self.blocks[id as usize].loops = true;
+    }
+
     /// Remembers that the translation of `head` goes on through `part`: it is dropped with either.
     pub fn set_part(&mut self, part: u32, head: u32, native: u32) {
         self.traces.entry(part).or_default().push((head, native));
@@ -303,6 +310,7 @@ impl Blocks {
             paid: 0,
             heat: 0,
             hot: HOT << f.rewritten,
+            loops: false,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

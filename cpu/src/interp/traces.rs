@@ -96,6 +96,12 @@ impl Direct<'_> {
             let Some(last) = path.insns.last() else { break };
             let Some(w) = ways(last) else { break };
             let n = (path.insns.len() - 1) as u16;
+            let b = blocks.block(id);
+            if b.loops && w.target == Some((b.at % PAGE) as u16) {
+                // Its translation is made again.
+                path.unroll(Turn { n, taken: true, exit: w.next.unwrap_or(0) });
+                break;
+            }
             let least = blocks.block(id).heat / 2;
             let Some((to, taken)) = self.likelier(blocks, page, w, least) else { break };
             let exit = if taken { w.next } else { w.target };
@@ -103,6 +109,9 @@ impl Direct<'_> {
             let left = exit.and_then(|off| blocks.find(page + u64::from(off), key));
             let left = left.map_or(0, |id| blocks.block(id).heat);
             if to == id && left <= blocks.block(id).heat / OFTEN {
+                if path.parts.is_empty() {
+                    blocks.set_loop(id);
+                }
                 path.unroll(turn);
                 break;
             }
