@@ -102,6 +102,16 @@ pub struct Move {
 }
 
 impl Insn {
+    /// Whether it is a jump, call or return to another segment.
+    pub fn leaves_segment(&self) -> bool {
+        use iced_x86::Code::*;
+        let code = self.code();
+        let there = code.is_jmp_far()
+            || code.is_jmp_far_indirect()
+            || code.is_call_far()
+            || code.is_call_far_indirect();
+        there || matches!(code, Retfw | Retfd | Retfq | Retfw_imm16 | Retfd_imm16 | Retfq_imm16)
+    }
     /// Whether it has a LOCK prefix.
     #[inline(always)]
     pub fn has_lock(&self) -> bool {
@@ -345,6 +355,24 @@ impl ModeKey {
             return ModeKey(self.0 & !(1 << (9 + n)) | u32::from(flat(&cpu.seg[n])) << (9 + n));
         }
         ModeKey::of(cpu)
+    }
+
+    /// The key after a jump, call or return to another segment, outside long mode and without checks of alignment, that has
+    /// changed nothing but CS and RIP.
+    pub fn after_far(self, cpu: &Cpu) -> ModeKey {
+        let cs = &cpu.seg[Seg::Cs as usize];
+        let place = 9 + Seg::Cs as u32;
+        let bits = u32::from(cs.attr & attr::DB != 0)
+            | u32::from(flat(cs)) << place
+            | u32::from(cs.base == 0 && cs.limit == !0) << 15;
+        let key = ModeKey(self.0 & !(3 | 1 << place | 1 << 15) | bits);
+        debug_assert_eq!(key, ModeKey::of(cpu));
+        key
+    }
+
+    /// Whether [`ModeKey::after_far`] is for code of this key.
+    pub fn far_is_simple(self) -> bool {
+        !self.long_mode() && !self.alignment_checked()
     }
 
     /// Code size in bits.

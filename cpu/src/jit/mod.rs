@@ -787,6 +787,14 @@ fn prepare(cpu: &mut Cpu, key: ModeKey) {
     for n in (0..cpu.seg.len()).filter(|n| key.flat() >> n & 1 == 0) {
         prepare_segment(cpu, key, n);
     }
+    prepare_code(cpu, key);
+}
+
+/// The same where only CS is another.
+fn prepare_code(cpu: &mut Cpu, key: ModeKey) {
+    if key.flat() >> Seg::Cs as u8 & 1 == 0 {
+        prepare_segment(cpu, key, Seg::Cs as usize);
+    }
     let limit = u64::from(cpu.seg[Seg::Cs as usize].limit);
     cpu.scratch.0.code_limit = if key.bits() == 16 { limit.min(0xffff) } else { limit };
 }

@@ -5,8 +5,8 @@
 use super::ir::VecFn;
 use super::regs::HELD_SLOTS;
 use super::{
-    Jit, direction, from_memory_form, key_width, lower, prepare, prepare_segment, space_at, space_key,
-    to_memory_form,
+    Jit, direction, from_memory_form, key_width, lower, prepare, prepare_code, prepare_segment, space_at,
+    space_key, to_memory_form,
 };
 use crate::insn::{Insn, ModeKey, Move};
 use crate::interp::blocks::Blocks;
@@ -364,24 +364,37 @@ pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insn
     3
 }
 
+/// What [`transfer`] is told of jumps, calls and returns to other segments: bit 33 of `packed`.
+pub(super) const FAR: u64 = 1 << 33;
+
 /// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
 pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let task = (x.cpu.tr.selector, x.cpu.tr.base);
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
     }
     follow(x);
     x.cpu.scratch.0.exit_rip = x.cpu.rip;
     let old = ModeKey(x.cpu.scratch.0.key);
-    let key = ModeKey::of(x.cpu);
+    // To another segment of the same level and task, most often.
+    let within = packed & FAR != 0
+        && old.far_is_simple()
+        && x.cpu.cpl == old.cpl()
+        && task == (x.cpu.tr.selector, x.cpu.tr.base);
+    let key = if within { old.after_far(x.cpu) } else { ModeKey::of(x.cpu) };
     x.cpu.scratch.0.key = key.0;
     if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
         return 2;
     }
     x.cpu.scratch.0.space = space_key(x, key);
     x.derived.space_seen = x.derived.tlb.code_changes();
-    prepare(x.cpu, key);
+    if within {
+        prepare_code(x.cpu, key)
+    } else {
+        prepare(x.cpu, key)
+    };
     0
 }
 

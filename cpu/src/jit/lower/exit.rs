@@ -8,6 +8,7 @@ use crate::jit::groups::Sharing;
 use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads, fl};
 use crate::jit::regs::{TABLE, field};
+use crate::jit::runtime;
 use crate::jit::stubs::{Target, entry_code, entry_rip, look_up};
 use crate::mmu::table::Array;
 use crate::ops::{Call, Cond, Helper, Jump};
@@ -569,11 +570,10 @@ impl Lower<'_> {
         // Values in temporaries don't survive.
         let i = usize::from(self.n);
         let rest = self.insns.len() - i;
+        let flags = u64::from(!matches!(how, Call::Inline | Call::Segment)) << 32;
+        let far = if how == Call::Transfer && self.insn().leaves_segment() { runtime::FAR } else { 0 };
         self.asm.mov_imm(R::R14, f as usize as u64);
-        self.asm.mov_imm(
-            R::R15,
-            rest as u64 | (i as u64) << 16 | u64::from(!matches!(how, Call::Inline | Call::Segment)) << 32,
-        );
+        self.asm.mov_imm(R::R15, rest as u64 | (i as u64) << 16 | flags | far);
         self.insns_to_r11();
         self.call_to(Target::Helper(how));
         self.asm.test(4, R::R14, R::R14);
