@@ -763,6 +763,59 @@ fn loads_before_stores() {
     }
 }
 
+/// LOOP and its kin count to zero, through it where they begin there, and leave flags alone.
+#[test]
+fn counted_loops() {
+    for bits in [16, 32, 64] {
+        for count in [1u64, 2, 7, 0x100, 0x1_0000] {
+            let mut r = match bits {
+                16 => real16(),
+                32 => flat32(),
+                _ => long64(),
+            };
+            let code = assemble(bits, CODE, |a| {
+                let (mut top, mut equal, mut on) = (a.create_label(), a.create_label(), a.create_label());
+                a.set_label(&mut top)?;
+                a.inc(esi)?;
+                a.add(al, 0x31)?;
+                a.loop_(top)?;
+                // What the last ADD left.
+                a.adc(edx, 0x100)?;
+                a.mov(cx, 9)?;
+                a.set_label(&mut equal)?;
+                a.inc(edi)?;
+                a.cmp(edi, 4)?;
+                a.loopne(equal)?;
+                a.setb(bl)?;
+                a.sub(cx, 5)?;
+                a.stc()?;
+                match bits {
+                    16 => a.jcxz(on)?,
+                    32 => a.jecxz(on)?,
+                    _ => a.jrcxz(on)?,
+                }
+                a.mov(edx, 0)?;
+                a.set_label(&mut on)?;
+                a.adc(edx, 0)?;
+                a.hlt()
+            });
+            r.mem.write_physical(CODE, &code);
+            r.cpu.gpr[gpr::RDX] = 0;
+            r.cpu.gpr[gpr::RCX] = if bits == 16 { count & 0xffff } else { count };
+            assert_eq!(run(&mut r, 300_000).0, Stop::Halted, "{bits} bits, {count}");
+            assert_eq!(r.cpu.gpr[gpr::RSI], count, "{bits} bits");
+            assert_eq!(r.cpu.gpr[gpr::RAX], (count * 0x31) & 0xff, "{bits} bits, {count}");
+            let carry = u64::from((count - 1) * 0x31 % 0x100 + 0x31 > 0xff);
+            assert_eq!(r.cpu.gpr[gpr::RDX], 0x100 + carry + 1, "{bits} bits, {count}");
+            assert_eq!(
+                [r.cpu.gpr[gpr::RDI], r.cpu.gpr[gpr::RBX], r.cpu.gpr[gpr::RCX]],
+                [4, 0, 0],
+                "{bits} bits"
+            );
+        }
+    }
+}
+
 /// Instructions whose operands leave the unit and whose results enter it: ordinary operands and all special ones, empty and
 /// full registers, any TOP, rounding, precision, and what earlier instructions left in the status word.
 #[test]

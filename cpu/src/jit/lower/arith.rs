@@ -390,6 +390,14 @@ impl Lower<'_> {
             self.result(t, 8, true);
             return Ok(());
         }
+        let last = self.facts.last[self.at] as usize;
+        let only_branches = self.facts.uses[self.at] == 1 && matches!(self.ops[last], Op::Branch(_));
+        if op == Pure::Below && only_branches && self.constant(a) == Some(0) {
+            // LOOP: any number but zero does, and flags can stay.
+            let t = self.copy(b)?;
+            self.result(t, 8, true);
+            return Ok(());
+        }
         self.clobber()?;
         let t = self.copy(a)?;
         match op {
