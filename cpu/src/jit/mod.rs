@@ -260,7 +260,7 @@ impl Jit {
             vector: runtime::vector as *const () as usize,
             fpu_load: runtime::fpu_load as *const () as usize,
             fpu_store: runtime::fpu_store as *const () as usize,
-            shared: transcendental::compute as *const () as usize,
+            shared: runtime::shared as *const () as usize,
         };
         let mut stubs = stubs::emit(&mut a, rt, tlb_size);
         stubs.exact = if own_flags { host::Exact::default() } else { host::Exact::of_host() };

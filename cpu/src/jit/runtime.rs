@@ -4,6 +4,7 @@
 
 use super::ir::VecFn;
 use super::regs::HELD_SLOTS;
+use super::transcendental;
 use super::{
     Jit, direction, from_memory_form, key_width, lower, prepare, prepare_code, prepare_segment, space_at,
     space_key, to_memory_form,
@@ -439,6 +440,14 @@ pub(super) extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
     // SAFETY: as for `fpu_load`.
     let x = unsafe { exec_of(cpu) };
     x.cpu.fpu.take_host_image(&x.cpu.scratch.0.fpu_image);
+}
+
+/// Computes a transcendental on what the stub has exchanged: see [`transcendental::compute`].
+pub(super) extern "sysv64" fn shared(cpu: *mut Cpu, op: u64) -> u64 {
+    // SAFETY: called by the stubs of that name only, with the processor that the calling code runs. The `Exec` which
+    // borrows it is not used until translated code returns.
+    let exchange = unsafe { &mut (*cpu).scratch.0.exchange };
+    transcendental::compute(exchange, op)
 }
 
 /// Runs a vector operation's shared code; operands and result in the scratch area.

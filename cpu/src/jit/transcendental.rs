@@ -9,7 +9,6 @@
 use super::encode::{Asm, Mem, R};
 use super::regs::field;
 use super::stubs::CALLER_SAVED;
-use crate::Cpu;
 use crate::fpu::float::ex;
 use crate::fpu::soft::{C1, Out};
 use crate::fpu::unit::ONE;
@@ -103,12 +102,8 @@ mod answer {
     pub const CONTROL: i32 = 4;
 }
 
-/// Computes the instruction of number `op` on the operands exchanged.
-pub(super) extern "sysv64" fn compute(cpu: *mut Cpu, op: u64) -> u64 {
-    // SAFETY: called by the stubs below only, with the processor that the calling code runs. The `Exec` which borrows it
-    // is not used until translated code returns.
-    #[allow(unsafe_code)]
-    let e = unsafe { &mut (*cpu).scratch.0.exchange };
+/// Computes the instruction of number `op` on the operands exchanged; yields bits of [`answer`].
+pub(super) fn compute(e: &mut Exchange, op: u64) -> u64 {
     let op = ALL[op as usize & 7];
     let ([a, b], cw) = (e.operands, e.cw);
     let done = match op {

@@ -1,6 +1,8 @@
 //! A processor with memory and a board of nothing, for tests of the system side.
 #![allow(dead_code)]
 
+pub mod code;
+
 use lucid86_cpu::board::Moment;
 use lucid86_cpu::derived::{Derived, Engine};
 use lucid86_cpu::exec::Stop;
