@@ -719,6 +719,7 @@ impl Lower<'_> {
                 | Op::CheckFar
                 | Op::Vector(_)
                 | Op::CheckIret
+                | Op::CheckDirect
                 | Op::CheckIndirect(_)
         );
         let partly = match op {
