@@ -444,8 +444,8 @@ pub(super) extern "sysv64" fn fpu_store(cpu: *mut Cpu) {
 
 /// Computes a transcendental on what the stub has exchanged: see [`transcendental::compute`].
 pub(super) extern "sysv64" fn shared(cpu: *mut Cpu, op: u64) -> u64 {
-    // SAFETY: called by the stubs of that name only, with the processor that the calling code runs. The `Exec` which
-    // borrows it is not used until translated code returns.
+    // The `Exec` which borrows the processor is not used until translated code returns.
+    // SAFETY: called by the stubs of that name only, with the processor that the calling code runs.
     let exchange = unsafe { &mut (*cpu).scratch.0.exchange };
     transcendental::compute(exchange, op)
 }

@@ -74,7 +74,7 @@ impl Lower<'_> {
         t
     }
 
-    /// A free temporary that holds what is in memory, too, and how many bytes of it are known not to be zero.
+    /// A free temporary that holds what is in memory, too, and the bytes beyond which it is known to be zero.
     pub(super) fn cached(&self, what: Held) -> Option<(R, u8)> {
         (0..16).find_map(|t| match self.cached[t] {
             Some((held, w)) if held == what && self.free >> t & 1 != 0 => Some((R(t as u8), w)),
