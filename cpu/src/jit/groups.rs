@@ -1,5 +1,5 @@
-//! Accesses of a block that share a probe: those at constant distances from one another, such as a frame's or a structure's,
-//! and those to one table by indices that can't lead out of it, such as bytes.
+//! Accesses of a block that share a probe: those at constant distances from one another, such as a frame's, a structure's or
+//! those of variables in one page, and those to one table by indices that can't lead out of it, such as bytes.
 //!
 //! The first of a group, its *leader*, probes for the whole range that the group covers; the difference between host and
 //! linear addresses, which is one for the page, goes to a slot, and the others, its *followers*, take it from there. A
@@ -15,7 +15,8 @@
 
 use super::ir::{Op, Place, Val};
 use super::passes::full_width;
-use crate::insn::{Insn, ModeKey, NO_REG};
+use crate::insn::{IP_REG, Insn, ModeKey, NO_REG};
+use crate::memory::PAGE;
 use crate::ops::{Alu, Pure, Shift};
 
 /// Most bytes that a group covers: the longer, the more often it crosses a page's end.
@@ -121,6 +122,9 @@ struct Known {
 
 /// The number of the content of no register: 0.
 const NOTHING: u32 = u32::MAX;
+
+/// The number of the RIP of the page's first byte, which stays the same in a block.
+const HERE: u32 = NOTHING - 1;
 
 struct Group {
     base: u32,
@@ -291,12 +295,16 @@ impl Search<'_> {
 
     /// The offset of the instruction's memory operand.
     fn operand(&self, i: &Insn) -> Option<Known> {
-        if i.base >= 16 || i.addr != self.w {
+        if i.addr != self.w {
             return None;
         }
         // A leader looks up to a span below its own operand: that must be a displacement, too.
-        i.disp.checked_sub(SPAN as i32)?;
-        let base = self.regs[usize::from(i.base)];
+        i.disp.checked_sub(PAGE as i32)?;
+        let base = match i.base {
+            NO_REG => Known { base: NOTHING, index: None, plus: 0 },
+            IP_REG => Known { base: HERE, index: None, plus: i64::from(i.off) + i64::from(i.len) },
+            r => *self.regs.get(usize::from(r))?,
+        };
         let mut k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
         if i.index < 16 {
             let index = self.regs[usize::from(i.index)];
@@ -308,7 +316,7 @@ impl Search<'_> {
             k.plus = k.plus.checked_add(index.plus.checked_mul(1 << shift)?)?;
         }
         // Outside long mode the host operand is made in place only near a register: see `Lower::probe_address`.
-        let near = k.index.is_none() && i.disp.unsigned_abs() < 1 << 12;
+        let near = k.index.is_none() && (i.base == NO_REG || i.disp.unsigned_abs() < 1 << 12);
         (self.key.code64() || near).then_some(k)
     }
 
@@ -338,7 +346,7 @@ impl Search<'_> {
         }
         match self.ops[i] {
             Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
-                Some(k) if k.index.is_none() => self.regs[usize::from(r)] = k,
+                Some(k) if k.index.is_none() && k.base != HERE => self.regs[usize::from(r)] = k,
                 _ => self.renew(r, v),
             },
             Op::Set { r, w: 4, v } if r < 16 => self.renew(r, v),
@@ -373,14 +381,25 @@ impl Search<'_> {
         }
         let table = self.tables[at.ea.n()];
         let Some((k, most)) = table.or(self.values[at.ea.n()].map(|k| (k, 0))) else { return };
+        // Those that are relative to RIP go by a slot of another kind.
+        if k.base == HERE && !matches!(self.ops[at.ea.n()], Op::Ea) {
+            return;
+        }
         let (table, limit) = if table.is_some() { (true, TABLE_SPAN) } else { (false, SPAN) };
         let end = k.plus.saturating_add(most + i64::from(at.w));
         let base = self.bases[at.ea.n()];
         let open = &mut self.groups[self.open..];
+        // What lies at fixed places of one page can't cross its end.
+        let fixed = !table && k.index.is_none() && matches!(k.base, HERE | NOTHING);
+        let page = |place: i64| place.div_euclid(PAGE as i64);
         let fits = |g: &Group| {
-            let span = end.max(g.end).checked_sub(k.plus.min(g.low));
+            let (low, end) = (k.plus.min(g.low), end.max(g.end));
             let one = g.base == k.base && g.index == k.index && g.table == table;
-            one && span.is_some_and(|n| n <= limit)
+            one && if fixed {
+                page(low) == page(end - 1)
+            } else {
+                end.checked_sub(low).is_some_and(|n| n <= limit)
+            }
         };
         // The latest that serves, or can be made to.
         let joined = open.iter().rposition(|g| fits(g) && (g.write || !write));

@@ -637,6 +637,7 @@ impl Jit {
         s.clock_budget = limit.wrapping_sub(clock.n0);
         s.clock_rate = clock.rate;
         s.engine = [std::ptr::from_mut(self) as u64, std::ptr::from_mut(blocks) as u64];
+        runtime::check_stack(x);
         let cpu = std::ptr::from_mut(&mut *x.cpu);
         // It touches the processor behind `cpu`, guest RAM by way of TLB entries and, through the functions below, `x`.
         // SAFETY: `enter` is the entry stub of this signature, keeps what the ABI asks for, and `x` is borrowed for the call.

@@ -79,6 +79,9 @@ pub fn vector_temps(long: bool) -> u16 {
 /// Slots for [`super::groups`].
 pub const GROUPS: usize = super::groups::SLOTS;
 
+/// Bytes that accesses to the stack ask for at most, in classes: those of each go by a limit of their own.
+pub const STACK_SPANS: [i32; 3] = [8, 32, 128];
+
 /// Operands of a recipe that may be held in memory.
 pub const HELD_SLOTS: usize = 2;
 
@@ -108,6 +111,13 @@ pub struct Scratch {
     pub fpu_on: u32,
     /// Whether the host's vector registers and MXCSR are the guest's.
     pub vec_on: u32,
+    /// The page of the stack, if translated code may load from it and store to it directly. It is so as long as
+    /// `stack_limits` are not zero.
+    pub stack_page: u64,
+    /// What to add to linear addresses there to have the host's.
+    pub stack_delta: u64,
+    /// For each of [`STACK_SPANS`]: offsets in that page below these leave room for so many bytes.
+    pub stack_limits: [u64; STACK_SPANS.len()],
     /// What to add to linear addresses in groups' pages to have the host's.
     pub groups: [u64; GROUPS],
     /// `held` while the interpreter runs the instruction that changes the register.
@@ -143,6 +153,8 @@ pub struct Scratch {
     pub exec: u64,
     /// Table of the TLB in use, for [`TABLE`].
     pub tlb: u64,
+    /// The table, and [`crate::mmu::Tlb::withdrawn`], when the stack's page was last known to be good.
+    pub stack_known: [u64; 2],
     /// The running code's [`crate::insn::ModeKey`].
     pub key: u32,
     /// Offsets below these may be read through a segment register (zero: never directly).
@@ -194,6 +206,10 @@ impl Default for Scratch {
             unserved: [1; 2],
             segments: 0,
             slots: [0; SLOTS],
+            stack_page: 0,
+            stack_delta: 0,
+            stack_limits: [0; STACK_SPANS.len()],
+            stack_known: [0; 2],
             groups: [0; GROUPS],
             vec: [0; 6],
             exec: 0,
@@ -273,6 +289,9 @@ pub mod field {
         vec_on,
         slots,
         groups,
+        stack_page,
+        stack_delta,
+        stack_limits,
         vec,
         clock_base,
         clock_budget,
@@ -361,6 +380,10 @@ pub mod field {
     /// Delta of a group's page.
     pub fn group(n: u8) -> Mem {
         plus(groups(), 8 * i32::from(n))
+    }
+    /// The stack's limit for class `k` of [`STACK_SPANS`].
+    pub fn stack_limit(k: usize) -> Mem {
+        plus(stack_limits(), 8 * k as i32)
     }
     /// Selector of segment `s`.
     pub fn selector(s: u8) -> Mem {

@@ -26,10 +26,27 @@ unsafe fn exec_of<'a>(cpu: *mut Cpu) -> &'a mut Exec<'a> {
     unsafe { &mut *((*cpu).scratch.0.exec as *mut Exec<'a>) }
 }
 
+/// What translated code knows of the stack's page holds until another table is in use or direct access has been taken away.
+/// To be called whenever Rust code that may have done either has run.
+pub(super) fn check_stack(x: &mut Exec<'_>) {
+    let withdrawn = x.derived.tlb.withdrawn();
+    let s = &mut x.cpu.scratch.0;
+    if s.stack_known != [s.tlb, withdrawn] {
+        s.stack_known = [s.tlb, withdrawn];
+        s.stack_limits = Default::default();
+    }
+}
+
 /// A TLB miss at `linear`. 1 if an access of `w` bytes may now be tried again.
 pub(super) extern "sysv64" fn fill(cpu: *mut Cpu, linear: u64, w: u64, write: u64) -> u64 {
     // SAFETY: called by the fill stub only.
     let x = unsafe { exec_of(cpu) };
+    let filled = try_fill(x, linear, w, write);
+    check_stack(x);
+    filled
+}
+
+fn try_fill(x: &mut Exec<'_>, linear: u64, w: u64, write: u64) -> u64 {
     x.derived.fills += 1;
     let page = linear & !(PAGE - 1);
     if linear.wrapping_add(w - 1) & !(PAGE - 1) != page {
@@ -73,6 +90,12 @@ pub(super) extern "sysv64" fn seek(cpu: *mut Cpu) -> u64 {
         let [j, blocks] = (*cpu).scratch.0.engine;
         (exec_of(cpu), &mut *(j as *mut Jit), &mut *(blocks as *mut Blocks))
     };
+    let code = try_seek(x, j, blocks);
+    check_stack(x);
+    code
+}
+
+fn try_seek(x: &mut Exec<'_>, j: &mut Jit, blocks: &mut Blocks) -> u64 {
     let s = &x.cpu.scratch.0;
     let key = ModeKey(s.key);
     let (rip, recipe, space, budget) = (s.exit_rip, s.recipe as u32, s.space, s.budget);
@@ -196,10 +219,12 @@ unsafe fn called<'a>(
 pub(super) extern "sysv64" fn helper(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
-    match f(x, i) {
+    let how = match f(x, i) {
         Ok(()) => after(x, packed),
         Err(f) => failed_late(x, packed, f),
-    }
+    };
+    check_stack(x);
+    how
 }
 
 /// What [`one`] is told of an instruction that does nothing but move: bit 35 of `packed` and those above it.
@@ -235,6 +260,7 @@ pub(super) extern "sysv64" fn one(cpu: *mut Cpu, native: usize, packed: u64, ins
     // SAFETY: called by the stub of that name only, with an instruction that `Lower::slow_paths` put there.
     let (x, i) = unsafe { (exec_of(cpu), &*insns.add((packed >> 16 & 0xffff) as usize)) };
     let how = interpret(x, i, native, packed);
+    check_stack(x);
     let (done, after) = match how {
         0 => return how,
         1 => (0, 0),
@@ -306,6 +332,12 @@ fn follow(x: &mut Exec<'_>) {
 pub(super) extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let how = run_step(x, f, packed, i);
+    check_stack(x);
+    how
+}
+
+fn run_step(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
     }
@@ -336,6 +368,12 @@ pub(super) extern "sysv64" fn step(cpu: *mut Cpu, f: usize, packed: u64, insns: 
 pub(super) extern "sysv64" fn segment(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let how = run_segment(x, f, packed, i);
+    check_stack(x);
+    how
+}
+
+fn run_segment(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     if let Err(f) = f(x, i) {
         return failed(x, f);
     }
@@ -372,6 +410,12 @@ pub(super) const FAR: u64 = 1 << 33;
 pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let how = run_transfer(x, f, packed, i);
+    check_stack(x);
+    how
+}
+
+fn run_transfer(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     let task = (x.cpu.tr.selector, x.cpu.tr.base);
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
@@ -403,6 +447,12 @@ pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, ins
 pub(super) extern "sysv64" fn counted(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
     let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let how = run_counted(x, f, i);
+    check_stack(x);
+    how
+}
+
+fn run_counted(x: &mut Exec<'_>, f: Helper, i: &Insn) -> u64 {
     let (count, rip) = (x.count, x.cpu.rip);
     let r = f(x, i);
     // The block has paid for one.
@@ -459,7 +509,9 @@ pub(super) extern "sysv64" fn vector(cpu: *mut Cpu, f: usize, packed: u64, insns
     };
     place(x, i, packed);
     let v = x.cpu.scratch.0.vec;
-    match f(x, i, Vec128([v[0], v[1]]), Vec128([v[2], v[3]])) {
+    let done = f(x, i, Vec128([v[0], v[1]]), Vec128([v[2], v[3]]));
+    check_stack(x);
+    match done {
         Ok(r) => {
             x.cpu.scratch.0.vec[4..6].copy_from_slice(&r.0);
             if packed >> 32 & 1 != 0 {

@@ -6,7 +6,9 @@
 use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
 use super::passes::Incoming;
-use super::regs::{BIAS, Convention, STATE, TABLE, convention, field, state, vector_home, vector_temps};
+use super::regs::{
+    BIAS, Convention, STACK_SPANS, STATE, TABLE, convention, field, state, vector_home, vector_temps,
+};
 use super::transcendental::{self, FORMS, Form};
 use crate::mmu::table::{ARRAYS, Array, HELD, SECOND_SHIFT, array_displacement, is_key, second_displacement};
 use crate::ops::Call;
@@ -34,6 +36,9 @@ pub enum Target {
     FillRead(u8),
     #[allow(missing_docs)]
     FillWrite(u8),
+    /// Notes the stack's page, in which the linear address `fill` lies and whose delta has been stored, if it may be
+    /// stored to directly. Keeps all registers but EFLAGS.
+    NoteStack,
     /// The same with the whole RIP in R14.
     Out,
     /// [`crate::ops::Helper`] in R14, instruction in R15, the block's instructions in R11.
@@ -157,6 +162,7 @@ pub struct Set {
     jump: usize,
     seek: usize,
     fill: [usize; 2],
+    note_stack: usize,
     helper: [usize; 5],
     one: usize,
     vector: usize,
@@ -186,6 +192,7 @@ impl Stubs {
             Target::FarLink => s.exits[6],
             Target::FillRead(w) => s.fill[0] + fill_entry(w),
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
+            Target::NoteStack => s.note_stack,
             Target::Out => s.exits[5],
             Target::Helper(how) => s.helper[kind(how)],
             Target::One => s.one,
@@ -454,6 +461,9 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
         a.load(8, TABLE, field::tlb());
         a.ret();
     }
+    align(a);
+    s.note_stack = a.here();
+    note_stack(a, tlb_size);
     s.fpu_load = fpu_load(a, rt.fpu_load, &s);
     s.shared = FORMS.map(|form| {
         align(a);
@@ -642,6 +652,28 @@ fn second_entry(a: &mut Asm, tlb_size: usize, tag: Array) {
     a.bind(miss);
     a.pop(R::RCX);
     a.pop(R::RAX);
+}
+
+/// See [`Target::NoteStack`].
+fn note_stack(a: &mut Asm, tlb_size: usize) {
+    let out = a.label();
+    a.push(R::RAX);
+    a.push(R::RCX);
+    (0..STACK_SPANS.len()).for_each(|k| a.store_imm(8, field::stack_limit(k), 0));
+    a.load(8, R::RAX, field::fill());
+    a.bextr(R::RCX, R::RAX, TABLE);
+    a.alu_imm(4, 8, R::RAX, -4096);
+    let disp = array_displacement(Array::Write as usize, tlb_size);
+    a.alu_r_rm(7, 8, R::RAX, Mem { base: Some(TABLE), index: Some((R::RCX, 3)), disp });
+    a.jcc(5, out);
+    a.store(8, field::stack_page(), R::RAX);
+    for (k, span) in STACK_SPANS.into_iter().enumerate() {
+        a.store_imm(8, field::stack_limit(k), 4097 - span);
+    }
+    a.bind(out);
+    a.pop(R::RCX);
+    a.pop(R::RAX);
+    a.ret();
 }
 
 /// Calls `fill(cpu, linear, bytes, write)`; bytes are in RDX.

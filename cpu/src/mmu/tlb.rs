@@ -363,6 +363,8 @@ impl Tlb {
 
     fn new_group(&mut self, key: Key) -> usize {
         self.park();
+        // A table may become another's.
+        self.withdrawn += 1;
         self.statistics.groups_made += 1;
         self.serial = self.serial.wrapping_add(1);
         self.code_serial = self.code_serial.wrapping_add(1);

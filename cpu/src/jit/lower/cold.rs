@@ -174,12 +174,80 @@ impl Lower<'_> {
         self.asm.bind(missed);
     }
 
+    /// Fills the table for an access, and goes `back`.
+    #[allow(clippy::too_many_arguments)]
+    fn fill_path(
+        &mut self,
+        back: Label,
+        write: bool,
+        w: u8,
+        lin: Linear,
+        at: Place,
+        group: Option<Range>,
+        slow: &[Option<Label>],
+    ) {
+        match lin {
+            Linear::Reg(r) => self.asm.store(8, field::fill(), r),
+            Linear::Ea(m) => {
+                // No temporary is known to be free: borrow RAX through the stack.
+                self.asm.push(R::RAX);
+                self.asm.lea(8, R::RAX, m);
+                self.asm.store(8, field::fill(), R::RAX);
+                self.asm.pop(R::RAX);
+            }
+        }
+        self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
+        // ZF: filled.
+        match group {
+            None => self.asm.jcc(4, back),
+            Some(range) => self.fits_page(lin, at.n, range, back),
+        }
+        match slow[usize::from(at.n)] {
+            Some(l) if at.note.is_none() => self.asm.jmp(l),
+            _ => self.bail(at),
+        }
+    }
+
+    /// A probe as elsewhere, for a page that is then noted as the stack's.
+    #[allow(clippy::too_many_arguments)]
+    fn stack_path(
+        &mut self,
+        back: Label,
+        (c, x): (R, R),
+        write: bool,
+        w: u8,
+        m: Mem,
+        at: Place,
+        group: Option<Range>,
+        slow: &[Option<Label>],
+    ) {
+        let range = group.unwrap_or(Range { before: 0, span: i32::from(w), table: false, stored: false });
+        let (again, missed) = (self.asm.label(), self.asm.label());
+        self.asm.bind(again);
+        self.asm.lea(8, c, field::plus(m, -range.before));
+        self.asm.store(8, field::fill(), c);
+        self.asm.bextr(x, c, TABLE);
+        let tag = self.entry(x, if write || range.stored { Array::Write } else { Array::Read });
+        self.asm.alu_r_rm(6, 8, c, tag);
+        self.asm.alu_imm(7, 8, c, 4096 - range.span);
+        self.asm.jcc(7, missed);
+        let delta = self.entry(x, Array::Delta);
+        self.asm.load(8, x, delta);
+        self.asm.store(8, field::stack_delta(), x);
+        self.call_to(Target::NoteStack);
+        self.asm.jmp(back);
+        self.asm.bind(missed);
+        self.fill_path(again, write, w, Linear::Ea(m), at, group, slow);
+    }
+
     pub(super) fn cold_paths(&mut self) {
         let slow = self.slow_labels();
         // What its flags are made from, for each instruction that goes there.
         let mut used = vec![None; slow.len()];
         for c in &self.cold {
-            if let Cold::Fill { at: Place { n, note: None, flags }, .. } = c {
+            if let Cold::Fill { at, .. } | Cold::Stack { at, .. } = c
+                && let Place { n, note: None, flags } = at
+            {
                 used[usize::from(*n)].get_or_insert(*flags);
             }
         }
@@ -187,26 +255,11 @@ impl Lower<'_> {
             match c {
                 Cold::Fill { from, back, write, w, lin, at, group } => {
                     self.asm.bind(from);
-                    match lin {
-                        Linear::Reg(r) => self.asm.store(8, field::fill(), r),
-                        Linear::Ea(m) => {
-                            // No temporary is known to be free: borrow RAX through the stack.
-                            self.asm.push(R::RAX);
-                            self.asm.lea(8, R::RAX, m);
-                            self.asm.store(8, field::fill(), R::RAX);
-                            self.asm.pop(R::RAX);
-                        }
-                    }
-                    self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
-                    // ZF: filled.
-                    match group {
-                        None => self.asm.jcc(4, back),
-                        Some(range) => self.fits_page(lin, at.n, range, back),
-                    }
-                    match slow[usize::from(at.n)] {
-                        Some(l) if at.note.is_none() => self.asm.jmp(l),
-                        _ => self.bail(at),
-                    }
+                    self.fill_path(back, write, w, lin, at, group, &slow);
+                }
+                Cold::Stack { from, back, temps, write, w, m, at, group } => {
+                    self.asm.bind(from);
+                    self.stack_path(back, temps, write, w, m, at, group, &slow);
                 }
                 Cold::Fpu { from, back, at } => {
                     self.asm.bind(from);

@@ -2,12 +2,12 @@
 
 use super::recipe::{self, Recipe};
 use super::{Cold, Held, Linear, Loc, Low, Lower, Range};
-use crate::insn::Insn;
+use crate::insn::{IP_REG, Insn};
 use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::Role;
 use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
-use crate::jit::regs::{TABLE, field};
+use crate::jit::regs::{STACK_SPANS, TABLE, field};
 use crate::mmu::table::{Array, displacement};
 use crate::state::{Seg, gpr};
 
@@ -128,6 +128,28 @@ impl Lower<'_> {
         self.entry(x, Array::Delta)
     }
 
+    /// Which of the stack's limits serves a probe at `m`, if that is in a stack.
+    fn stack_class(&self, m: Mem, range: Range) -> Option<usize> {
+        if m.base != self.host(gpr::RSP as u8) || m.index.is_some() || range.table {
+            return None;
+        }
+        STACK_SPANS.iter().position(|s| range.span <= *s)
+    }
+
+    /// Puts the delta of the stack's page into `x` if the address in `c`, which is used up, is in there. Elsewhere the table is
+    /// looked at, and the page noted.
+    fn look_at_stack(&mut self, c: R, x: R, at: Place, write: bool, m: Mem, class: usize) {
+        let (range, slot) = self.range(at.w);
+        let (from, back) = (self.asm.label(), self.asm.label());
+        self.asm.alu_r_rm(5, 8, c, field::stack_page());
+        self.asm.alu_r_rm(7, 8, c, field::stack_limit(class));
+        self.asm.jcc(3, from);
+        self.asm.load(8, x, field::stack_delta());
+        self.asm.bind(back);
+        let group = slot.map(|_| range);
+        self.cold.push(Cold::Stack { from, back, temps: (c, x), write, w: at.w, m, at: self.here(), group });
+    }
+
     /// What the access at hand, of `w` bytes, probes for, and the slot for the delta.
     fn range(&self, w: u8) -> (Range, Option<u8>) {
         match self.groups.role(self.at) {
@@ -181,6 +203,9 @@ impl Lower<'_> {
     /// `place`: where it is among the `span` bytes that the leader has found in one page.
     /// `same`: its base register is as the leader's was.
     fn follow(&mut self, at: Place, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
+        if let Some(disp) = self.from_here(at.ea) {
+            return Ok(Mem::at(self.group_delta(slot)?, disp));
+        }
         let a = self.address(at.ea)?;
         if let Some(h) = a.held {
             self.lock(h);
@@ -195,6 +220,14 @@ impl Lower<'_> {
         }
         // Another may have wrapped since the leader's address was made.
         self.follow_cut(a, slot)
+    }
+
+    /// How far from the start of the block's page the operand `ea` lies, if it is relative to RIP. The slot of such operands'
+    /// group has the sum of delta and that start.
+    fn from_here(&self, ea: Val) -> Option<i32> {
+        let i = self.insn();
+        let relative = i.base == IP_REG && matches!(self.ops[ea.n()], Op::Ea);
+        relative.then(|| self.after(i)).flatten()
     }
 
     /// A group's delta in a temporary, for reading only: see [`Lower::cached`].
@@ -264,8 +297,20 @@ impl Lower<'_> {
             Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
             m => self.asm.lea(8, c, m),
         }
-        let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
-        self.asm.load(8, x, delta);
+        if let Some(class) = self.stack_class(a.m, range) {
+            self.look_at_stack(c, x, at, write, a.m, class);
+        } else {
+            let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
+            self.asm.load(8, x, delta);
+        }
+        if let (Some(n), Some(disp)) = (slot, self.from_here(at.ea)) {
+            self.asm.alu_r_rm(0, 8, x, field::page_rip());
+            self.asm.store(8, field::group(n), x);
+            self.cache(x, Held::Group(n), 8);
+            self.give(c);
+            a.held.into_iter().for_each(|h| self.give(h));
+            return Ok(Mem::at(x, disp));
+        }
         if let Some(n) = slot {
             self.asm.store(8, field::group(n), x);
             self.cache(x, Held::Group(n), 8);

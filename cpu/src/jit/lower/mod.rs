@@ -110,6 +110,18 @@ struct Range {
 enum Cold {
     /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for more than the access.
     Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<Range> },
+    /// A probe of the stack, at `m`, was not for the page that is noted: look at the table, note this one. `temps`: as
+    /// [`Lower::look_at_stack`] has them.
+    Stack {
+        from: Label,
+        back: Label,
+        temps: (R, R),
+        write: bool,
+        w: u8,
+        m: Mem,
+        at: Place,
+        group: Option<Range>,
+    },
     /// Load the guest's x87 state, or leave before the instruction.
     Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
@@ -532,14 +544,18 @@ impl Lower<'_> {
         }
     }
 
+    /// How far from the start of the block's page an operand lies that is relative to RIP.
+    fn after(&self, i: &Insn) -> Option<i32> {
+        i32::try_from(i64::from(i.off) + i64::from(i.len) + i64::from(i.disp)).ok()
+    }
+
     /// The instruction's memory operand as a host address expression, and its width. `t` may be used on the way.
     fn ea_mem(&mut self, t: R) -> Low<(Mem, u8)> {
         let i = *self.insn();
         let mut m = Mem { base: None, index: None, disp: i.disp };
         if i.base == IP_REG {
             // Page base plus a constant.
-            let after = i64::from(i.off) + i64::from(i.len) + i64::from(i.disp);
-            let Ok(disp) = i32::try_from(after) else { return self.refuse() };
+            let Some(disp) = self.after(&i) else { return self.refuse() };
             self.asm.load(8, t, field::page_rip());
             return Ok((Mem { base: Some(t), index: None, disp }, i.addr));
         }
