@@ -1,6 +1,6 @@
 //! From bytes to [`Insn`]s: `iced-x86` decodes, this module compacts and asks `crate::meaning` for the handler.
 //!
-//! A block is a straight run within one frame; an instruction that leaves the frame is not in a block (see
+//! A block is a straight run within one frame, or one that begins with an instruction that leaves its frame (see
 //! `crate::interp`). Intel SDM volume 2, chapter 2.
 
 use crate::{
@@ -43,16 +43,34 @@ pub fn block(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey) -> Op
     Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last, pair, blocks::NONE))
 }
 
-/// Decodes the instruction at `at`, which goes on in frame `second`, and enters it as a block. `None`: it doesn't cross.
-pub fn crossing(x: &mut Exec<'_>, blocks: &mut Blocks, at: u64, key: ModeKey, second: u32) -> Option<u32> {
+/// Decodes the instruction at `at`, which goes on in frame `second`, and enters it as a block, with those behind it if `on`.
+/// `None`: it doesn't cross.
+pub fn crossing(
+    x: &mut Exec<'_>,
+    blocks: &mut Blocks,
+    at: u64,
+    key: ModeKey,
+    second: u32,
+    on: bool,
+) -> Option<u32> {
     let off = (at % PAGE) as usize;
-    let here = (PAGE as usize - off).min(MAX_LEN);
-    let mut bytes = [0; MAX_LEN];
-    x.mem.ram.copy_out(at as usize, &mut bytes[..here]);
-    x.mem.ram.copy_out(second as usize * PAGE as usize, &mut bytes[here..]);
-    let (i, end) = one(x, &bytes, off as u16, key)?;
-    let crosses = off + usize::from(i.len) > PAGE as usize;
-    crosses.then(|| blocks.insert(&mut x.derived.tlb, x.mem, at, key, &[i], end, None, second))
+    let mut pages = [0; 2 * PAGE as usize];
+    let most = if on { MAX_BLOCK } else { 1 };
+    let end = off + most * MAX_LEN;
+    let (here, there) = pages[..end].split_at_mut(PAGE as usize);
+    x.mem.ram.copy_out(at as usize, &mut here[off..]);
+    x.mem.ram.copy_out(second as usize * PAGE as usize, there);
+    let (i, first) = one(x, &pages[off..off + MAX_LEN], off as u16, key)?;
+    if off + usize::from(i.len) <= PAGE as usize {
+        return None;
+    }
+    let mut insns = vec![i];
+    let (mut last, mut pair) = (first, None);
+    if on && first == End::No && !rewrites(&x.cpu.model) {
+        insns.clear();
+        (last, pair) = straight(&pages[..end], off, key, &x.cpu.model, &mut insns);
+    }
+    Some(blocks.insert(&mut x.derived.tlb, x.mem, at, key, &insns, last, pair, second))
 }
 
 /// Decodes a straight run from `off` to the end of `page`.

@@ -369,6 +369,11 @@ impl Direct<'_> {
         if j.list {
             bytes.resize(PAGE as usize, 0);
             self.x.mem.ram.copy_out((b.at / PAGE * PAGE) as usize, &mut bytes);
+            if b.second != NONE {
+                bytes.resize(2 * PAGE as usize, 0);
+                let from = b.second as usize * PAGE as usize;
+                self.x.mem.ram.copy_out(from, &mut bytes[PAGE as usize..]);
+            }
         }
         let guest = Guest { at: b.at, bytes: &bytes };
         let code = jit::Code {
@@ -637,11 +642,13 @@ impl Direct<'_> {
         Ok(Found::Block(id))
     }
 
-    /// Enters the instruction at `at`, which crosses into the next page, as a block, if both pages are in RAM.
+    /// Enters the instruction at `at`, which crosses into the next page, and those behind it as a block, if both pages are in RAM.
     #[inline(never)]
     fn crossing(&mut self, blocks: &mut Blocks, at: u64, linear: u64) -> Result<Option<u32>, Fault> {
         let Some(second) = self.frame_after(linear)? else { return Ok(None) };
-        Ok(decode::crossing(&mut self.x, blocks, at, self.key, second))
+        // Breakpoints have offsets in one page only, and RIP may wrap between two.
+        let on = self.key.code_flat() && !self.x.derived.watch.has_code() && linear >> 12 != 0xf_ffff;
+        Ok(decode::crossing(&mut self.x, blocks, at, self.key, second, on))
     }
 
     /// The frame that code runs on into from the page of `linear`, if it is in RAM.

@@ -176,7 +176,7 @@ pub struct Jit {
 pub struct Guest<'a> {
     /// Place in RAM.
     pub at: u64,
-    /// Bytes of its page, if listings are wanted.
+    /// Bytes of its page, or of both, if listings are wanted.
     pub bytes: &'a [u8],
 }
 

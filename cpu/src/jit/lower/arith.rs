@@ -114,9 +114,14 @@ impl Lower<'_> {
                     if let Some(r) = goes {
                         recipe = self.recipe_in_place(op, w, r, other)?;
                     }
-                    let t = self.working_copy(a, w)?;
-                    let s = self.second(b, w)?;
-                    self.alu_op(n, w, t.into(), b, s)?;
+                    let zero = op == Alu::Xor && w >= 4 && matches!(r, Loc::Guest { .. }) && r == self.loc[b.n()];
+                    let t = if zero { self.fresh()? } else { self.working_copy(a, w)? };
+                    if zero {
+                        self.asm.alu_rm_r(n, 4, t, t);
+                    } else {
+                        let s = self.second(b, w)?;
+                        self.alu_op(n, w, t.into(), b, s)?;
+                    }
                     self.result(t, w, w >= 4);
                     back = goes.is_some();
                 }

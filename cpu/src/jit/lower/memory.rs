@@ -100,8 +100,9 @@ impl Lower<'_> {
         let table = self.range(at.w).0.table;
         let near =
             !self.key.long_mode() && a.w == 4 && a.m.index.is_none() && a.m.disp.unsigned_abs() < 1 << 12;
-        // A temporary and an index besides: the sum is wanted in one register anyway.
-        let sum = a.m.index.is_some() && a.m.base.is_some_and(|b| self.is_temp(b));
+        // With an index the sum is wanted in one register anyway, if there is one for it.
+        let spare = a.held.is_none() && self.free.count_ones() > 2;
+        let sum = a.m.index.is_some() && (spare || a.m.base.is_some_and(|b| self.is_temp(b)));
         if plain && !sum && !table && (whole || near) {
             return self.probe_in_place(at, a, write);
         }

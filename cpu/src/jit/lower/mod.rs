@@ -410,9 +410,7 @@ impl Lower<'_> {
                 if let Some((t, _)) = self.cached(Held::Guest(r))
                     && (self.free & !(1 << t.0)).count_ones() > 1
                 {
-                    self.free &= !(1 << t.0);
-                    self.borrowed |= 1 << t.0;
-                    self.lock(t);
+                    self.borrow(t);
                     return Ok(t.into());
                 }
                 Ok(self.guest_rm(r))
@@ -563,11 +561,23 @@ impl Lower<'_> {
         if i.base < 16 {
             m.base = Some(match self.host(i.base) {
                 Some(h) => h,
-                None => {
-                    self.load_guest(t, i.base);
-                    t_used = true;
-                    t
-                }
+                None => match self.cached(Held::Guest(i.base)) {
+                    // Where it is read once only, it stays there.
+                    Some((from, _)) if i.index < 16 && self.host(i.index).is_some() => {
+                        let index = self.host(i.index).map(|h| (h, i.scale & 3));
+                        self.asm.lea(8, t, Mem { base: Some(from), index, disp: i.disp });
+                        return Ok((Mem::at(t, 0), i.addr));
+                    }
+                    Some((from, _)) if i.index >= 16 && self.free & !(1 << from.0) != 0 => {
+                        self.borrow(from);
+                        from
+                    }
+                    _ => {
+                        self.load_guest(t, i.base);
+                        t_used = true;
+                        t
+                    }
+                },
             });
         }
         if i.index < 16 {

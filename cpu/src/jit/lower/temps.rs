@@ -82,6 +82,13 @@ impl Lower<'_> {
         })
     }
 
+    /// Keeps a free temporary for what it holds until the operation at hand is done.
+    pub(super) fn borrow(&mut self, t: R) {
+        self.free &= !(1 << t.0);
+        self.borrowed |= 1 << t.0;
+        self.lock(t);
+    }
+
     /// The same, of those that the operation at hand reads already.
     pub(super) fn lent(&self, r: u8) -> Option<R> {
         let holds =
