@@ -114,7 +114,8 @@ impl Lower<'_> {
                     if let Some(r) = goes {
                         recipe = self.recipe_in_place(op, w, r, other)?;
                     }
-                    let zero = op == Alu::Xor && w >= 4 && matches!(r, Loc::Guest { .. }) && r == self.loc[b.n()];
+                    let zero =
+                        op == Alu::Xor && w >= 4 && matches!(r, Loc::Guest { .. }) && r == self.loc[b.n()];
                     let t = if zero { self.fresh()? } else { self.working_copy(a, w)? };
                     if zero {
                         self.asm.alu_rm_r(n, 4, t, t);
