@@ -123,7 +123,7 @@ pub const JUMPS: usize = 1 << 16;
 
 /// The slot of a RIP. It may also be in the other one of the same pair, in which the lowest bit differs.
 pub fn jump_slot(rip: u64) -> usize {
-    (rip ^ rip >> 16) as usize & (JUMPS - 1)
+    rip as usize & (JUMPS - 1)
 }
 
 /// Rust functions that stubs call.
@@ -503,9 +503,8 @@ pub fn look_up(a: &mut Asm, miss: Label, recipe: Option<(u32, Label)>) {
 
 /// Puts the address of the slot of RIP, in R14, into R15.
 fn slot_address(a: &mut Asm) {
-    a.rorx(8, R::R15, R::R14, 16);
-    a.alu_rm_r(6, 8, R::R15, R::R14);
-    a.alu_imm(4, 4, R::R15, (JUMPS - 1) as i32);
+    const { assert!(JUMPS == 1 << 16) };
+    a.movzx(2, R::R15, R::R14);
     a.shift_imm(4, 4, R::R15, size_of::<JumpEntry>().trailing_zeros() as u8);
     a.alu_r_rm(0, 8, R::R15, field::jumps());
 }

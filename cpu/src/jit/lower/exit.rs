@@ -1,7 +1,7 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
 use super::recipe::Recipe;
-use super::{Cold, Low, Lower, Lowered};
+use super::{Cold, Loc, Low, Lower, Lowered};
 use crate::insn::Insn;
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::Sharing;
@@ -413,7 +413,10 @@ impl Lower<'_> {
             self.spill_flags()?;
         }
         self.flags.host = 0;
-        let t = self.temp(v)?;
+        let t = match self.loc[v.n()] {
+            Loc::Guest { r, w: 8 } if let Some(h) = self.host(r) => h,
+            _ => self.temp(v)?,
+        };
         if !self.key.code_flat() && !self.checked() {
             self.asm.alu_r_rm(7, 8, t, field::code_limit());
             let bail = self.bail_label();

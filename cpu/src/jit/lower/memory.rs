@@ -405,10 +405,17 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Whether a value is only jumped to.
+    fn goes_to_jump(&self, v: Val) -> bool {
+        matches!(self.ops[self.facts.last[v.n()] as usize], Op::JumpIndirect(..))
+    }
+
     /// Loads a value that is still in host memory into a temporary: the one that holds its address.
     pub(super) fn pull(&mut self, v: Val) -> Low<()> {
         let Loc::At { m, w } = self.loc[v.n()] else { return Ok(()) };
         let t = match m.base {
+            // Where a jump wants it.
+            _ if self.free >> R::R14.0 & 1 != 0 && self.goes_to_jump(v) => self.take(R::R14),
             // What else it holds is wanted again more often than not.
             Some(b) if self.is_temp(b) && (self.cached[usize::from(b.0)].is_none() || self.free == 0) => b,
             _ => self.fresh()?,
