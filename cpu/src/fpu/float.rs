@@ -117,9 +117,17 @@ impl Num {
     }
 
     /// Unpack an 80-bit register.
+    #[inline]
     pub fn from_f80(v: F80) -> Num {
         let sign = v.se >> 15 != 0;
         let e = i32::from(v.se & 0x7fff);
+        if (1..0x7fff).contains(&e) && v.mant >> 63 != 0 {
+            return Num { sign, class: Class::Finite, denormal: false, exp: e - 16383, mant: v.mant };
+        }
+        Num::rare(sign, e, v)
+    }
+
+    fn rare(sign: bool, e: i32, v: F80) -> Num {
         match e {
             0 if v.mant == 0 => Num::zero(sign),
             0 => Num::finite(sign, EXT.emin, v.mant, true),
@@ -131,6 +139,7 @@ impl Num {
                 let class = if v.mant >> 62 & 1 != 0 { Class::QNan } else { Class::SNan };
                 Num { sign, class, denormal: false, exp: 16384, mant: v.mant }
             }
+            // Unpacked by the caller.
             _ => Num { sign, class: Class::Finite, denormal: false, exp: e - 16383, mant: v.mant },
         }
     }

@@ -75,12 +75,16 @@ fn quiet(n: &Num) -> F80 {
 }
 
 /// The NaN that an operation on `a` and `b` yields, if one of them is a NaN or unsupported.
+#[inline]
 pub fn nan_result(a: &Num, b: &Num) -> Option<Out> {
+    let number = |n: &Num| !matches!(n.class, Class::QNan | Class::SNan | Class::Unsupported);
+    if number(a) && number(b) { None } else { Some(nan_of(*a, *b)) }
+}
+
+#[cold]
+fn nan_of(a: Num, b: Num) -> Out {
     if a.class == Class::Unsupported || b.class == Class::Unsupported {
-        return Some(Out::invalid());
-    }
-    if !a.is_nan() && !b.is_nan() {
-        return None;
+        return Out::invalid();
     }
     let flags = if a.class == Class::SNan || b.class == Class::SNan { ex::IE } else { 0 };
     let pick = match (a.class, b.class) {
@@ -101,7 +105,7 @@ pub fn nan_result(a: &Num, b: &Num) -> Option<Out> {
             }
         },
     };
-    Some(Out { val: quiet(pick), flags })
+    Out { val: quiet(&pick), flags }
 }
 
 /// The NaN that an operation on `a` alone yields.
