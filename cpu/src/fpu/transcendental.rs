@@ -1,24 +1,31 @@
 //! FSIN, FCOS, FSINCOS, FPTAN, FPATAN, F2XM1, FYL2X, FYL2XP1: computed here on every host, in integers, so that one
-//! program has one result everywhere. Internal precision is above 80 bits, so that results are within 0.501 ulp, the
-//! manual's bound being 1 ulp. Arguments of sine, cosine and tangent are reduced by a pi of 66 bits, as the real units
+//! program has one result everywhere. Before it is rounded, a result is good to 75 bits or more, so that it is within
+//! 0.501 ulp, the manual's bound being 1 ulp. Arguments of sine, cosine and tangent are reduced by a pi of 66 bits, as the real units
 //! do (Intel SDM volume 1, section 8.3.8); the bound is against the function with that pi.
 //!
 //! Special values follow the result tables of SDM volume 2. Tested against identities and against the host's unit.
 
-use super::float::{Class, EXT, Num, Wide, ex};
-use super::soft::{Out, finish, nan_result, nan_result1};
-use super::wide::{self, mulhi};
+use super::float::{Class, EXT, Num, Round, Wide, ex, shift_right_sticky};
+use super::soft::{C1, Out, finish, nan_result, nan_result1, rounding};
+use super::wide::{self, high, mulhi, mulhi64};
 use crate::state::F80;
 
+// A table holds the function for every 1/64 of the argument, and a short series takes what is left, d, of 2^-7 at most.
+// The first term of a series is kept in 128 bits. The others are so much smaller that 64 bits do for them: d counts
+// 2^-70 ("70 fraction bits") and its square 2^-77, so that what is lost lies 77 bits below the result or more.
+
 const ONE_127: u128 = 1 << 127;
+const ONE_126: u128 = 1 << 126;
 /// Pi as 2.126 fixed point (half of pi as 1.127).
 const PI_126: u128 = 0xc90f_daa2_2168_c234_c4c6_628b_80dc_1cd1;
 /// The 66-bit pi of the hardware, times 2^64.
 const PI_66: u128 = 0x3_243f_6a88_85a3_08d3;
+/// 2 / pi as a fraction of 2^64.
+const QUARTERS: u64 = ((u128::MAX / PI_66) << 1) as u64;
 /// ln 2 as a fraction of 2^128.
 const LN2: u128 = 0xb172_17f7_d1cf_79ab_c9e3_b398_03f2_f6af;
-/// 2 / ln 2 = 2.885..., times 2^126.
-const TWO_LOG2E_126: u128 = 0xb8aa_3b29_5c17_f0bb_be87_fed0_691d_3e88;
+/// 1 / ln 2 = 1.442... as 1.127 fixed point.
+const LOG2E: u128 = 0xb8aa_3b29_5c17_f0bb_be87_fed0_691d_3e88;
 
 /// `2^128 / n!`, rounded down, for n >= 2.
 const fn inverse_factorial(n: u32) -> u128 {
@@ -36,8 +43,8 @@ const fn inverse(n: u128) -> u128 {
     u128::MAX / n
 }
 
-/// `1/(first)! - z/(first+2)! + ...` as fractions.
-const fn alternating_factorials<const N: usize>(first: u32) -> [u128; N] {
+/// `1/(first)!, 1/(first+2)!, ...` as fractions.
+const fn factorials<const N: usize>(first: u32) -> [u128; N] {
     let mut c = [0; N];
     let mut n = 0;
     while n < N {
@@ -47,128 +54,264 @@ const fn alternating_factorials<const N: usize>(first: u32) -> [u128; N] {
     c
 }
 
-const SINE: [u128; 12] = alternating_factorials(3);
-const COSINE: [u128; 12] = alternating_factorials(2);
-
-/// Terms of a series that are computed in 128 bits; what follows them is so small that 64 bits do.
-const SINE_WIDE: usize = 6;
-/// How far the first of the small terms of sine and cosine are scaled up, in bits: 1/15! and 1/14! stay below 1.
-const SINE_SHIFT: u32 = 40;
-const COSINE_SHIFT: u32 = 36;
-const SINE_SMALL: [u64; 6] = small(&SINE, SINE_WIDE, SINE_SHIFT);
-const COSINE_SMALL: [u64; 6] = small(&COSINE, SINE_WIDE, COSINE_SHIFT);
-
-/// The terms from `from` on as fractions of 2^64, scaled up by `shift` bits.
-const fn small<const N: usize>(c: &[u128], from: usize, shift: u32) -> [u64; N] {
-    let mut t = [0; N];
-    let mut n = 0;
-    while n < N {
-        t[n] = (c[from + n] << shift >> 64) as u64;
-        n += 1;
-    }
-    t
-}
-
-/// `1/3, 1/5, 1/7, ...` as fractions.
-const fn odd_inverses<const N: usize>() -> [u128; N] {
+/// `1/(first), 1/(first+2), ...` as fractions.
+const fn inverses<const N: usize>(first: u128) -> [u128; N] {
     let mut c = [0; N];
     let mut n = 0;
     while n < N {
-        c[n] = inverse(2 * n as u128 + 3);
+        c[n] = inverse(first + 2 * n as u128);
         n += 1;
     }
     c
 }
 
-const ODD: [u128; 24] = odd_inverses();
-/// Where z is below 2^-11, four terms are enough in 128 bits, and nine in all.
-const ODD_WIDE: usize = 4;
-const ODD_SMALL: [u64; 5] = small(&ODD, ODD_WIDE, 0);
-
-/// `c[0] -+ z (c[1] +- z (... -+ z rest))` times z.
-#[inline]
-fn series(z: u128, c: &[u128], rest: u128, alternating: bool) -> u128 {
-    let t = c.iter().rev().fold(rest, |t, &c| {
+/// Sum of `c[n] z^n`, or of `c[n] (-z)^n`, in 128 bits: for tables.
+const fn sum(z: u128, c: &[u128], alternating: bool) -> u128 {
+    let mut n = c.len();
+    let mut t = 0;
+    while n > 0 {
+        n -= 1;
         let p = mulhi(z, t);
-        if alternating { c - p } else { c + p }
-    });
-    mulhi(z, t)
+        t = if alternating { c[n] - p } else { c[n] + p };
+    }
+    t
 }
 
-/// `c[0] -+ z c[1] +- ...` in 64 bits.
-#[inline]
-fn rest(z: u128, c: &[u64], alternating: bool) -> u64 {
-    let z = z >> 64;
+/// Coefficients for [`series`]: the first has `bits` fraction bits, each other 13 fewer, as z has 77.
+const fn coefficients<const N: usize>(exact: &[u128], bits: u32) -> [u64; N] {
+    let mut c = [0; N];
+    let mut n = 0;
+    while n < N {
+        c[n] = (exact[n] >> (128 - bits + 13 * n as u32)) as u64;
+        n += 1;
+    }
+    c
+}
+
+/// Sum of `c[n] z^n`, or of `c[n] (-z)^n`.
+#[inline(always)]
+fn series<const N: usize>(z: u64, c: &[u64; N], alternating: bool) -> u64 {
     c.iter().rev().fold(0, |t, &c| {
-        let p = ((z * u128::from(t)) >> 64) as u64;
+        let p = high(z, t);
         if alternating { c - p } else { c + p }
     })
 }
 
-/// 1.127 fixed point `1 -+ p`, never exactly 1.
-fn one_minus(p: u128) -> u128 {
-    ONE_127 - (p >> 1).max(1)
+const ODD_FACTORIALS: [u128; 16] = factorials(3);
+const EVEN_FACTORIALS: [u128; 16] = factorials(2);
+const ODD: [u128; 24] = inverses(3);
+const EVEN: [u128; 4] = inverses(4);
+
+/// `1/3!, 1/5!, ...` with 66 bits, `1/4!, 1/6!, ...` with 68: of sine and cosine, and with all signs positive of the
+/// two halves of the exponential series.
+const SINE: [u64; 4] = coefficients(&ODD_FACTORIALS, 66);
+const COSINE: [u64; 3] = coefficients(EVEN_FACTORIALS.split_at(1).1, 68);
+/// `1/3, 1/5, ...` and `1/4, 1/6, ...`, with 65 bits: of arc tangent and logarithm.
+const ARC: [u64; 5] = coefficients(&ODD, 65);
+const LOGARITHM: [u64; 4] = coefficients(&EVEN, 65);
+
+/// The square, with 77 fraction bits, of a number that has 70.
+#[inline(always)]
+fn square(d: u64) -> u64 {
+    ((u128::from(d) * u128::from(d)) >> 63) as u64
 }
 
-fn one_plus(p: u128) -> u128 {
-    ONE_127 + (p >> 1).max(1)
+/// A number of at most 2^-7 with 70 fraction bits.
+#[inline(always)]
+fn fixed70(exp: i32, m: u64) -> u64 {
+    m.checked_shr((-7 - exp) as u32).unwrap_or(0)
 }
 
-/// A number times a factor given as 1.127 fixed point.
-fn times(a: &Wide, factor: u128) -> Wide {
-    Wide::new(a.sign, a.exp + 1, mulhi(a.m, factor))
+/// `a + b` or `a - b`, without a branch, as no processor foresees such a sign.
+#[inline(always)]
+fn plus(a: u128, b: u128, minus: bool) -> u128 {
+    let mask = u128::from(minus).wrapping_neg();
+    a.wrapping_add((b ^ mask).wrapping_sub(mask))
+}
+
+/// The nearest 64th of a number below 2 with 70 fraction bits, what is left, and whether that is negative.
+#[inline(always)]
+fn nearest(x: u128) -> (usize, u64, bool) {
+    let d = x as u64 as i64;
+    ((x >> 64) as usize + usize::from(d < 0), d.unsigned_abs(), d < 0)
 }
 
 fn inexact(w: Wide) -> Wide {
     Wide { m: w.m | 1, ..w }
 }
 
-/// Reduce to (r, quadrant), |r| <= pi/4, for |x| below 2^63.
-fn reduce(n: &Num) -> (Wide, u32) {
-    if n.exp < -1 {
-        return (Wide { sign: false, ..Wide::from_num(n) }, 0);
+/// Rounds and delivers what lies just above `w`.
+#[inline]
+fn deliver(w: Wide, flags: u16, cw: u16) -> Out {
+    if w.exp <= EXT.emin || w.exp >= EXT.emax {
+        return with(finish(&inexact(w), EXT, cw), flags);
     }
-    // In units of 2^-65, a quarter turn is PI_66.
-    let m = u128::from(n.mant) << (n.exp + 2);
-    let (q, r) = (m / PI_66, m % PI_66);
-    if 2 * r > PI_66 {
-        (Wide::new(true, 62, PI_66 - r), (q as u32).wrapping_add(1))
-    } else {
-        (Wide::new(false, 62, r), q as u32)
-    }
+    // No tie: something follows.
+    let up = match rounding(cw) {
+        Round::Nearest => w.m as u64 >> 63 != 0,
+        Round::Down => w.sign,
+        Round::Up => !w.sign,
+        Round::Zero => false,
+    };
+    let (mant, carry) = ((w.m >> 64) as u64).overflowing_add(u64::from(up));
+    let se = u16::from(w.sign) << 15 | (w.exp + 16383 + i32::from(carry)) as u16;
+    let c1 = if up { C1 } else { 0 };
+    Out { val: F80 { mant: mant | u64::from(carry) << 63, se }, flags: flags | ex::PE | c1 }
 }
 
-/// An angle without its sign, reduced: |r| <= pi/4 and the quarter turns before it.
+/// Sine and cosine of k/64 up to pi/4, as 1.127 fixed point.
+static TURN: [[u128; 51]; 2] = {
+    let mut t = [[0; 51]; 2];
+    t[1][0] = ONE_127;
+    let mut k = 1;
+    while k <= 50 {
+        let x = (k as u128) << 122;
+        let z = mulhi(x, x);
+        t[0][k] = (x >> 1) - mulhi(x, mulhi(z, sum(z, &ODD_FACTORIALS, true)) >> 1);
+        t[1][k] = ONE_127 - (mulhi(z, sum(z, &EVEN_FACTORIALS, true)) >> 1);
+        k += 1;
+    }
+    t
+};
+
+/// An angle without its sign, less the quarter turns nearest to it: `(-1)^negative (k/64 +- d)`.
 struct Angle {
-    r: Wide,
-    /// The square of r.
-    z: u128,
+    /// Significand and exponent of what it was made of.
+    unreduced: (u64, i32),
+    negative: bool,
     quadrant: u32,
+    k: usize,
+    d: u64,
+    d_negative: bool,
+    /// `1 - sin d / d` with 79 fraction bits.
+    short: u64,
+    /// `1 - cos d` with 79 fraction bits.
+    fall: u64,
 }
 
 impl Angle {
+    /// Of a number below 2^63.
+    #[inline(always)]
     fn new(n: &Num) -> Angle {
-        let (r, quadrant) = reduce(n);
-        let f = wide::fraction(&r);
-        Angle { r, z: mulhi(f, f), quadrant }
+        let (r, quadrant) = if n.exp < -7 { (fixed70(n.exp, n.mant).into(), 0) } else { reduce(n) };
+        let negative = r < 0;
+        let (k, d, d_negative) = nearest(r.unsigned_abs());
+        let z = square(d);
+        let short = high(z, series(z, &SINE, true));
+        let fourth = high(z, high(z, series(z, &COSINE, true)));
+        // Half of the square may be 2^64, but not what is left of it.
+        let half = ((u128::from(d) * u128::from(d)) >> 62) as u64;
+        let fall = half.wrapping_sub(fourth >> 15);
+        Angle { unreduced: (n.mant, n.exp), negative, quadrant, k, d, d_negative, short, fall }
     }
 
     /// Sine of the angle that lies `turns` quarter turns ahead.
+    #[inline(always)]
     fn sine(&self, turns: u32) -> Wide {
         let quadrant = self.quadrant.wrapping_add(turns);
-        let w = if quadrant & 1 == 0 {
-            let small = u128::from(rest(self.z, &SINE_SMALL, true)) << (64 - SINE_SHIFT);
-            times(&self.r, one_minus(series(self.z, &SINE[..SINE_WIDE], small, true)))
-        } else {
-            let small = u128::from(rest(self.z, &COSINE_SMALL, true)) << (64 - COSINE_SHIFT);
-            Wide::new(false, 0, one_minus(series(self.z, &COSINE[..SINE_WIDE], small, true)))
-        };
-        Wide { sign: w.sign != (quadrant & 2 != 0), ..w }
+        let odd = quadrant & 1;
+        let sign = (quadrant & 2 != 0) != (self.negative && odd == 0);
+        if self.k == 0 {
+            return Wide { sign, ..if odd == 0 { self.small_sine() } else { self.small_cosine() } };
+        }
+        // sin (k/64) cos d + cos (k/64) sin d, or the cosine's likewise.
+        let (a, b) = (TURN[odd as usize][self.k], TURN[(odd ^ 1) as usize][self.k]);
+        let across = (mulhi64(b, self.d) >> 6) - (wide::upper(b, high(self.d, self.short)) >> 21);
+        let m = a - (mulhi64(a, self.fall) >> 15);
+        wide::normal(sign, 0, plus(m, across, self.d_negative != (odd != 0)))
     }
 
+    #[inline]
     fn cosine(&self) -> Wide {
         self.sine(1)
     }
+
+    /// Significand and exponent of it, where k is 0.
+    fn small(&self) -> (u64, i32) {
+        if self.unreduced.1 < -7 {
+            return self.unreduced;
+        }
+        let shift = self.d.leading_zeros();
+        (self.d << shift, -7 - shift as i32)
+    }
+
+    #[inline(never)]
+    fn small_sine(&self) -> Wide {
+        let (m, exp) = self.small();
+        // x - x^3/6.
+        let p = if exp < TINY { cubic(m, exp, SIXTH) } else { product(m, self.short, 15) };
+        Wide::new(false, exp, (u128::from(m) << 64) - p.max(1))
+    }
+
+    #[inline(never)]
+    fn small_cosine(&self) -> Wide {
+        let (m, exp) = self.small();
+        // 1 - x^2/2 + x^4/24. Half of the square is kept whole: where few bits make up x, few may make up this.
+        let whole = u128::from(m) * u128::from(m);
+        let half = shift_right_sticky(whole, (-2 * exp) as u32);
+        let fourth = if exp < TINY {
+            let fourth = high((whole >> 64) as u64, (whole >> 64) as u64);
+            let fourth = u128::from(fourth) * (inverse(24) >> 64);
+            fourth.checked_shr((-4 * exp - 3) as u32).unwrap_or(0)
+        } else {
+            let z = square(self.d);
+            u128::from(high(z, high(z, series(z, &COSINE, true)))) << 33
+        };
+        Wide::new(false, 0, ONE_127 - half + fourth)
+    }
+
+    #[inline]
+    fn tangent(&self) -> Wide {
+        if self.k == 0 && self.quadrant & 1 == 0 {
+            let (m, exp) = self.small();
+            if exp < TINY {
+                // x + x^3/3, as the quotient would not be sure to lie above x. A third is rounded up: what follows is
+                // positive too.
+                let p = cubic(m, exp, THIRD + 3) >> 1;
+                return Wide::new(self.negative, exp + 1, (u128::from(m) << 63) + p);
+            }
+        }
+        wide::div(&self.sine(0), &self.cosine())
+    }
+}
+
+/// A product less the lower `bits` bits.
+#[inline(always)]
+fn product(a: u64, b: u64, bits: u32) -> u128 {
+    (u128::from(a) * u128::from(b)) >> bits
+}
+
+const THIRD: u64 = (inverse(3) >> 64) as u64;
+const SIXTH: u64 = (inverse(6) >> 64) as u64;
+
+/// Below this exponent the terms from the fifth power on do no more than to say on which side of the others the result
+/// is. That shows where the operand has few bits.
+const TINY: i32 = -20;
+
+/// Of a number below 2^[`TINY`]: its cube times a fraction of 2^64, rounded down; as a significand beside its own.
+fn cubic(mant: u64, exp: i32, factor: u64) -> u128 {
+    let p = high(high(mant, mant), factor);
+    (u128::from(mant) * u128::from(p)).checked_shr((-2 * exp - 2) as u32).unwrap_or(0)
+}
+
+/// What is left, with 70 fraction bits, of a number from 2^-7 to 2^63 without the quarter turns nearest to it; and these.
+#[inline(always)]
+fn reduce(n: &Num) -> (i128, u32) {
+    const QUARTER: i128 = (PI_66 << 5) as i128;
+    let mut q = 0;
+    if n.exp >= -1 {
+        q = ((high(n.mant, QUARTERS) >> (62 - n.exp)) + 1) >> 1;
+    }
+    // What lies above 128 bits goes away with the quarter turns.
+    let m = u128::from(n.mant) << (n.exp + 7);
+    let mut r = m.wrapping_sub(u128::from(q).wrapping_mul(QUARTER as u128)) as i128;
+    if n.exp > 40 {
+        // The quotient of 64 bits may miss the nearest by a few.
+        let more = (2 * r + QUARTER).div_euclid(2 * QUARTER);
+        r -= more * QUARTER;
+        q = q.wrapping_add(more as u64);
+    }
+    (r, q as u32)
 }
 
 fn denormal(n: &Num) -> u16 {
@@ -185,9 +328,10 @@ enum Operand {
     Known(Out, Out),
     /// 2^63 or more.
     OutOfRange,
-    Angle(Num, Angle),
+    Angle(Num),
 }
 
+#[inline]
 fn operand(a: F80, cw: u16) -> Operand {
     let n = Num::from_f80(a);
     if let Some(nan) = nan_result1(&n) {
@@ -200,17 +344,19 @@ fn operand(a: F80, cw: u16) -> Operand {
         _ => {}
     }
     let early = Out { val: a, flags: denormal(&n) };
-    if early.blocked(cw) { Operand::Known(early, early) } else { Operand::Angle(n, Angle::new(&n)) }
+    if early.blocked(cw) { Operand::Known(early, early) } else { Operand::Angle(n) }
 }
 
+#[inline]
 fn sine_of(n: &Num, angle: &Angle, cw: u16) -> Out {
     let s = angle.sine(0);
     let s = Wide { sign: s.sign != n.sign, ..s };
-    with(finish(&inexact(s), EXT, cw), denormal(n))
+    deliver(s, denormal(n), cw)
 }
 
+#[inline]
 fn cosine_of(n: &Num, angle: &Angle, cw: u16) -> Out {
-    with(finish(&inexact(angle.cosine()), EXT, cw), denormal(n))
+    deliver(angle.cosine(), denormal(n), cw)
 }
 
 /// FSIN; `None` if the operand is out of range (2^63 or more).
@@ -218,7 +364,7 @@ pub fn sin(a: F80, cw: u16) -> Option<Out> {
     match operand(a, cw) {
         Operand::Known(s, _) => Some(s),
         Operand::OutOfRange => None,
-        Operand::Angle(n, angle) => Some(sine_of(&n, &angle, cw)),
+        Operand::Angle(n) => Some(sine_of(&n, &Angle::new(&n), cw)),
     }
 }
 
@@ -227,7 +373,7 @@ pub fn cos(a: F80, cw: u16) -> Option<Out> {
     match operand(a, cw) {
         Operand::Known(_, c) => Some(c),
         Operand::OutOfRange => None,
-        Operand::Angle(n, angle) => Some(cosine_of(&n, &angle, cw)),
+        Operand::Angle(n) => Some(cosine_of(&n, &Angle::new(&n), cw)),
     }
 }
 
@@ -236,7 +382,10 @@ pub fn sincos(a: F80, cw: u16) -> Option<(Out, Out)> {
     match operand(a, cw) {
         Operand::Known(s, c) => Some((s, c)),
         Operand::OutOfRange => None,
-        Operand::Angle(n, angle) => Some((sine_of(&n, &angle, cw), cosine_of(&n, &angle, cw))),
+        Operand::Angle(n) => {
+            let angle = Angle::new(&n);
+            Some((sine_of(&n, &angle, cw), cosine_of(&n, &angle, cw)))
+        }
     }
 }
 
@@ -257,62 +406,59 @@ pub fn tan(a: F80, cw: u16) -> Option<Out> {
     if early.blocked(cw) {
         return Some(early);
     }
-    // Far below 1 the quotient would round to x itself: tan x = x (1 + x^2/3).
-    let mut t = if n.exp < -40 {
-        let f = wide::fraction(&Wide::from_num(&n));
-        times(&Wide { sign: false, ..Wide::from_num(&n) }, one_plus(mulhi(mulhi(f, f), inverse(3))))
-    } else {
-        let angle = Angle::new(&n);
-        wide::div(&angle.sine(0), &angle.cosine())
-    };
+    let mut t = Angle::new(&n).tangent();
     t.sign ^= n.sign;
-    Some(with(finish(&inexact(t), EXT, cw), de))
+    Some(deliver(t, de, cw))
 }
 
-/// `atan(k/32)` as 1.127 fixed point.
-const ATAN: [u128; 33] = {
-    let mut t = [0u128; 33];
+/// `atan(k/64)` as 1.127 fixed point.
+static ATAN: [u128; 65] = {
+    let mut t = [0; 65];
     let mut k = 1;
-    while k <= 32 {
-        // atan(k/32) - atan((k-1)/32) = atan(u), u = 32 / (1024 + k (k - 1)).
-        let u = inverse(1024 + (k * (k - 1)) as u128) * 32;
+    while k <= 64 {
+        // atan(k/64) - atan((k-1)/64) = atan(u), u = 64 / (4096 + k (k - 1)).
+        let u = inverse(4096 + (k * (k - 1)) as u128) * 64;
         let z = mulhi(u, u);
-        let mut n = ODD.len();
-        let mut s = 0;
-        while n > 0 {
-            n -= 1;
-            s = ODD[n] - mulhi(z, s);
-        }
-        let p = mulhi(z, s);
+        let p = mulhi(z, sum(z, &ODD, true));
         t[k] = t[k - 1] + (mulhi(u, u128::MAX - p) >> 1);
         k += 1;
     }
     t
 };
 
-/// Arc tangent of a positive number not above 1.
-fn atan(t: &Wide) -> Wide {
-    if t.exp < -6 {
-        return atan_series(t);
+/// Arc tangent of `a / b`, which is not above 1; without signs.
+#[inline]
+fn atan(a: &Num, b: &Num) -> Wide {
+    let e = b.exp - a.exp;
+    if e > -TINY {
+        // a/b to the last bit, as few may make it up, less a third of its cube.
+        let u = super::float::div(a, b);
+        let p = cubic((u.m >> 64) as u64, u.exp, THIRD);
+        return Wide::new(false, u.exp, u.m - p.max(1));
     }
-    let x = wide::fixed(t, 127);
-    let k = (((x >> 121) + 1) >> 1) as usize;
-    let c = (k as u128) << 122;
-    let (num, negative) = if x >= c { (x - c, false) } else { (c - x, true) };
-    if num == 0 {
-        return Wide::new(false, 0, ATAN[k]);
+    // The nearest 64th of the quotient: c = k/64.
+    let (k, negative, u) = if e > 8 {
+        (0, false, wide::div(&Wide::from_num(a), &Wide::from_num(b)))
+    } else {
+        let k = ((a.mant >> (1 + e)) / (b.mant >> 8)).div_ceil(2);
+        // atan a/b - atan c = atan u, u = (a - c b) / (b + c a); both parts exact.
+        let (ma, mb) = (u128::from(a.mant), u128::from(b.mant));
+        let ma = ma << ((14 - e) & 15);
+        let num = ma as i128 - ((u128::from(k) * mb) << 8) as i128;
+        let den = (mb << 14) + u128::from(k) * (ma >> 6);
+        if num == 0 {
+            return Wide::new(false, 0, ATAN[k as usize]);
+        }
+        let (num, negative) = (num.unsigned_abs(), num < 0);
+        (k as usize, negative, wide::div(&Wide::new(false, 0, num), &wide::normal(false, 0, den)))
+    };
+    let z = square(fixed70(u.exp, (u.m >> 64) as u64));
+    let m = u.m - product((u.m >> 64) as u64, high(z, series(z, &ARC, true)), 14).max(1);
+    if k == 0 {
+        return Wide::new(false, u.exp, m);
     }
-    let den = (1 << 126) + mulhi(x, c);
-    let u = wide::div(&Wide::new(false, 0, num), &Wide::new(false, 1, den));
-    let a = wide::fixed(&atan_series(&u), 127);
-    Wide::new(false, 0, if negative { ATAN[k] - a } else { ATAN[k] + a })
-}
-
-fn atan_series(u: &Wide) -> Wide {
-    let f = wide::fraction(u);
-    let z = mulhi(f, f);
-    let small = u128::from(rest(z, &ODD_SMALL, true)) << 64;
-    times(u, one_minus(series(z, &ODD[..ODD_WIDE], small, true)))
+    let m = m.checked_shr(-u.exp as u32).unwrap_or(0);
+    wide::normal(false, 0, plus(ATAN[k], m, negative))
 }
 
 /// FPATAN: the angle of the point (x, y).
@@ -326,7 +472,7 @@ pub fn patan(y: F80, x: F80, cw: u16) -> Out {
     if early.blocked(cw) {
         return early;
     }
-    let quarter_turns = |eighths: u128| inexact(Wide::new(a.sign, 1, (PI_126 >> 2) * eighths));
+    let quarter_turns = |eighths: u128| Wide::new(a.sign, 1, (PI_126 >> 2) * eighths);
     let angle = match (a.class, b.class) {
         (Class::Zero, _) | (Class::Finite, Class::Inf) if !b.sign => {
             return Out { val: Num::zero(a.sign).to_f80(), flags: de };
@@ -336,72 +482,41 @@ pub fn patan(y: F80, x: F80, cw: u16) -> Out {
         (Class::Inf, _) | (_, Class::Zero) => quarter_turns(2),
         _ => angle(&a, &b),
     };
-    with(finish(&angle, EXT, cw), de)
+    deliver(angle, de, cw)
 }
 
+#[inline]
 fn angle(a: &Num, b: &Num) -> Wide {
-    let abs = |n: &Num| Wide { sign: false, ..Wide::from_num(n) };
-    let (wa, wb) = (abs(a), abs(b));
-    let steep = (wa.exp, wa.m) > (wb.exp, wb.m);
-    let t = if steep { wide::div(&wb, &wa) } else { wide::div(&wa, &wb) };
-    let exact = !steep && b.mant == 1 << 63;
-    let small = atan(&t);
-    if !steep && !b.sign {
-        // The quotient is the result where the square is lost: keep it exact then.
-        let w = if exact && t.exp < -64 { Wide { m: t.m - 1, ..t } } else { inexact(small) };
-        return Wide { sign: a.sign, ..w };
+    let steep = (a.exp, a.mant) > (b.exp, b.mant);
+    let small = if steep { atan(b, a) } else { atan(a, b) };
+    if small.exp < -8 && !steep && !b.sign {
+        return Wide { sign: a.sign, ..small };
     }
     // 2.126 fixed point.
-    let s = wide::fixed(&small, 126).max(1);
-    let half = PI_126 >> 1;
-    let m = match (steep, b.sign) {
-        (true, false) => half - s,
-        (true, true) => half + s,
-        _ => PI_126 - s,
-    };
-    inexact(Wide::new(a.sign, 1, m))
+    static FROM: [u128; 4] = [0, PI_126, PI_126 >> 1, PI_126 >> 1];
+    let from = FROM[usize::from(steep) << 1 | usize::from(b.sign)];
+    let m = plus(from, wide::fixed(&small, 126).max(1), steep != b.sign);
+    wide::normal(a.sign, 1, m)
 }
 
-/// `2^(k/16) - 1` for k from -16 to 16, as fixed point with 124 fraction bits.
-const POWERS: [i128; 33] = {
-    let mut t = [0i128; 33];
-    let mut i = 0;
-    while i <= 32 {
-        let k: i128 = i as i128 - 16;
-        // e^g, g = k ln 2 / 16; terms in 4.124.
-        let g = ((LN2 >> 4) >> 4) as i128 * k;
-        let (mag, negative) = (g.unsigned_abs() << 4, g < 0);
-        let mut term: u128 = 1 << 124;
-        let mut sum: i128 = 0;
+/// `2^(k/64)` as 2.126 fixed point.
+static POWERS: [u128; 65] = {
+    let mut t = [ONE_126; 65];
+    let mut k = 1;
+    while k <= 64 {
+        // e^g, g = k ln 2 / 64.
+        let g = (LN2 >> 6) * k as u128;
+        let mut term = ONE_126;
         let mut n = 1;
-        while n < 40 {
-            // |g| may be ln 2 < 1: `mag` is a fraction of 2^128.
-            term = mulhi(term, mag) / n as u128;
-            sum += if negative && n & 1 == 1 { -(term as i128) } else { term as i128 };
+        while n < 36 {
+            term = mulhi(term, g) / n;
+            t[k] += term;
             n += 1;
         }
-        t[i as usize] = sum;
-        i += 1;
+        k += 1;
     }
     t
 };
-
-/// `1/2!, 1/3!, ...` as fractions.
-const EXPONENTIAL: [u128; 14] = {
-    let mut c = [0; 14];
-    let mut n = 0;
-    while n < 14 {
-        c[n] = inverse_factorial(n as u32 + 2);
-        n += 1;
-    }
-    c
-};
-
-/// `e^g - 1` for small non-zero g.
-fn expm1(g: &Wide) -> Wide {
-    let p = series(wide::fraction(g), &EXPONENTIAL, 0, g.sign);
-    times(g, if g.sign { one_minus(p) } else { one_plus(p) })
-}
 
 /// F2XM1. Beyond -1..1, where the manual leaves the result open, the operand comes back.
 pub fn f2xm1(a: F80, cw: u16) -> Out {
@@ -424,117 +539,113 @@ pub fn f2xm1(a: F80, cw: u16) -> Out {
     if early.blocked(cw) {
         return early;
     }
-    with(finish(&inexact(power(&n)), EXT, cw), de)
+    deliver(power(&n), de, cw)
 }
 
+/// `2^x - 1`.
+#[inline]
 fn power(n: &Num) -> Wide {
-    let x = Wide::from_num(n);
-    // ln 2 = LN2 / 2^128 has bit 127 set: exponent -1.
-    let ln2 = Wide { sign: false, exp: -1, m: LN2 };
-    if n.exp < -5 {
-        return expm1(&wide::mul(&x, &ln2));
-    }
-    let t = wide::fixed(&x, 127);
-    let k = ((t >> 122) + 1) >> 1;
-    let c = k << 123;
-    let (f, below) = if t >= c { (t - c, false) } else { (c - t, true) };
-    let index = if n.sign { 16 - k as usize } else { 16 + k as usize };
-    let base = POWERS[index];
-    let e = if f == 0 {
-        0
+    let (k, m, exp, negative) = if n.exp < -7 {
+        (0, n.mant, n.exp, n.sign)
     } else {
-        let g = wide::mul(&Wide::new(n.sign != below, 0, f), &ln2);
-        let e = expm1(&g);
-        let v = wide::fixed(&e, 124) as i128;
-        if e.sign { -v } else { v }
+        let (k, d, below) = nearest(u128::from(n.mant) << (n.exp + 7));
+        let shift = d.leading_zeros();
+        // No shift by 64: nothing is left then.
+        (k, d << (shift & 63), -7 - shift as i32, n.sign != below)
     };
-    let cross = (mulhi(base.unsigned_abs() << 2, e.unsigned_abs() << 2)) as i128;
-    let cross = if (base < 0) != (e < 0) { -cross } else { cross };
-    let sum = base + e + cross;
-    Wide::new(sum < 0, 3, sum.unsigned_abs())
+    // What is left times ln 2.
+    let g = mulhi64(LN2, m);
+    let g70 = fixed70(exp, (g >> 64) as u64);
+    let z = square(g70);
+    // e^g - 1 = g (1 + u), u = g/2 + g^2 (1/3! + g/4! + ...) as a fraction of 2^128.
+    let odd = u128::from(high(g70, high(z, series(z, &COSINE, false)))) << 41;
+    let odd = g.checked_shr(-exp as u32).unwrap_or(0) + odd;
+    let even = u128::from(high(z, series(z, &SINE, false))) << 49;
+    let e = plus(g, mulhi(g, plus(odd, even, negative)), negative);
+    if k == 0 {
+        return Wide::new(negative, exp, e);
+    }
+    let base = if n.sign { POWERS[64 - k] >> 1 } else { POWERS[k] };
+    let e = mulhi(base, e.checked_shr((-1 - exp) as u32).unwrap_or(0));
+    let sum = plus(base.wrapping_sub(ONE_126), e, negative) as i128;
+    Wide::new(sum < 0, 1, sum.unsigned_abs())
 }
 
-/// `log2(j/32)` for j from 22 to 46, fixed point with 112 fraction bits.
-const LOG2: [i128; 25] = {
-    let mut t = [0i128; 25];
-    let mut i = 0;
-    while i < 25 {
-        let j = i as i128 + 22;
-        let d = j - 32;
-        let s = inverse((j + 32) as u128) * d.unsigned_abs();
+/// 256 / m, rounded, in the middle of the 128th of [1, 2) that has the number j; but 256 and 128 at the ends, so that
+/// near powers of 2 nothing cancels.
+static NEAR_INVERSE: [u16; 128] = {
+    let mut t = [256; 128];
+    let mut j = 1;
+    while j < 127 {
+        let m = 257 + 2 * j as u32;
+        t[j] = ((65536 + m / 2) / m) as u16;
+        j += 1;
+    }
+    t[127] = 128;
+    t
+};
+
+/// The first of them whose numbers are above the root of 2, about.
+const ABOVE_ROOT: usize = 53;
+
+/// The logarithm to base 2 of 256 over these, less 1 from [`ABOVE_ROOT`] on; with 112 fraction bits.
+static LOG2: [i128; 128] = {
+    let mut t = [0; 128];
+    let mut j = 1;
+    while j < 127 {
+        let c = NEAR_INVERSE[j] as u128;
+        // ln ((1 + s) / (1 - s)) = 2 (s + s^3/3 + ...).
+        let (d, of) = if j < ABOVE_ROOT { (256 - c, 256 + c) } else { (c - 128, c + 128) };
+        let s = inverse(of) * d;
         let z = mulhi(s, s);
-        let mut n = ODD.len();
-        let mut p = 0;
-        while n > 0 {
-            n -= 1;
-            p = ODD[n] + mulhi(z, p);
-        }
-        // s (1 + z p) 2/ln 2: fraction of 2^128 times 2.126 gives 2.126 in the high half.
-        let atanh = s + mulhi(s, mulhi(z, p));
-        let v = (mulhi(atanh, TWO_LOG2E_126) >> 14) as i128;
-        t[i] = if d < 0 { -v } else { v };
-        i += 1;
+        let atanh = s + mulhi(s, mulhi(z, sum(z, &ODD, false)));
+        let v = (mulhi(atanh, LOG2E) >> 14) as i128;
+        t[j] = if j < ABOVE_ROOT { v } else { -v };
+        j += 1;
     }
     t
 };
 
-const TWO_LOG2E: Wide = Wide { sign: false, exp: 1, m: TWO_LOG2E_126 };
-
-/// `2 atanh(s) / ln 2` for small non-zero s. `tiny`: s is below 2^-6.
-fn log_series(s: &Wide, tiny: bool) -> Wide {
-    let f = wide::fraction(s);
-    let z = mulhi(f, f);
-    let p = if tiny {
-        let small = u128::from(rest(z, &ODD_SMALL, false)) << 64;
-        series(z, &ODD[..ODD_WIDE], small, false)
-    } else {
-        series(z, &ODD, 0, false)
-    };
-    wide::mul(&times(s, one_plus(p)), &TWO_LOG2E)
+/// `log2(1 + r)`, for r not above 2^-7.
+#[inline]
+fn log2_near_1(r: &Wide) -> Wide {
+    let r70 = fixed70(r.exp, (r.m >> 64) as u64);
+    let z = square(r70);
+    // ln (1 + r) = r (1 - u), u = r/2 - r^2/3 + r^3/4 - ... as a fraction of 2^128.
+    let odd = u128::from(high(r70, high(z, series(z, &LOGARITHM, false)))) << 44;
+    let odd = r.m.checked_shr(-r.exp as u32).unwrap_or(0) + odd;
+    let even = u128::from(high(z, series(z, &ARC, false))) << 50;
+    let h = mulhi(r.m, LOG2E);
+    let m = plus(h, mulhi(h, plus(odd, even, !r.sign)), !r.sign);
+    Wide { sign: r.sign, exp: r.exp + 1, m }
 }
 
 /// log2 of a positive number that is not 1: the value, and whether it is exact.
+#[inline]
 fn log2(x: &Wide) -> (Wide, bool) {
     if x.m == ONE_127 {
         let e = x.exp.unsigned_abs();
         return (Wide::new(x.exp < 0, 127, u128::from(e)), true);
     }
-    // m in [sqrt(1/2), sqrt 2) as 1.127.
-    let (e, m) = if x.m > 0xb504_f333_f9de_6484_u128 << 64 { (x.exp + 1, x.m >> 1) } else { (x.exp, x.m) };
-    let lost = x.m & 1;
-    let j = ((m >> 121) + 1) >> 1;
-    let c = j << 122;
-    let (num, negative) = if m >= c { (m - c, false) } else { (c - m, true) };
-    if num == 0 {
-        let sum = (i128::from(e) << 112) + LOG2[j as usize - 22];
-        return (Wide::new(sum < 0, 15, sum.unsigned_abs()), false);
+    let j = (x.m >> 120) as usize & 127;
+    let e = x.exp + i32::from(j >= ABOVE_ROOT);
+    // x is 2^exp 256/c (1 + r).
+    let r = ((x.m >> 8) * u128::from(NEAR_INVERSE[j])).wrapping_sub(ONE_127) as i128;
+    let mut sum = (i128::from(e) << 112) + LOG2[j];
+    if r != 0 {
+        let l = log2_near_1(&Wide::new(r < 0, 0, r.unsigned_abs()));
+        if sum == 0 {
+            return (Wide::new(l.sign, l.exp, l.m), false);
+        }
+        let v = wide::fixed(&l, 112) as i128;
+        sum = plus(sum as u128, v as u128, l.sign) as i128;
     }
-    // m + c stays below 3: 2.126.
-    let den = Wide::new(false, 1, (m >> 1) + (c >> 1));
-    // Halving x.m may have lost its last bit; double instead where it matters, near 1.
-    let num = Wide::new(
-        negative,
-        -1,
-        if e == x.exp {
-            num << 1
-        } else if negative {
-            (num << 1) - lost
-        } else {
-            (num << 1) + lost
-        },
-    );
-    let l = log_series(&wide::div(&num, &den), true);
-    if e == 0 && j == 32 {
-        return (l, false);
-    }
-    let v = wide::fixed(&l, 112) as i128;
-    let sum = (i128::from(e) << 112) + LOG2[j as usize - 22] + if l.sign { -v } else { v };
     (Wide::new(sum < 0, 15, sum.unsigned_abs()), false)
 }
 
+#[inline]
 fn times_log(y: &Num, log: Wide, exact: bool, cw: u16, de: u16) -> Out {
-    let y = Wide::from_num(y);
-    let product = wide::mul(&y, &log);
+    let product = Wide::new(y.sign != log.sign, y.exp + log.exp + 1, mulhi64(log.m, y.mant));
     // The unit reports an inexact result even where it is exact.
     if exact {
         let r = finish(&product, EXT, cw);
@@ -542,7 +653,7 @@ fn times_log(y: &Num, log: Wide, exact: bool, cw: u16, de: u16) -> Out {
         let tiny = if Num::from_f80(r.val).denormal { ex::UE } else { 0 };
         with(r, de | ex::PE | tiny)
     } else {
-        with(finish(&inexact(product), EXT, cw), de)
+        deliver(product, de, cw)
     }
 }
 
@@ -606,17 +717,11 @@ pub fn yl2xp1(y: F80, x: F80, cw: u16) -> Out {
         return Out { val: x, flags: de | ex::PE };
     }
     let w = Wide::from_num(&b);
-    if b.exp < -2 {
-        // s = x / (2 + x); 2 + x as 2.126.
-        let f = wide::fixed(&w, 126).max(1);
-        let two = ONE_127;
-        let den = Wide::new(false, 1, if b.sign { two - f } else { two + f });
-        let log = log_series(&wide::div(&w, &den), false);
-        return times_log(&a, log, false, cw, de);
+    if b.exp < -7 {
+        let l = log2_near_1(&w);
+        return times_log(&a, Wide::new(l.sign, l.exp, l.m), false, cw, de);
     }
     let sum = match b.exp {
-        64.. => w,
-        // 64 bits of fraction hold x; 1 + x needs at most 65 more.
         e if e >= 0 => {
             let one = Num { sign: false, class: Class::Finite, denormal: false, exp: 0, mant: 1 << 63 };
             super::float::add(&b, &one).unwrap_or(w)
