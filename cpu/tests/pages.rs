@@ -16,7 +16,7 @@ fn small_pages() -> Rig {
     let mut r = long64();
     r.put64(0x10_2000, TABLE | 3);
     for n in 0..512 {
-        r.put64(TABLE + 8 * n, n * 0x1000 | 3);
+        r.put64(TABLE + 8 * n, (n * 0x1000) | 3);
     }
     r
 }

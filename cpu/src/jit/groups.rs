@@ -10,6 +10,7 @@
 //! - An instruction with a leader that translated code can't run itself ends the block (there is nothing in the slot).
 //! - Rust code in between (a miss, an instruction that the interpreter runs) that takes any direct access away ends the
 //!   block: see [`crate::mmu::Tlb::withdrawn`]. Other calls end all groups.
+//! - The translated code's [`super::regs::Scratch::stack_page`] is a leader that serves many blocks: it holds under the same terms.
 //! - A block whose leaders fail often, because the range lies across a page's end or is only read, is translated again
 //!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 

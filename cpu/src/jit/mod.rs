@@ -191,7 +191,7 @@ pub struct Code<'a> {
     pub key: ModeKey,
     /// Whether the last instruction sets RIP.
     pub ends: bool,
-    /// Host address of the frame that the one instruction goes on in.
+    /// Host address of the frame that the first instruction goes on in.
     pub second: Option<u64>,
     /// Which accesses share probes.
     pub sharing: groups::Sharing,

@@ -204,7 +204,7 @@ impl Lower<'_> {
     /// `place`: where it is among the `span` bytes that the leader has found in one page.
     /// `same`: its base register is as the leader's was.
     fn follow(&mut self, at: Place, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
-        if let Some(disp) = self.from_here(at.ea) {
+        if let Some(disp) = self.beyond_here(at.ea) {
             return Ok(Mem::at(self.group_delta(slot)?, disp));
         }
         let a = self.address(at.ea)?;
@@ -225,7 +225,7 @@ impl Lower<'_> {
 
     /// How far from the start of the block's page the operand `ea` lies, if it is relative to RIP. The slot of such operands'
     /// group has the sum of delta and that start.
-    fn from_here(&self, ea: Val) -> Option<i32> {
+    fn beyond_here(&self, ea: Val) -> Option<i32> {
         let i = self.insn();
         let relative = i.base == IP_REG && matches!(self.ops[ea.n()], Op::Ea);
         relative.then(|| self.after(i)).flatten()
@@ -304,7 +304,7 @@ impl Lower<'_> {
             let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
             self.asm.load(8, x, delta);
         }
-        if let (Some(n), Some(disp)) = (slot, self.from_here(at.ea)) {
+        if let (Some(n), Some(disp)) = (slot, self.beyond_here(at.ea)) {
             self.asm.alu_r_rm(0, 8, x, field::page_rip());
             self.asm.store(8, field::group(n), x);
             self.cache(x, Held::Group(n), 8);
