@@ -316,9 +316,10 @@ impl Search<'_> {
             k.index = Some((index.base, shift));
             k.plus = k.plus.checked_add(index.plus.checked_mul(1 << shift)?)?;
         }
-        // Outside long mode the host operand is made in place only near a register: see `Lower::probe_address`.
-        let near = k.index.is_none() && (i.base == NO_REG || i.disp.unsigned_abs() < 1 << 12);
-        (self.key.code64() || near).then_some(k)
+        // Outside long mode a sum is cut to 32 bits; with a register and a small displacement it isn't, as none agrees with a tag
+        // that wrapped. Accesses of both kinds don't meet: see `Lower::follow`.
+        let far = k.index.is_none() && i.base != NO_REG && i.disp.unsigned_abs() >= 1 << 12;
+        (self.key.code64() || !far).then_some(k)
     }
 
     fn look(&mut self, i: usize, n: usize) {
