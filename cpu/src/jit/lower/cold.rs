@@ -2,7 +2,7 @@
 
 use super::exit::{Far, Handed, Link, Near, SIGN};
 use super::recipe::Recipe;
-use super::{Cold, Held, Linear, Lower, Place, Range};
+use super::{Cold, Held, Linear, Lower, Place, Range, x87};
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
@@ -13,7 +13,10 @@ use crate::mmu::table::Array;
 
 impl Lower<'_> {
     /// The cold part of a side exit.
-    pub(super) fn side_path(&mut self, n: u16, to: u16, flags: Handed) {
+    pub(super) fn side_path(&mut self, n: u16, to: u16, flags: Handed, note: Option<x87::Note>) {
+        if let Some(note) = note {
+            self.store_note(note, R::R14);
+        }
         let mut left = None;
         match flags {
             Handed::Memory => {}
@@ -285,9 +288,9 @@ impl Lower<'_> {
                     self.asm.jcc(6, back);
                     self.asm.jmp(out);
                 }
-                Cold::Side { from, n, to, flags } => {
+                Cold::Side { from, n, to, flags, note } => {
                     self.asm.bind(from);
-                    self.side_path(n, to, flags);
+                    self.side_path(n, to, flags, note);
                 }
             }
         }

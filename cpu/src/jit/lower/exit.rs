@@ -499,7 +499,7 @@ impl Lower<'_> {
         };
         let from = self.asm.label();
         self.asm.jcc(cc, from);
-        self.cold.push(Cold::Side { from, n: self.n, to, flags });
+        self.cold.push(Cold::Side { from, n: self.n, to, flags, note: self.note });
         Ok(())
     }
 
@@ -560,9 +560,12 @@ impl Lower<'_> {
 
     /// Shared Rust code in the middle of the block.
     pub(super) fn call(&mut self, how: Call, f: Helper) -> Low<()> {
+        // These go by the encoding, which a model may lack: then its meaning is #UD, a transfer.
+        if how != Call::Transfer && self.x87()? {
+            return Ok(());
+        }
         self.expose()?;
-        // Both go by the encoding, which a model may lack: then its meaning is #UD, a transfer.
-        if how != Call::Transfer && (self.x87()? || self.system()? || self.time_stamp()?) {
+        if how != Call::Transfer && (self.system()? || self.time_stamp()?) {
             return Ok(());
         }
         self.flush_note()?;

@@ -131,7 +131,7 @@ enum Cold {
     /// Of the running page some is outside the code segment: `out` if `off` is.
     Limit { from: Label, back: Label, out: Label, off: u16, t: R },
     /// Leave after instruction `n` to offset `to` of the page.
-    Side { from: Label, n: u16, to: u16, flags: exit::Handed },
+    Side { from: Label, n: u16, to: u16, flags: exit::Handed, note: Option<x87::Note> },
 }
 
 /// Where in the block a cold path belongs, and what is still to be put in place there.
@@ -747,8 +747,9 @@ impl Lower<'_> {
                 | Op::CheckIret
                 | Op::CheckDirect
                 | Op::CheckIndirect(_)
-        );
+        ) || self.keeps_flags_apart(&op);
         let partly = match op {
+            Op::Call { .. } if self.may_defer => false,
             Op::Shift { .. }
             | Op::DoubleShift { .. }
             | Op::Mul { .. }
@@ -856,11 +857,7 @@ impl Lower<'_> {
             Op::CmpXchg { p, w, new } => self.compare_exchange(p, w, new)?,
             Op::CheckDirect => self.check_direct()?,
             Op::CheckIndirect(v) => self.check_indirect(v)?,
-            Op::JumpDirect(_)
-            | Op::JumpIndirect(..)
-            | Op::Branch(_)
-            | Op::BranchCond(_)
-            | Op::SideExit { .. }
+            Op::JumpDirect(_) | Op::JumpIndirect(..) | Op::Branch(_) | Op::BranchCond(_)
                 if self.note.is_some() =>
             {
                 self.flush_note()?;

@@ -8,9 +8,11 @@
 
 use super::{Cold, Low, Lower};
 use crate::jit::encode::{Mem, R};
+use crate::jit::ir::Op;
 use crate::jit::regs::{field, state};
 use crate::jit::stubs::Target;
 use crate::jit::transcendental::Shared;
+use crate::ops::Call;
 use crate::state::{Cpu, Fpu};
 use iced_x86::Code;
 use std::mem::offset_of;
@@ -96,10 +98,21 @@ fn fpu(offset: usize) -> Mem {
 }
 
 impl Lower<'_> {
-    /// Lowers the instruction at hand if it is one of the host's unit. Status flags are in memory.
+    /// Whether `op` is an instruction of the host's unit that leaves the guest's registers alone: status flags then need be
+    /// nowhere if they have a recipe.
+    pub(super) fn keeps_flags_apart(&self, op: &Op) -> bool {
+        let Op::Call { how, .. } = op else { return false };
+        *how != Call::Transfer && kind(self.insn().code()).is_some_and(|k| k != Kind::StatusToAx)
+    }
+
+    /// Lowers the instruction at hand if it is one of the host's unit.
     pub(super) fn x87(&mut self) -> Low<bool> {
         let i = *self.insn();
         let Some(kind) = kind(i.code()) else { return Ok(false) };
+        // Nothing of these can fail, or changes EFLAGS.
+        if !self.fpu_ready || !matches!(kind, Kind::Plain | Kind::ReadsFlags | Kind::Nothing) {
+            self.expose()?;
+        }
         let opcode = i.imm as u16;
         let (escape, modrm) = (0xd8 | (opcode >> 8 & 7) as u8, opcode as u8);
         if !self.fpu_ready {
@@ -172,16 +185,11 @@ impl Lower<'_> {
     /// Probes the memory operand and stores its offset as the operand pointer.
     fn operand_with_pointer(&mut self, w: u8, write: bool) -> Low<Mem> {
         let i = *self.insn();
-        let t = self.fresh()?;
-        let (ea, width) = self.ea_mem(t)?;
-        self.lea(t, ea, width);
-        self.asm.store(8, field::operand(), t);
-        self.give(t);
-        self.locked = 0;
         let m = self.probe_operand(i.seg, w, write)?;
         self.lock_mem(m);
         let t = self.fresh()?;
-        self.asm.load(8, t, field::operand());
+        let (ea, width) = self.ea_mem(t)?;
+        self.lea(t, ea, width);
         self.asm.store(8, fpu(offset_of!(Fpu, fdp)), t);
         self.give(t);
         Ok(m)
