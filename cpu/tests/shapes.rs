@@ -356,3 +356,75 @@ fn transcendentals() {
         assert!(exact || inexact > 100, "{name}: {inexact}");
     }
 }
+
+/// Status flags made before x87 instructions and read behind them, some of which meet a chip, so that the interpreter runs them.
+#[test]
+fn flags_across_x87_code() {
+    const ROUNDS: u64 = 60;
+    const STEP: u32 = 0x6789_abcd;
+    const LESS: u32 = 0x9000_0000;
+    const RAM: u64 = 0x3_0000;
+    for bits in [32, 64] {
+        let (mut r, chip) = if bits == 64 { (long64(), 512 * 4096) } else { (flat32(), 256 * 4096) };
+        if bits == 64 {
+            r.put64(0x10_2008, 0x20_0083);
+        }
+        let code = assemble(bits, CODE, |a| {
+            let (mut top, mut over) = (a.create_label(), a.create_label());
+            a.fninit()?;
+            a.set_label(&mut top)?;
+            a.fldz()?;
+            a.add(eax, STEP as i32)?;
+            a.fild(dword_ptr(ebx))?;
+            a.adc(edx, 0)?;
+            a.cmp(eax, edx)?;
+            a.faddp(st1, st0)?;
+            a.fstp(qword_ptr(esp - 16))?;
+            a.seta(cl)?;
+            a.movzx(ecx, cl)?;
+            a.add(ebp, ecx)?;
+            a.cmp(eax, edx)?;
+            a.fld1()?;
+            a.fiadd(dword_ptr(ebx))?;
+            a.fistp(dword_ptr(ebx + 8))?;
+            a.ja(over)?;
+            a.inc(edi)?;
+            a.fldz()?;
+            a.sub(edx, LESS as i32)?;
+            a.fchs()?;
+            a.fstp(st0)?;
+            a.sbb(edi, 0)?;
+            a.set_label(&mut over)?;
+            a.xor(ebx, (chip ^ RAM) as i32)?;
+            a.dec(esi)?;
+            a.fnstcw(word_ptr(esp - 32))?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        r.put32(RAM, 77);
+        let mut high = 0x8000_0000u32;
+        let (mut sum, mut above, mut count) = (0u32, 0u32, 0u32);
+        r.cpu.gpr[gpr::RBX] = RAM;
+        r.cpu.gpr[gpr::RDX] = high.into();
+        r.cpu.gpr[gpr::RSI] = ROUNDS;
+        r.board.chip_value = 0x1234_5678;
+        // `run` compares both engines, what the chip saw included.
+        assert_eq!(run(&mut r, 10_000).0, Stop::Halted, "{bits} bits");
+        for _ in 0..ROUNDS {
+            let (next, carry) = sum.overflowing_add(STEP);
+            (sum, high) = (next, high.wrapping_add(carry.into()));
+            above += u32::from(sum > high);
+            if sum <= high {
+                let (less, borrow) = high.overflowing_sub(LESS);
+                high = less;
+                count = count.wrapping_add(1).wrapping_sub(borrow.into());
+            }
+        }
+        let got = [gpr::RAX, gpr::RDX, gpr::RBP, gpr::RDI].map(|n| r.cpu.gpr[n] as u32);
+        assert_eq!(got, [sum, high, above, count], "{bits} bits");
+        assert!((1..ROUNDS as u32).contains(&above) && count != 0);
+        // Each other round reads the chip twice and stores to it once.
+        assert_eq!(r.board.chip_log.len() as u64, ROUNDS / 2, "{bits} bits");
+    }
+}
