@@ -216,3 +216,62 @@ fn loops_across_a_pages_end() {
         }
     }
 }
+
+/// Operands of x87 instructions near one another, over several pages' ends, behind integers there and before them.
+#[test]
+fn x87_operands() {
+    const COUNT: u64 = 1500;
+    const FROM: u64 = 0x2_0ff4;
+    for bits in [32, 64] {
+        let mut r = if bits == 64 { small_pages() } else { flat32() };
+        r.put64(FROM, 1f64.to_bits());
+        r.put64(FROM + 8, 0.5f64.to_bits());
+        let code = assemble(bits, CODE, |a| {
+            let mut top = a.create_label();
+            a.fninit()?;
+            a.set_label(&mut top)?;
+            if bits == 64 {
+                a.fld(qword_ptr(rcx))?;
+                a.fadd(qword_ptr(rcx + 8))?;
+                a.cmp(dword_ptr(rcx + 8), edx)?;
+                a.fmul(qword_ptr(rdi))?;
+                a.fst(qword_ptr(rcx + 16))?;
+                a.fistp(word_ptr(rdi + 8))?;
+                a.adc(eax, dword_ptr(rcx + 20))?;
+                a.add(rcx, 8)?;
+            } else {
+                a.fld(qword_ptr(ecx))?;
+                a.fadd(qword_ptr(ecx + 8))?;
+                a.cmp(dword_ptr(ecx + 8), edx)?;
+                a.fmul(qword_ptr(edi))?;
+                a.fst(qword_ptr(ecx + 16))?;
+                a.fistp(word_ptr(edi + 8))?;
+                a.adc(eax, dword_ptr(ecx + 20))?;
+                a.add(ecx, 8)?;
+            }
+            a.dec(esi)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        r.put64(0x1_0000, 0.75f64.to_bits());
+        r.cpu.gpr[gpr::RCX] = FROM;
+        r.cpu.gpr[gpr::RDX] = 0x7777_7777;
+        r.cpu.gpr[gpr::RDI] = 0x1_0000;
+        r.cpu.gpr[gpr::RSI] = COUNT;
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted, "{bits} bits");
+        let (mut a, mut b, mut sum) = (1f64, 0.5f64, 0u32);
+        let double =
+            |r: &Rig, at: u64| f64::from_bits(u64::from(r.get32(at)) | u64::from(r.get32(at + 4)) << 32);
+        for n in 0..COUNT {
+            let less = (b.to_bits() as u32) < 0x7777_7777;
+            (a, b) = (b, (a + b) * 0.75);
+            let got = double(&r, FROM + 8 * n + 16);
+            // The unit adds in 64 bits and rounds the product: as good as equal.
+            assert!((got / b - 1.0).abs() < 1e-12, "{bits} bits, {n}: {got} for {b}");
+            b = got;
+            sum = sum.wrapping_add((b.to_bits() >> 32) as u32).wrapping_add(less.into());
+        }
+        assert_eq!(r.cpu.gpr[gpr::RAX] as u32, sum, "{bits} bits");
+    }
+}

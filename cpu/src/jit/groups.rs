@@ -15,6 +15,7 @@
 //!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 
 use super::ir::{Op, Place, Val};
+use super::lower::x87;
 use super::passes::full_width;
 use crate::insn::{IP_REG, Insn, ModeKey, NO_REG};
 use crate::memory::PAGE;
@@ -71,6 +72,8 @@ pub enum Role {
         same: bool,
         /// Its place is that of its operand's index 0.
         table: bool,
+        /// Nothing else about it can fail either.
+        sure: bool,
     },
 }
 
@@ -100,9 +103,9 @@ impl Groups {
         }
     }
 
-    /// Whether operation `i` follows.
+    /// Whether operation `i` follows, and can't fail.
     pub fn follows(&self, i: usize) -> bool {
-        matches!(self.role(i), Some(Role::Follows { .. }))
+        matches!(self.role(i), Some(Role::Follows { sure: true, .. }))
     }
 
     /// Whether operation `i` leads.
@@ -221,7 +224,8 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         roles[m.op] = Some(if m.op == g.leader {
             Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store }
         } else {
-            Role::Follows { slot, at: before, span, same: m.same, table }
+            let sure = !matches!(ops[m.op], Op::Call { .. });
+            Role::Follows { slot, at: before, span, same: m.same, table, sure }
         });
     }
     Groups(roles)
@@ -359,6 +363,12 @@ impl Search<'_> {
                 self.forget(0);
                 self.forget(2);
             }
+            Op::Call { how, .. } if let Some(use_) = x87::operand(how, &self.insns[n]) => match use_ {
+                x87::Use::Load(w) => self.access_operand(i, n, w, false),
+                x87::Use::Store(w) => self.access_operand(i, n, w, true),
+                x87::Use::None => {}
+                x87::Use::SetsAx => self.forget(0),
+            },
             Op::Call { .. } => {
                 (0..16).for_each(|r| self.forget(r));
                 self.values.fill(None);
@@ -378,18 +388,38 @@ impl Search<'_> {
     }
 
     fn access(&mut self, i: usize, at: Place, write: bool) {
-        if self.key.flat() >> at.seg & 1 == 0 {
-            return;
-        }
         let table = self.tables[at.ea.n()];
         let Some((k, most)) = table.or(self.values[at.ea.n()].map(|k| (k, 0))) else { return };
         // Those that are relative to RIP go by a slot of another kind.
         if k.base == HERE && !matches!(self.ops[at.ea.n()], Op::Ea) {
             return;
         }
-        let (table, limit) = if table.is_some() { (true, TABLE_SPAN) } else { (false, SPAN) };
-        let end = k.plus.saturating_add(most + i64::from(at.w));
         let base = self.bases[at.ea.n()];
+        self.join(i, at.seg, (k, most + i64::from(at.w), table.is_some()), base, write);
+    }
+
+    /// An access of `w` bytes to the operand of instruction `n`, by an operation that finds its address itself.
+    fn access_operand(&mut self, i: usize, n: usize, w: u8, write: bool) {
+        let insn = self.insns[n];
+        let Some(k) = self.operand(&insn) else { return };
+        let base = if insn.index < 16 { None } else { self.regs.get(usize::from(insn.base)).copied() };
+        self.join(i, insn.seg, (k, w.into(), false), base, write);
+    }
+
+    /// Enters an access of operation `i` to `bytes` from `k` on into a group. `base`: the content of its base register.
+    fn join(
+        &mut self,
+        i: usize,
+        seg: u8,
+        (k, bytes, table): (Known, i64, bool),
+        base: Option<Known>,
+        write: bool,
+    ) {
+        if self.key.flat() >> seg & 1 == 0 {
+            return;
+        }
+        let limit = if table { TABLE_SPAN } else { SPAN };
+        let end = k.plus.saturating_add(bytes);
         let open = &mut self.groups[self.open..];
         // What lies at fixed places of one page can't cross its end.
         let fixed = !table && k.index.is_none() && matches!(k.base, HERE | NOTHING);

@@ -647,6 +647,10 @@ impl Jit {
         };
         runtime::make_flags(x.cpu);
         let s = x.cpu.scratch.0;
+        if s.missed != u64::MAX {
+            x.cpu.scratch.0.missed = u64::MAX;
+            x.derived.group_missed = Some((s.missed as u32, s.fill & !(crate::memory::PAGE - 1)));
+        }
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);
         self.statistics.completed += x.count.wrapping_sub(count);

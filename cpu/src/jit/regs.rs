@@ -140,6 +140,8 @@ pub struct Scratch {
     pub link: u64,
     /// Linear address of a translation miss.
     pub fill: u64,
+    /// The block, if one was left because a group's leader failed that the interpreter doesn't run from there; else all ones.
+    pub missed: u64,
     /// The segments loaded last: [`super::SegmentEntry`].
     pub segments: u64,
     /// The pages that were last found not to be plain memory, for loads and for stores: there the interpreter runs the
@@ -204,6 +206,7 @@ impl Default for Scratch {
             link: 0,
             fill: 0,
             unserved: [1; 2],
+            missed: u64::MAX,
             segments: 0,
             slots: [0; SLOTS],
             stack_page: 0,
@@ -267,6 +270,7 @@ pub mod field {
         direction,
         events,
         key,
+        missed,
         segments,
         prepared,
         flags,

@@ -207,7 +207,13 @@ impl Lower<'_> {
         }
         match slow[usize::from(at.n)] {
             Some(l) if at.note.is_none() => self.asm.jmp(l),
-            _ => self.bail(at),
+            _ => {
+                if group.is_some() {
+                    self.block_to(R::R14);
+                    self.asm.store(8, field::missed(), R::R14);
+                }
+                self.bail(at);
+            }
         }
     }
 

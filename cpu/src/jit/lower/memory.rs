@@ -68,6 +68,9 @@ impl Lower<'_> {
 
     /// Probes for an access of `w` bytes at the instruction's memory operand.
     pub(super) fn probe_operand(&mut self, seg: u8, w: u8, write: bool) -> Low<Mem> {
+        if let Some(Role::Follows { slot, at: place, span, same, .. }) = self.groups.role(self.at) {
+            return self.follow(None, slot, (place, span), same);
+        }
         self.expose()?;
         let a = self.operand_address()?;
         self.probe_address(Place { seg, ea: Val(0), w }, a, write)
@@ -78,7 +81,7 @@ impl Lower<'_> {
         match self.groups.role(self.at) {
             Some(Role::Follows { slot, table: true, .. }) => return self.follow_table(at, slot),
             Some(Role::Follows { slot, at: place, span, same, .. }) => {
-                return self.follow(at, slot, (place, span), same);
+                return self.follow(Some(at.ea), slot, (place, span), same);
             }
             _ => {}
         }
@@ -203,11 +206,14 @@ impl Lower<'_> {
     /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
     /// `place`: where it is among the `span` bytes that the leader has found in one page.
     /// `same`: its base register is as the leader's was.
-    fn follow(&mut self, at: Place, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
-        if let Some(disp) = self.beyond_here(at.ea) {
+    fn follow(&mut self, ea: Option<Val>, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
+        if let Some(disp) = self.beyond_here(ea) {
             return Ok(Mem::at(self.group_delta(slot)?, disp));
         }
-        let a = self.address(at.ea)?;
+        let a = match ea {
+            Some(ea) => self.address(ea)?,
+            None => self.operand_address()?,
+        };
         if let Some(h) = a.held {
             self.lock(h);
         }
@@ -223,11 +229,11 @@ impl Lower<'_> {
         self.follow_cut(a, slot)
     }
 
-    /// How far from the start of the block's page the operand `ea` lies, if it is relative to RIP. The slot of such operands'
+    /// How far from the start of the block's page the operand `ea`, or the instruction's own, lies, if it is relative to RIP. The slot of such operands'
     /// group has the sum of delta and that start.
-    fn beyond_here(&self, ea: Val) -> Option<i32> {
+    fn beyond_here(&self, ea: Option<Val>) -> Option<i32> {
         let i = self.insn();
-        let relative = i.base == IP_REG && matches!(self.ops[ea.n()], Op::Ea);
+        let relative = i.base == IP_REG && ea.is_none_or(|ea| matches!(self.ops[ea.n()], Op::Ea));
         relative.then(|| self.after(i)).flatten()
     }
 
@@ -304,7 +310,8 @@ impl Lower<'_> {
             let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
             self.asm.load(8, x, delta);
         }
-        if let (Some(n), Some(disp)) = (slot, self.beyond_here(at.ea)) {
+        let ea = (!matches!(self.ops[self.at], Op::Call { .. })).then_some(at.ea);
+        if let (Some(n), Some(disp)) = (slot, self.beyond_here(ea)) {
             self.asm.alu_r_rm(0, 8, x, field::page_rip());
             self.asm.store(8, field::group(n), x);
             self.cache(x, Held::Group(n), 8);

@@ -19,7 +19,7 @@ mod shift;
 mod system;
 mod temps;
 mod vector;
-mod x87;
+pub mod x87;
 
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::groups::{self, Groups, Sharing};
@@ -318,7 +318,7 @@ pub fn lower(
         l.at = i;
         l.locked = 0;
         l.free |= std::mem::take(&mut l.borrowed);
-        if !temps::keeps_temporaries(&op) {
+        if !temps::keeps_temporaries(&op) && !l.keeps_flags_apart(&op) {
             l.cached = [None; 16];
         }
         l.op(op)?;

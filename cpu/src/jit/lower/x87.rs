@@ -7,7 +7,9 @@
 //! section 8.1.8), stored only where somebody could look.
 
 use super::{Cold, Low, Lower};
+use crate::insn::Insn;
 use crate::jit::encode::{Mem, R};
+use crate::jit::groups::Role;
 use crate::jit::ir::Op;
 use crate::jit::regs::{field, state};
 use crate::jit::stubs::Target;
@@ -93,6 +95,33 @@ fn kind(code: Code) -> Option<Kind> {
     })
 }
 
+/// What an instruction of the host's unit has to do with memory and the guest's registers.
+pub enum Use {
+    /// Loads so many bytes from its operand.
+    Load(u8),
+    /// Stores so many.
+    Store(u8),
+    /// Nothing.
+    None,
+    /// Sets AX.
+    SetsAx,
+}
+
+/// The same for an instruction that is called in this way; `None` if it isn't lowered here.
+pub fn operand(how: Call, i: &Insn) -> Option<Use> {
+    if how == Call::Transfer {
+        return None;
+    }
+    Some(match kind(i.code())? {
+        Kind::Load(w) => Use::Load(w),
+        Kind::Store(w) => Use::Store(w),
+        Kind::StoreControl => Use::Store(2),
+        Kind::LoadControl => Use::Load(2),
+        Kind::StatusToAx => Use::SetsAx,
+        Kind::Plain | Kind::SetsFlags | Kind::ReadsFlags | Kind::Nothing | Kind::Shared(_) => Use::None,
+    })
+}
+
 fn fpu(offset: usize) -> Mem {
     state(offset_of!(Cpu, fpu) + offset)
 }
@@ -109,8 +138,10 @@ impl Lower<'_> {
     pub(super) fn x87(&mut self) -> Low<bool> {
         let i = *self.insn();
         let Some(kind) = kind(i.code()) else { return Ok(false) };
-        // Nothing of these can fail, or changes EFLAGS.
-        if !self.fpu_ready || !matches!(kind, Kind::Plain | Kind::ReadsFlags | Kind::Nothing) {
+        // Nothing of these, or with a place that is known, can fail, or changes EFLAGS.
+        let follows = matches!(self.groups.role(self.at), Some(Role::Follows { .. }))
+            && matches!(kind, Kind::Load(_) | Kind::Store(_));
+        if !self.fpu_ready || !follows && !matches!(kind, Kind::Plain | Kind::ReadsFlags | Kind::Nothing) {
             self.expose()?;
         }
         let opcode = i.imm as u16;
@@ -138,6 +169,7 @@ impl Lower<'_> {
             }
             Kind::StatusToAx => self.asm.two(escape, modrm),
             Kind::Shared(op) => {
+                self.cached[usize::from(R::R14.0)] = None;
                 self.asm.mov_imm(R::R14, op as u64);
                 self.call_to(Target::Shared(op.form()));
                 // ZF: done.
