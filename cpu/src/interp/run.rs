@@ -375,7 +375,7 @@ impl Direct<'_> {
                 self.x.mem.ram.copy_out(from, &mut bytes[PAGE as usize..]);
             }
         }
-        let guest = Guest { at: b.at, bytes: &bytes };
+        let guest = Guest { at: b.at, rip: self.x.cpu.rip, bytes: &bytes };
         let code = jit::Code {
             insns: &path.insns,
             turns: &path.turns,

@@ -352,7 +352,10 @@ impl Search<'_> {
         }
         match self.ops[i] {
             Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
-                Some(k) if k.index.is_none() && k.base != HERE => self.regs[usize::from(r)] = k,
+                // Outside long mode such a sum may have been cut.
+                Some(k) if (k.index.is_none() || self.key.code64()) && k.base != HERE => {
+                    self.regs[usize::from(r)] = k;
+                }
                 _ => self.renew(r, v),
             },
             Op::Set { r, w: 4, v } if r < 16 => self.renew(r, v),

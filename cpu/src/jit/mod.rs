@@ -33,6 +33,7 @@ pub mod vectors;
 use crate::helper::segment::{REAL_ATTR, V86_ATTR};
 use crate::insn::{Insn, ModeKey};
 use crate::interp::blocks::Blocks;
+use crate::memory::PAGE;
 use crate::mmu::access::own_view;
 use crate::state::{Seg, Segment, attr, flag};
 use crate::{Cpu, Exec, Fault};
@@ -171,13 +172,20 @@ pub struct Jit {
     pub list: bool,
 }
 
-/// Where a block comes from, for listings.
+/// Where a block comes from.
 #[derive(Clone, Copy)]
 pub struct Guest<'a> {
     /// Place in RAM.
     pub at: u64,
+    /// Where it is in the address space that it runs in now.
+    pub rip: u64,
     /// Bytes of its page, or of both, if listings are wanted.
     pub bytes: &'a [u8],
+}
+
+/// Whether a RIP is a number of 32 bits with its sign extended.
+fn extends(rip: u64) -> bool {
+    i32::try_from(rip as i64).is_ok()
 }
 
 /// What to translate: a decoded block, or a trace that begins with it.
@@ -334,7 +342,7 @@ impl Jit {
                 &self.builder.ops,
                 key,
                 whole,
-                Entry { second, counter, sharing },
+                Entry { second, counter, sharing, extends: extends(guest.rip & !(PAGE - 1)) },
                 &self.stubs,
             ) {
                 Ok(l) => {
@@ -521,7 +529,13 @@ impl Jit {
         }
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let serial = x.derived.tlb.code_serial(x.cpu, x.mem, shared);
-        if serial != 0 {
+        let far = |l: &Link| l.far.is_some_and(|f| f.extends && !extends(page));
+        let links = self.natives.get(from as usize).and_then(Option::as_ref).map(|f| &f.links);
+        let wide = links.and_then(|l| l.get(n as usize)).is_some_and(far);
+        if wide {
+            // No space has this number: it always goes by the jump cache.
+            self.link(from, n, to, 0, page);
+        } else if serial != 0 {
             self.link(from, n, to, serial, page);
         }
     }
@@ -649,7 +663,7 @@ impl Jit {
         let s = x.cpu.scratch.0;
         if s.missed != u64::MAX {
             x.cpu.scratch.0.missed = u64::MAX;
-            x.derived.group_missed = Some((s.missed as u32, s.fill & !(crate::memory::PAGE - 1)));
+            x.derived.group_missed = Some((s.missed as u32, s.fill & !(PAGE - 1)));
         }
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);

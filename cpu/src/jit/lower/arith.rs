@@ -488,6 +488,13 @@ impl Lower<'_> {
         }
         let from = self.operand(v, w.min(self.width(v)))?;
         let width = w.min(self.width(v));
+        if width <= 4
+            && let Some((set, r, _)) = self.goes_to(4)
+        {
+            let h = self.land(set, r)?;
+            self.asm.movzx(width, h, from);
+            return Ok(());
+        }
         let t = self.fresh()?;
         self.asm.movzx(width, t, from);
         self.result(t, 8, true);

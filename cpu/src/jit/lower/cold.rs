@@ -346,7 +346,7 @@ impl Lower<'_> {
             self.jump_to(Target::Jump);
             self.asm.bind(again);
             self.asm.jmp(f.ask);
-            let far = Far { serial: f.serial, page: f.page, other, cache, ask };
+            let far = Far { serial: f.serial, page: f.page, extends: f.extends, other, cache, ask };
             links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None });
         }
         links

@@ -48,6 +48,8 @@ pub struct Far {
     pub serial: usize,
     /// Offsets of the halves of the page's RIP, compared because the same code may be mapped twice with other neighbours.
     pub page: [Option<usize>; 2],
+    /// The first is compared alone, with the sign of its top bit above it.
+    pub extends: bool,
     /// Offset of the 32-bit field of the jump for other spaces and places.
     pub other: usize,
     /// Offset of where that goes once linked: the jump cache.
@@ -62,6 +64,7 @@ pub(super) struct FarSite {
     pub(super) at: usize,
     pub(super) serial: usize,
     pub(super) page: [Option<usize>; 2],
+    pub(super) extends: bool,
     pub(super) elsewhere: Label,
     pub(super) ask: Label,
     /// Offset of the target from the start of the page.
@@ -275,11 +278,11 @@ impl Lower<'_> {
         self.lock(t);
         let bail = self.bail_label();
         if self.long() {
+            // Bits 63-47 are alike: as a number of 17 bits, all zeros or one less than zero.
             let u = self.fresh()?;
-            self.asm.mov(8, u, t);
-            self.asm.shift_imm(4, 8, u, 16);
-            self.asm.shift_imm(7, 8, u, 16);
-            self.asm.alu_rm_r(7, 8, u, t);
+            self.asm.rorx(8, u, t, 47);
+            self.asm.incdec(0, 4, u);
+            self.asm.test_imm(4, u, 0x1fffe);
             self.asm.jcc(5, bail);
             self.give(u);
         } else if !self.key.code_flat() {
@@ -349,8 +352,10 @@ impl Lower<'_> {
         let elsewhere = self.asm.label();
         self.asm.jcc(5, elsewhere);
         let mut page = [None; 2];
-        for (half, at) in page.iter_mut().enumerate().take(usize::from(width / 4)) {
-            self.asm.alu_imm32(7, 4, field::plus(field::page_rip(), 4 * half as i32), 0);
+        let extends = width == 8 && self.extends;
+        let (words, w) = if extends { (1, 8) } else { (usize::from(width / 4), 4) };
+        for (half, at) in page.iter_mut().enumerate().take(words) {
+            self.asm.alu_imm32(7, w, field::plus(field::page_rip(), 4 * half as i32), 0);
             *at = Some(self.asm.here() - 4);
             self.asm.jcc(5, elsewhere);
         }
@@ -358,7 +363,7 @@ impl Lower<'_> {
         self.asm.alu_imm(0, width, field::page_rip(), pages);
         self.asm.jmp(ask);
         let at = self.asm.here() - 4;
-        self.exits.fars.push(FarSite { at, serial, page, elsewhere, ask, off, width });
+        self.exits.fars.push(FarSite { at, serial, page, extends, elsewhere, ask, off, width });
     }
 
     fn link(&mut self, to: u16) {

@@ -404,6 +404,8 @@ impl Lower<'_> {
         let next = match self.ops[self.at + 1..] {
             // A vector with zeros above it.
             [Op::Imm(_), Op::XFrom { .. }, ..] => last <= self.at + 2,
+            // The first operand of its operation may be named in between.
+            [Op::Get { .. }, Op::Alu { .. }, ..] => last <= self.at + 2,
             _ => last == self.at + 1,
         };
         if self.facts.uses[self.at] != 1 || !next {

@@ -227,6 +227,8 @@ pub struct Lower<'a> {
     begins: Vec<Begin>,
     exits: Exits,
     near: usize,
+    /// See [`Entry::extends`].
+    extends: bool,
     common: &'a super::stubs::Stubs,
 }
 
@@ -261,6 +263,8 @@ pub struct Entry {
     pub counter: Option<u64>,
     /// Which accesses share probes: see [`groups`].
     pub sharing: Sharing,
+    /// The RIP of the code's page is a number of 32 bits with its sign extended, as far as is known.
+    pub extends: bool,
 }
 
 /// Translates `ops`, made of `insns`.
@@ -311,6 +315,7 @@ pub fn lower(
         begins: Vec::with_capacity(insns.len() + 1),
         exits: Exits::default(),
         near: 0,
+        extends: entry.extends,
         common: stubs,
     };
     l.enter(entry);

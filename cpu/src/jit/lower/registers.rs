@@ -3,7 +3,7 @@
 use super::{Held, Loc, Low, Lower};
 use crate::insn::Insn;
 use crate::jit::encode::Rm;
-use crate::jit::ir::Val;
+use crate::jit::ir::{Op, Val};
 
 impl Lower<'_> {
     /// Writes guest register `r`.
@@ -42,6 +42,13 @@ impl Lower<'_> {
             self.lea(d, m, aw.min(w));
             return Ok(());
         }
+        if let (Rm::Reg(d), 4 | 8, Loc::Guest { r: ..16, w: narrow }) = (to, w, self.loc[v.n()])
+            && narrow < w
+        {
+            let from = self.operand(v, narrow)?;
+            self.asm.movzx(narrow, d, from);
+            return Ok(());
+        }
         match (to, w) {
             (Rm::Reg(d), 8) => match self.loc[v.n()] {
                 Loc::Guest { .. }
@@ -72,6 +79,13 @@ impl Lower<'_> {
                 }
             }
             (to, 4) => {
+                if self.loc[v.n()] == Loc::Ea && self.facts.uses[v.n()] == 1 {
+                    let t = self.fresh()?;
+                    let (m, aw) = self.ea_mem(t)?;
+                    self.lea(t, m, aw.min(4));
+                    self.drop_value(v);
+                    self.set_temp(v, t, 4, true);
+                }
                 let t = self.temp(v)?;
                 // A temporary is zero-extended beyond its own width; a wider value is cut.
                 if !matches!(self.loc[v.n()], Loc::Temp { w: 1..=4, clean: true, .. }) {
@@ -86,6 +100,10 @@ impl Lower<'_> {
                 self.asm.store(8, to, t);
                 self.cache_last(v, r, 8);
             }
+            (to, _) if matches!(self.read_again(r), Some(n) if n <= w) => {
+                let from = self.reg(v, w)?;
+                self.asm.store(w, to, from);
+            }
             (to, _) => {
                 let from = self.reg(v, w)?;
                 self.lock(from);
@@ -98,6 +116,23 @@ impl Lower<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many bytes of guest register `r` are read next after the operation at hand, if that is in this block.
+    /// The host hands a store on to a load only if that fits in it.
+    fn read_again(&self, r: u8) -> Option<u8> {
+        let mut insn = self.insn();
+        for op in &self.ops[self.at + 1..] {
+            match *op {
+                Op::Begin(n) => insn = &self.insns[usize::from(n)],
+                Op::Get { r: g, w } if g == r => return Some(w),
+                Op::Set { r: s, .. } if s == r => return None,
+                Op::Ea if insn.base == r || insn.index == r => return None,
+                Op::Call { .. } => return None,
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Value `v` was just stored as guest register `r`: if it is used no more, its temporary still holds it for a while.
