@@ -87,6 +87,9 @@ pub struct Derived {
     pub(crate) fills: u64,
     /// Direct access was taken away while translated code filled the TLB.
     pub(crate) fill_withdrew: bool,
+    /// The count of instructions at which translated code goes on with RF set, with no breakpoint to mask and nothing to come
+    /// in between: it is cleared by whoever sees RFLAGS after the next instruction.
+    pub(crate) resumed: Option<u64>,
     /// The native block whose group's leader couldn't serve, and the page that it asked for.
     pub(crate) group_missed: Option<(u32, u64)>,
     /// Instructions that the interpreter ran in the middle of translated code.

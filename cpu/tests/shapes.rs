@@ -5,7 +5,7 @@ mod rig;
 use iced_x86::IcedError;
 use iced_x86::code_asm::*;
 use lucid86_cpu::exec::Stop;
-use lucid86_cpu::state::gpr;
+use lucid86_cpu::state::{TableReg, flag, gpr};
 use rig::code::*;
 
 /// Moves to and from a chip, of each width, with flags alive across them: the chip sees what the interpreter shows it, at
@@ -427,4 +427,90 @@ fn flags_across_x87_code() {
         // Each other round reads the chip twice and stores to it once.
         assert_eq!(r.board.chip_log.len() as u64, ROUNDS / 2, "{bits} bits");
     }
+}
+
+/// RF that IRET sets holds for one instruction: what that pushes, and what those behind it push (SDM volume 3, 18.3.1.1).
+#[test]
+fn rf_ends_with_the_instruction_returned_to() {
+    const GDT: u64 = 0x2000;
+    const IDT: u64 = 0x3000;
+    const HANDLERS: u64 = 0x4000;
+    const LOG: u64 = 0x6000;
+    const CHIP: u64 = 256 * 4096;
+    const ROUNDS: u32 = 3;
+    const LAST: u64 = LOG - 16;
+    let mut r = flat32();
+    r.put64(GDT + 8, 0x00cf_9b00_0000_ffff);
+    r.put64(GDT + 16, 0x00cf_9300_0000_ffff);
+    r.cpu.gdtr = TableReg { base: GDT, limit: 0x17 };
+    r.cpu.idtr = TableReg { base: IDT, limit: 0x7ff };
+    // The flags of each frame go to the log; the handler of #UD steps over the instruction.
+    for (v, skip) in [(3, 0), (6, 2)] {
+        let at = HANDLERS + 0x40 * v;
+        r.put64(IDT + 8 * v, at & 0xffff | 8 << 16 | 0x8e00 << 32);
+        let code = assemble(32, at, |a| {
+            a.push(eax)?;
+            a.mov(eax, dword_ptr(esp + 12))?;
+            a.mov(dword_ptr(edi), eax)?;
+            a.add(edi, 4)?;
+            a.pop(eax)?;
+            a.and(dword_ptr(esp + 8), !(flag::RF as i32))?;
+            a.add(dword_ptr(esp), skip)?;
+            a.iretd()
+        });
+        r.mem.write_physical(at, &code);
+    }
+    let code = assemble(32, CODE, |a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        for case in 0..8 {
+            let mut returns = a.create_label();
+            a.mov(ecx, 3)?;
+            a.push((flag::ONE | flag::RF) as i32)?;
+            a.push(8)?;
+            a.call(returns)?;
+            match case {
+                0 => a.nop()?,
+                1 => a.int3()?,
+                2 => a.ud2()?,
+                3 => a.cpuid()?,
+                4 => a.lldt(bp)?,
+                5 => a.mov(dword_ptr(CHIP), eax)?,
+                6 => a.rep().lodsb()?,
+                _ => a.jmp(fword_ptr(LAST))?,
+            }
+            a.int3()?;
+            if case < 7 {
+                let mut over = a.create_label();
+                a.jmp(over)?;
+                a.set_label(&mut returns)?;
+                a.iretd()?;
+                a.set_label(&mut over)?;
+                a.nop()?;
+            } else {
+                a.sub(dword_ptr(LOG - 4), 1)?;
+                a.jne(top)?;
+                a.hlt()?;
+                a.set_label(&mut returns)?;
+                a.iretd()?;
+            }
+        }
+        Ok(())
+    });
+    // The far jump leads to the last INT3.
+    let last = code.windows(3).rposition(|w| w == [0xcc, 0x83, 0x2d]).expect("INT3, SUB");
+    r.put32(LAST, CODE as u32 + last as u32);
+    r.put16(LAST + 4, 8);
+    r.mem.write_physical(CODE, &code);
+    r.put32(LOG - 4, ROUNDS);
+    r.cpu.gpr[gpr::RDI] = LOG;
+    assert_eq!(run(&mut r, 10_000).0, Stop::Halted);
+    // An instruction that enters a handler, by a fault or of itself, pushes RF as it was before it.
+    let set = [false, true, false, true, false, false, false, false, false, false];
+    for n in 0..u64::from(ROUNDS) * set.len() as u64 {
+        let pushed = u64::from(r.get32(LOG + 4 * n)) & flag::RF != 0;
+        assert_eq!(pushed, set[n as usize % set.len()], "frame {n}");
+    }
+    assert_eq!(r.cpu.gpr[gpr::RDI], LOG + 4 * u64::from(ROUNDS) * set.len() as u64);
+    assert_eq!(r.cpu.rflags & flag::RF, 0);
 }

@@ -209,6 +209,14 @@ impl Direct<'_> {
                     if !one {
                         return Ok(self.native_or_one(blocks, j, id, left));
                     }
+                    if *left == Left::Jump
+                        && self.only_resumes()
+                        && let Some(native) = self.native(blocks, j, id, *left)
+                    {
+                        self.attention = false;
+                        self.x.derived.resumed = Some(self.x.count);
+                        return Ok(self.enter_native(blocks, j, native, left));
+                    }
                 } else {
                     *from = id;
                 }
@@ -275,18 +283,7 @@ impl Direct<'_> {
         left: &mut Left,
     ) -> Result<(), Fault> {
         if let Some(native) = self.native(blocks, j, id, *left) {
-            *left = self.run_native(blocks, j, native);
-            if let Some((missed, page)) = self.x.derived.group_missed.take()
-                && let Some((block, sharing)) = j.group_missed(missed, page, self.x.count)
-            {
-                blocks.share(block, sharing);
-                // It was left with a fault or with something to look at: no link to be made names it.
-                j.drop_native(missed);
-            }
-            return match *left {
-                Left::Fault(f) => Err(f),
-                _ => Ok(()),
-            };
+            return self.enter_native(blocks, j, native, left);
         }
         let b = blocks.block(id);
         if b.native != crate::jit::REFUSED && *left != Left::Interpret {
@@ -300,6 +297,34 @@ impl Direct<'_> {
         let insns = blocks.insns(b);
         j.handed[insns[0].code as usize] += 1;
         self.run_insns(insns, 1, b.end)
+    }
+
+    /// Whether the next instruction must run alone for RF only, which no breakpoint asks for: translated code may begin with it.
+    fn only_resumes(&self) -> bool {
+        let c = &*self.x.cpu;
+        let only = c.rflags & (flag::TF | flag::RF) == flag::RF && c.shadow == Shadow::None;
+        only && self.x.derived.code_touched.is_empty() && !c.has_code_breakpoints()
+    }
+
+    fn enter_native(
+        &mut self,
+        blocks: &mut Blocks,
+        j: &mut Jit,
+        native: u32,
+        left: &mut Left,
+    ) -> Result<(), Fault> {
+        *left = self.run_native(blocks, j, native);
+        if let Some((missed, page)) = self.x.derived.group_missed.take()
+            && let Some((block, sharing)) = j.group_missed(missed, page, self.x.count)
+        {
+            blocks.share(block, sharing);
+            // It was left with a fault or with something to look at: no link to be made names it.
+            j.drop_native(missed);
+        }
+        match *left {
+            Left::Fault(f) => Err(f),
+            _ => Ok(()),
+        }
     }
 
     /// The translation of a block, if it has one (or is hot enough to get one) and may run it now. `left` is how
@@ -416,6 +441,7 @@ impl Direct<'_> {
             || x.derived.attention
             || !x.derived.code_touched.is_empty()
             || x.cpu.pending_debug != 0
+            || x.cpu.rflags & flag::RF != 0
         {
             self.attention = true;
         }

@@ -660,16 +660,19 @@ impl Jit {
             f(cpu, code)
         };
         runtime::make_flags(x.cpu);
-        let s = x.cpu.scratch.0;
-        if s.missed != u64::MAX {
-            x.cpu.scratch.0.missed = u64::MAX;
-            x.derived.group_missed = Some((s.missed as u32, s.fill & !(PAGE - 1)));
+        let s = &mut x.cpu.scratch.0;
+        let missed = std::mem::replace(&mut s.missed, u64::MAX);
+        if missed != u64::MAX {
+            x.derived.group_missed = Some((missed as u32, s.fill & !(PAGE - 1)));
         }
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);
         self.statistics.completed += x.count.wrapping_sub(count);
+        runtime::settle_resumed(x);
+        let s = &x.cpu.scratch.0;
         x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
         x.cpu.rip = s.exit_rip & Insn::mask(key_width(ModeKey(s.key)));
+        let (from, n) = (s.fill as u32, s.link as u32);
         self.statistics.exits[Why::from(why) as usize] += 1;
         match Why::from(why) {
             Why::Bail => match x.derived.jit_fault.take() {
@@ -678,11 +681,11 @@ impl Jit {
             },
             Why::Attention => Left::Attention,
             Why::Budget => Left::Go,
-            Why::Link => Left::Link { from: s.fill as u32, n: s.link as u32 },
+            Why::Link => Left::Link { from, n },
             Why::Jump => Left::Jump,
             Why::FarLink => {
                 x.cpu.scratch.0.relink = RELINK;
-                Left::FarLink { from: s.fill as u32, n: s.link as u32 }
+                Left::FarLink { from, n }
             }
         }
     }

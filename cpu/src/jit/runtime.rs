@@ -16,6 +16,7 @@ use crate::mmu::{Access, access::own_view};
 use crate::ops::{Helper, Vec128};
 use crate::state::{efer, flag};
 use crate::{Cpu, Exec, Fault};
+use iced_x86::Code;
 
 /// The `Exec` of the run that the calling code belongs to.
 ///
@@ -168,6 +169,17 @@ fn place(x: &mut Exec<'_>, i: &Insn, packed: u64) {
     if packed >> 32 & 1 != 0 {
         x.cpu.rflags = x.cpu.rflags & !flag::STATUS | from_memory_form(s.flags);
     }
+    if x.derived.resumed.take().is_some() {
+        // No instruction but a transfer, which takes care of that itself, tells whether it is set: a fault pushes it as set anyway.
+        x.cpu.rflags &= !flag::RF;
+    }
+}
+
+/// RF as it is now that translated code is left.
+pub(super) fn settle_resumed(x: &mut Exec<'_>) {
+    if x.derived.resumed.take().is_some_and(|n| n != x.count) {
+        x.cpu.rflags &= !flag::RF;
+    }
 }
 
 fn after(x: &mut Exec<'_>, packed: u64) -> u64 {
@@ -283,8 +295,9 @@ fn interpret(x: &mut Exec<'_>, i: &Insn, native: usize, packed: u64) -> u64 {
     }
     place(x, i, packed);
     let (leads, under) = (packed >> 33 & 1 != 0, packed >> 34 & 1 != 0);
+    let page = x.cpu.scratch.0.fill & !(PAGE - 1);
     if leads {
-        x.derived.group_missed = Some((native as u32, x.cpu.scratch.0.fill & !(PAGE - 1)));
+        x.derived.group_missed = Some((native as u32, page));
     }
     let withdrawn = x.derived.tlb.withdrawn();
     let earlier = std::mem::take(&mut x.derived.fill_withdrew);
@@ -292,6 +305,9 @@ fn interpret(x: &mut Exec<'_>, i: &Insn, native: usize, packed: u64) -> u64 {
         Ok(up) => {
             // Followers may not go on without their leader, or where direct access was taken away.
             let lost = leads || under && (earlier || x.derived.tlb.withdrawn() != withdrawn);
+            if lost {
+                x.derived.group_missed = Some((native as u32, page));
+            }
             after(x, packed).max(2 * u64::from(up || lost))
         }
         Err(f) => failed_late(x, packed, f),
@@ -409,7 +425,10 @@ pub(super) const FAR: u64 = 1 << 33;
 /// Runs a [`Helper`] of kind [`Call::Transfer`](crate::ops::Call): it sets RIP, and most often the mode.
 pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, insns: *const Insn) -> u64 {
     // SAFETY: called by the stub of that name only, with what `Lower::call` put there.
-    let (x, f, i) = unsafe { called(cpu, f, packed, insns) };
+    let (resumed, (x, f, i)) = unsafe { (exec_of(cpu).derived.resumed, called(cpu, f, packed, insns)) };
+    if resumed == Some(x.count) {
+        x.cpu.rflags |= flag::RF;
+    }
     let how = run_transfer(x, f, packed, i);
     check_stack(x);
     how
@@ -417,9 +436,16 @@ pub(super) extern "sysv64" fn transfer(cpu: *mut Cpu, f: usize, packed: u64, ins
 
 fn run_transfer(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     let task = (x.cpu.tr.selector, x.cpu.tr.base);
+    let before = x.cpu.rflags & flag::RF;
     if let Err(f) = f(x, i) {
         return failed_late(x, packed, f);
     }
+    let returns = matches!(i.code(), Code::Iretw | Code::Iretd | Code::Iretq);
+    if !returns {
+        x.cpu.rflags &= !before;
+    }
+    let resumes = if returns { x.cpu.rflags & flag::RF } else { 0 };
+    x.cpu.rflags &= !resumes;
     follow(x);
     x.cpu.scratch.0.exit_rip = x.cpu.rip;
     let old = ModeKey(x.cpu.scratch.0.key);
@@ -430,8 +456,14 @@ fn run_transfer(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
         && task == (x.cpu.tr.selector, x.cpu.tr.base);
     let key = if within { old.after_far(x.cpu) } else { ModeKey::of(x.cpu) };
     x.cpu.scratch.0.key = key.0;
-    if !x.smooth(budget_left(x)) || key.code64() != old.code64() {
+    let smooth = x.smooth(budget_left(x));
+    x.cpu.rflags |= resumes;
+    if !smooth || key.code64() != old.code64() {
         return 2;
+    }
+    if resumes != 0 {
+        // No breakpoint asks for it, and the next instruction runs next.
+        x.derived.resumed = Some(x.count.wrapping_add(1));
     }
     x.cpu.scratch.0.space = space_key(x, key);
     x.derived.space_seen = x.derived.tlb.code_changes();
