@@ -67,7 +67,7 @@ pub fn displacement(a: Array, size: usize) -> i32 {
 
 /// The same by the number of the array.
 pub fn array_displacement(k: usize, size: usize) -> i32 {
-    (k * stride(size)) as i32 - control(size) as i32
+    (lead(size) + k * stride(size)) as i32 - control(size) as i32
 }
 
 /// Whether array `k` is one of keys.
@@ -80,9 +80,15 @@ pub fn second_displacement(size: usize) -> i32 {
     second(size) as i32 - control(size) as i32
 }
 
-/// Bytes from the first array to the second entries.
+/// Bytes from the aligned place to the second entries.
 const fn second(size: usize) -> usize {
-    (ARRAYS * stride(size)).next_multiple_of(1 << SECOND_SHIFT)
+    (lead(size) + ARRAYS * stride(size)).next_multiple_of(1 << SECOND_SHIFT)
+}
+
+/// Bytes from the aligned place that a table's number is made from to the first array, that of loads: so many that one byte
+/// is enough for its displacement, which much of the code has.
+const fn lead(size: usize) -> usize {
+    (control(size) as usize + 1).next_multiple_of(8)
 }
 
 /// BEXTR's control word: from bit 12 on, as many as an index has.
@@ -96,7 +102,7 @@ const FEW: usize = 256;
 /// A table of one view of one group. The default is an empty one that was never made: nothing agrees with its only tag.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// The arrays, from an aligned place on, and the second entries behind them.
+    /// The arrays, from a little behind an aligned place on, and the second entries behind them.
     words: Box<[u64]>,
     /// Where the arrays begin in `words`. Each has `mask + 1` words: neither these nor `words` change after they are made.
     at: [usize; ARRAYS],
@@ -140,7 +146,7 @@ impl Table {
         let bytes = second(size) + (size << SECOND_SHIFT);
         let words = vec![0u64; (bytes + ALIGN) / 8].into_boxed_slice();
         let first = (words.as_ptr() as usize).next_multiple_of(ALIGN) - words.as_ptr() as usize;
-        let at = std::array::from_fn(|k| (first + k * stride(size)) / 8);
+        let at = std::array::from_fn(|k| (first + lead(size) + k * stride(size)) / 8);
         let second = (first + second(size)) / 8;
         assert!(second + (size << SECOND_SHIFT) / 8 <= words.len(), "the arrays fit");
         let mut t = Table { words, at, second, mask: size - 1, made: true, ..Table::default() };
@@ -165,7 +171,8 @@ impl Table {
 
     /// Where translated code finds it: see [`displacement`].
     pub fn address(&self) -> u64 {
-        self.words[self.at[0]..].as_ptr() as u64 | control(self.mask + 1)
+        let size = self.mask + 1;
+        (self.words[self.at[0]..].as_ptr() as u64).wrapping_sub(lead(size) as u64).wrapping_add(control(size))
     }
 
     /// A word of an array; `index` is taken modulo the table's size.

@@ -2,7 +2,7 @@
 
 use super::exit::{Far, Handed, Link, Near, SIGN};
 use super::recipe::Recipe;
-use super::{Cold, Held, Linear, Lower, Place, Range, x87};
+use super::{Held, Linear, Lower, Place, Range, x87};
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
@@ -10,6 +10,39 @@ use crate::jit::regs::{TABLE, field};
 use crate::jit::runtime;
 use crate::jit::stubs::Target;
 use crate::mmu::table::Array;
+use crate::ops::Jump;
+use crate::state::gpr;
+
+/// Code out of the hot path, written after it.
+pub(super) enum Cold {
+    /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for more than the access.
+    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<Range> },
+    /// A probe of the stack, at `m`, was not for the page that is noted: look at the table, note this one. `temps`: as
+    /// [`Lower::look_at_stack`] has them.
+    Stack {
+        from: Label,
+        back: Label,
+        temps: (R, R),
+        write: bool,
+        w: u8,
+        m: Mem,
+        at: Place,
+        group: Option<Range>,
+    },
+    /// Load the guest's x87 state, or leave before the instruction.
+    Fpu { from: Label, back: Label, at: Place },
+    /// Load the guest's vector state.
+    Vectors { from: Label, back: Label },
+    /// Leave before the instruction.
+    Bail { from: Label, at: Place },
+    /// Of the running page some is outside the code segment: `out` if `off` is.
+    Limit { from: Label, back: Label, out: Label, off: u16, t: R },
+    /// Leave after instruction `n` to offset `to` of the page.
+    Side { from: Label, n: u16, to: u16, flags: Handed, note: Option<x87::Note> },
+    /// The first slot of the jump cache has no code for the target, in R14, of the indirect jump at the end. `popped`: what a
+    /// return has added to RSP.
+    Unknown { from: Label, why: Jump, popped: i32 },
+}
 
 impl Lower<'_> {
     /// The cold part of a side exit.
@@ -217,6 +250,26 @@ impl Lower<'_> {
         }
     }
 
+    /// Asks for the code at the target of an indirect jump, if that is canonical; else the interpreter runs the jump.
+    fn unknown(&mut self, why: Jump, popped: i32) {
+        if self.key.code64() && why != Jump::Call {
+            // Nothing has happened yet but what a return did to RSP.
+            let good = self.asm.label();
+            self.asm.mov(8, R::R15, R::R14);
+            self.asm.shift_imm(4, 8, R::R15, 16);
+            self.asm.shift_imm(7, 8, R::R15, 16);
+            self.asm.alu_rm_r(7, 8, R::R15, R::R14);
+            self.asm.jcc(4, good);
+            let last = self.insns.len() - 1;
+            if let (true, Some(sp)) = (why == Jump::Return, self.host(gpr::RSP as u8)) {
+                self.asm.lea(8, sp, Mem::at(sp, -popped));
+            }
+            self.leave(last, self.insns[last].off, Target::Bail);
+            self.asm.bind(good);
+        }
+        self.jump_to(Target::JumpMiss);
+    }
+
     /// A probe as elsewhere, for a page that is then noted as the stack's.
     #[allow(clippy::too_many_arguments)]
     fn stack_path(
@@ -297,6 +350,10 @@ impl Lower<'_> {
                 Cold::Side { from, n, to, flags, note } => {
                     self.asm.bind(from);
                     self.side_path(n, to, flags, note);
+                }
+                Cold::Unknown { from, why, popped } => {
+                    self.asm.bind(from);
+                    self.unknown(why, popped);
                 }
             }
         }

@@ -12,7 +12,7 @@ use crate::jit::runtime;
 use crate::jit::stubs::{Target, entry_code, entry_rip, look_up};
 use crate::mmu::table::Array;
 use crate::ops::{Call, Cond, Helper, Jump};
-use crate::state::{Seg, flag, gpr};
+use crate::state::{Seg, flag};
 use iced_x86::Code;
 
 /// A jump that can be patched to go straight to another block of the page.
@@ -430,36 +430,22 @@ impl Lower<'_> {
         if t != R::R14 {
             self.asm.mov(8, R::R14, t);
         }
-        let (miss, refused) = (self.asm.label(), self.asm.label());
+        let popped = match self.ops[v.n()] {
+            Op::Load(from) if why == Jump::Return => i32::from(from.w) + i32::from(self.insn().imm as u16),
+            _ if why == Jump::Return => return self.refuse(),
+            _ => 0,
+        };
+        let (unknown, refused) = (self.asm.label(), self.asm.label());
         let recipe = self.left.take();
         let needs = recipe.map(|r| (Incoming::ANY | u32::from(r.inputs()), refused));
-        look_up(&mut self.asm, miss, needs);
+        look_up(&mut self.asm, unknown, needs);
         self.asm.bind(refused);
         if recipe.is_some() {
             self.cook_cold(recipe);
             self.asm.load(8, R::R14, entry_rip());
             self.asm.jmp_rm(entry_code());
         }
-        self.asm.bind(miss);
-        if self.long() && why != Jump::Call {
-            // Nothing has happened yet but what a return did to RSP.
-            let good = self.asm.label();
-            self.asm.mov(8, R::R15, R::R14);
-            self.asm.shift_imm(4, 8, R::R15, 16);
-            self.asm.shift_imm(7, 8, R::R15, 16);
-            self.asm.alu_rm_r(7, 8, R::R15, R::R14);
-            self.asm.jcc(4, good);
-            let i = *self.insn();
-            if why == Jump::Return {
-                let Op::Load(from) = self.ops[v.n()] else { return self.refuse() };
-                let popped = i32::from(from.w) + i32::from(i.imm as u16);
-                let Some(sp) = self.host(gpr::RSP as u8) else { return self.refuse() };
-                self.asm.lea(8, sp, Mem::at(sp, -popped));
-            }
-            self.leave(usize::from(self.n), i.off, Target::Bail);
-            self.asm.bind(good);
-        }
-        self.jump_to(Target::JumpMiss);
+        self.cold.push(Cold::Unknown { from: unknown, why, popped });
         Ok(())
     }
 

@@ -27,6 +27,7 @@ use super::ir::{Op, Val};
 use super::passes::{Facts, Incoming, analyse, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
+use cold::Cold;
 pub use exit::{Exits, Link, displacement};
 pub use recipe::Recipe;
 
@@ -104,34 +105,6 @@ struct Range {
     table: bool,
     #[allow(missing_docs)]
     stored: bool,
-}
-
-/// Code out of the hot path, written after it.
-enum Cold {
-    /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for more than the access.
-    Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<Range> },
-    /// A probe of the stack, at `m`, was not for the page that is noted: look at the table, note this one. `temps`: as
-    /// [`Lower::look_at_stack`] has them.
-    Stack {
-        from: Label,
-        back: Label,
-        temps: (R, R),
-        write: bool,
-        w: u8,
-        m: Mem,
-        at: Place,
-        group: Option<Range>,
-    },
-    /// Load the guest's x87 state, or leave before the instruction.
-    Fpu { from: Label, back: Label, at: Place },
-    /// Load the guest's vector state.
-    Vectors { from: Label, back: Label },
-    /// Leave before the instruction.
-    Bail { from: Label, at: Place },
-    /// Of the running page some is outside the code segment: `out` if `off` is.
-    Limit { from: Label, back: Label, out: Label, off: u16, t: R },
-    /// Leave after instruction `n` to offset `to` of the page.
-    Side { from: Label, n: u16, to: u16, flags: exit::Handed, note: Option<x87::Note> },
 }
 
 /// Where in the block a cold path belongs, and what is still to be put in place there.
