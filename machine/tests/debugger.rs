@@ -85,6 +85,51 @@ fn a_breakpoint_stops_before_its_instruction_each_time() {
     });
 }
 
+/// A loop across a page's end, hot before anybody looks: breakpoints behind the end and in front of it.
+#[test]
+fn a_breakpoint_behind_a_pages_end_stops_a_loop_across_it() {
+    // ADD EBX, imm32 of six bytes begins three before the end, INC ECX follows it.
+    const TOP: u64 = BASE as u64 + 4096 - 3;
+    for engine in [Engine::Interpreter, Engine::Auto] {
+        let c = Config { engine, memory: 16 << 20, ..config() };
+        let mut m = machine(&format!("across-{engine:?}"), c, |a| {
+            let mut again = a.create_label();
+            a.mov(ecx, 0u32).unwrap();
+            for _ in LOOP..TOP {
+                a.nop().unwrap();
+            }
+            a.set_label(&mut again).unwrap();
+            a.add(ebx, 0x1122_3344u32).unwrap();
+            a.inc(ecx).unwrap();
+            a.mov(dword_ptr(COUNTER), ecx).unwrap();
+            a.cmp(ecx, ROUNDS).unwrap();
+            a.jb(again).unwrap();
+            a.mov(eax, 7u32).unwrap();
+            a.out(0xf4, al).unwrap();
+        });
+        let start = m.debugger().add(Kind::Code { at: BASE as u64 + 32, physical: false }).unwrap();
+        assert_eq!(go(&mut m).why, Why::Points(vec![start]));
+        m.debugger().remove(start);
+        let mut round = 0u64;
+        for at in [TOP + 7, TOP, TOP + 6] {
+            let hot = m.count() + 30_000;
+            assert_eq!(m.debug_run(&mut NoIo, Goal::Count(hot)).why, Why::Done);
+            let id = m.debugger().add(Kind::Code { at, physical: false }).unwrap();
+            for k in 0..3 {
+                assert_eq!(go(&mut m).why, Why::Points(vec![id]), "{at:x}h");
+                assert_eq!(m.pc(0), at);
+                let now = m.cpu(0).gpr[1];
+                let right: bool = if k == 0 { now > round + 4000 } else { now == round + 1 };
+                assert!(right, "{at:x}h: round {now} after {round}");
+                round = now;
+            }
+            m.debugger().remove(id);
+        }
+        finish(&mut m);
+        assert_eq!(m.cpu(0).gpr[1], u64::from(ROUNDS));
+    }
+}
+
 #[test]
 fn conditions_and_ignored_hits_are_asked() {
     engines("cond", |mut m| {

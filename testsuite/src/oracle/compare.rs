@@ -221,7 +221,7 @@ pub fn excused(case: &Case, host: &Ending, ours: &Ending, strict: bool) -> Optio
     if !strict {
         return excused_by_intel(case, host, ours);
     }
-    if i.code() == Code::Pause && case.bytes[case.bytes.len() - 2] & 0xf1 == 0x41 {
+    if i.code() == Code::Pause && case.bytes.iter().rev().nth(1).is_some_and(|b| b & 0xf1 == 0x41) {
         return Some("Intel ignores REX.B with PAUSE, AMD exchanges with R8");
     }
     if sha && memory && host.vector != 13 && ours.vector == 13 {
