@@ -87,6 +87,8 @@ pub struct Derived {
     pub(crate) fills: u64,
     /// Direct access was taken away while translated code filled the TLB.
     pub(crate) fill_withdrew: bool,
+    /// [`Tlb::withdrawn`] when the interpreter last looked whether the running code is still there.
+    pub(crate) withdrawn_seen: u64,
     /// The count of instructions at which translated code goes on with RF set, with no breakpoint to mask and nothing to come
     /// in between: it is cleared by whoever sees RFLAGS after the next instruction.
     pub(crate) resumed: Option<u64>,

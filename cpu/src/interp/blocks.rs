@@ -62,6 +62,8 @@ pub struct Block {
     pub hot: u16,
     /// It was found to be a short loop, which is unrolled.
     pub loops: bool,
+    /// Its trace keeps to its page: which page comes next has changed too often.
+    pub one_page: bool,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -256,6 +258,12 @@ impl Blocks {
         (b.sharing, b.native) = (sharing, crate::jit::NONE);
     }
 
+    /// A block's translation is to be made again, without the page behind its own.
+    pub fn keep_to_page(&mut self, id: u32) {
+        let b = &mut self.blocks[id as usize];
+        (b.one_page, b.native) = (true, crate::jit::NONE);
+    }
+
     /// All translations are gone.
     pub fn forget_natives(&mut self) {
         for b in &mut self.blocks {
@@ -311,6 +319,7 @@ impl Blocks {
             heat: 0,
             hot: HOT << f.rewritten,
             loops: false,
+            one_page: false,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

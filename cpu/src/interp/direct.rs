@@ -68,6 +68,26 @@ impl Direct<'_> {
             self.attention = true;
             self.stop_at = 0;
         }
+        if self.x.derived.tlb.withdrawn() != self.x.derived.withdrawn_seen {
+            self.look_for_code();
+        }
+    }
+
+    /// Translations have been dropped: if the running code's may be among them, the block ends with this instruction. RIP is
+    /// at that.
+    #[cold]
+    fn look_for_code(&mut self) {
+        let x = &mut self.x;
+        x.derived.withdrawn_seen = x.derived.tlb.withdrawn();
+        let cs = x.cpu.seg[Seg::Cs as usize].base;
+        let (base, mask) = if self.key.code64() { (0, u64::MAX) } else { (cs, 0xffff_ffff) };
+        // A block that goes on in a second page has offsets from the start of the first.
+        let kept = |rip: u64| x.derived.tlb.hit_execute(base.wrapping_add(rip) & mask).is_some();
+        let rip = x.cpu.rip;
+        if ![self.rip_base, rip, rip.wrapping_add(15)].into_iter().all(kept) {
+            self.attention = true;
+            self.stop_at = 0;
+        }
     }
 
     #[inline(always)]

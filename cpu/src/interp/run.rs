@@ -315,9 +315,12 @@ impl Direct<'_> {
     ) -> Result<(), Fault> {
         *left = self.run_native(blocks, j, native);
         if let Some((missed, page)) = self.x.derived.group_missed.take()
-            && let Some((block, sharing)) = j.group_missed(missed, page, self.x.count)
+            && let Some((block, how)) = j.group_missed(missed, page, self.x.count)
         {
-            blocks.share(block, sharing);
+            match how {
+                jit::Remake::Sharing(sharing) => blocks.share(block, sharing),
+                jit::Remake::OnePage => blocks.keep_to_page(block),
+            }
             // It was left with a fault or with something to look at: no link to be made names it.
             j.drop_native(missed);
         }
@@ -352,9 +355,14 @@ impl Direct<'_> {
         }
         match left {
             Left::Link { from, n } => {
+                let page = self.x.mem.ram.base() as u64 + at / PAGE * PAGE;
                 let same = j.block_of(from).is_some_and(|f| {
                     let f = blocks.block(f);
-                    f.at / PAGE == at / PAGE && f.key == self.key
+                    let there = match j.link_beyond(from, n) {
+                        Some(second) => second == page,
+                        None => f.at / PAGE == at / PAGE,
+                    };
+                    there && f.key == self.key
                 });
                 if same {
                     j.link(from, n, native, 0, 0);
@@ -389,14 +397,15 @@ impl Direct<'_> {
         let started = self.x.derived.measure.then(Instant::now);
         let path = self.trace(blocks, id);
         let b = blocks.block(id);
-        let second = (b.second != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(b.second) * PAGE);
+        let frame = if b.second == NONE { path.second } else { b.second };
+        let second = (frame != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(frame) * PAGE);
         let mut bytes = Vec::new();
         if j.list {
             bytes.resize(PAGE as usize, 0);
             self.x.mem.ram.copy_out((b.at / PAGE * PAGE) as usize, &mut bytes);
-            if b.second != NONE {
+            if frame != NONE {
                 bytes.resize(2 * PAGE as usize, 0);
-                let from = b.second as usize * PAGE as usize;
+                let from = frame as usize * PAGE as usize;
                 self.x.mem.ram.copy_out(from, &mut bytes[PAGE as usize..]);
             }
         }

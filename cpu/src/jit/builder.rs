@@ -1,6 +1,7 @@
 //! [`Builder`]: running an instruction's meaning on it writes down micro-operations.
 
 use super::ir::{Op, Place, Val};
+use super::lower::x87;
 use super::vectors;
 use crate::Fault;
 use crate::insn::{Insn, ModeKey};
@@ -53,6 +54,19 @@ impl Builder {
             Op::JumpDirect(_) => *op = Op::Inner,
             _ => {}
         }
+    }
+
+    /// Number of the first instruction for which shared code runs, other than the last thing that the block does.
+    pub fn first_call(&self, insns: &[Insn]) -> Option<usize> {
+        let mut n = 0;
+        self.ops.iter().find_map(|op| {
+            match *op {
+                Op::Begin(k) => n = usize::from(k),
+                Op::Call { how, .. } if x87::operand(how, &insns[n]).is_none() => return Some(n),
+                _ => {}
+            }
+            None
+        })
     }
 
     /// Writes down instruction `i`, number `n` of its block. False if the interpreter has to run it; nothing is then added.

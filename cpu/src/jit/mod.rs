@@ -57,6 +57,10 @@ struct Native {
     block: u32,
     near: usize,
     far: usize,
+    /// Entry for its own jumps back to its start: they need not look again whether the next page is still there.
+    inner: usize,
+    /// Host address of the frame that it goes on in behind the page's end.
+    second: Option<u64>,
     site: Site,
     /// What it does with the flags that it is entered with.
     incoming: passes::Incoming,
@@ -102,6 +106,18 @@ const MOST_MISSES: u32 = 64;
 const MISS_WORTH: u64 = 500;
 /// The same where all of them were in one page: a frame that lies across its end is there to stay, unlike an array's end.
 const STAY_WORTH: u64 = 20_000;
+
+/// In place of a page: see [`Jit::group_missed`].
+pub const STRAYED: u64 = u64::MAX;
+
+/// What is different about a block's next translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remake {
+    /// Which accesses share probes.
+    Sharing(groups::Sharing),
+    /// It keeps to its page.
+    OnePage,
+}
 
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,7 +215,7 @@ pub struct Code<'a> {
     pub key: ModeKey,
     /// Whether the last instruction sets RIP.
     pub ends: bool,
-    /// Host address of the frame that the first instruction goes on in.
+    /// Host address of the frame that code goes on in behind the page's end.
     pub second: Option<u64>,
     /// Which accesses share probes.
     pub sharing: groups::Sharing,
@@ -212,7 +228,7 @@ pub struct Turn {
     pub n: u16,
     /// Whether the trace follows it.
     pub taken: bool,
-    /// Offset in the page of where it leads otherwise.
+    /// Offset of where it leads otherwise, from the start of the page.
     pub exit: u16,
 }
 
@@ -337,6 +353,23 @@ impl Jit {
             }
             let cut = turns.iter().any(|t| usize::from(t.n) + 1 == n);
             let whole = cut || ends && n == insns.len();
+            let spans = |i: &Insn| i.off + u16::from(i.len) > PAGE as u16;
+            let beyond = insns[..n].iter().rposition(spans);
+            if let (Some(last), Some(k)) = (beyond, self.builder.first_call(insns))
+                && k < last
+            {
+                // Shared code may map another page there, and only a miss or an access looks at that.
+                if !spans(&insns[0]) {
+                    count = k.max(1);
+                    continue;
+                }
+                if let Some(t) = turns.first().filter(|t| usize::from(t.n) < last) {
+                    count = usize::from(t.n) + 1;
+                    continue;
+                }
+            }
+            let exits = turns.iter().take_while(|t| usize::from(t.n) < n);
+            let second = second.filter(|_| beyond.is_some() || exits.clone().any(|t| t.exit >= PAGE as u16));
             match lower(
                 &insns[..n],
                 &self.builder.ops,
@@ -346,7 +379,7 @@ impl Jit {
                 &self.stubs,
             ) {
                 Ok(l) => {
-                    let id = self.install(block, guest.at, &insns[..n], key, l)?;
+                    let id = self.install(block, guest.at, &insns[..n], second, l)?;
                     if let (Some(entered), Some(Some(native))) = (entered, self.natives.get_mut(id as usize))
                     {
                         let source = listing::Source {
@@ -369,7 +402,15 @@ impl Jit {
         }
     }
 
-    fn install(&mut self, block: u32, at: u64, insns: &[Insn], key: ModeKey, mut l: Lowered) -> Option<u32> {
+    fn install(
+        &mut self,
+        block: u32,
+        at: u64,
+        insns: &[Insn],
+        second: Option<u64>,
+        mut l: Lowered,
+    ) -> Option<u32> {
+        let key = self.builder.key;
         let id = self.natives.len() as u32;
         let insns: Box<[Insn]> = insns.into();
         // The instructions' address stands behind the code.
@@ -402,6 +443,8 @@ impl Jit {
             block,
             near: site.place(l.near),
             far: site.place(l.far),
+            inner: site.place(l.inner),
+            second,
             site,
             links: l.links,
             incoming: l.incoming,
@@ -427,13 +470,20 @@ impl Jit {
         self.natives.get(id as usize)?.as_ref().map(|n| n.block)
     }
 
+    /// Host address of the page that link `n` of native block `from` leads to, if that is the one behind its own.
+    pub fn link_beyond(&self, from: u32, n: u32) -> Option<u64> {
+        let native = self.natives.get(from as usize)?.as_ref()?;
+        native.second.filter(|_| native.links.get(n as usize).is_some_and(|l| l.beyond))
+    }
+
     /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
     /// A link to another page holds for the space `serial` and code whose page is at RIP `page`.
     pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.sources.push((from, n));
         let number = to;
-        let to = (target.near, target.incoming);
+        let near = if from == to { target.inner } else { target.near };
+        let to = (near, target.incoming);
         let old = self.natives.get_mut(from as usize).and_then(Option::as_mut);
         let old = old.and_then(|f| f.links.get_mut(n as usize)).and_then(|l| l.to.replace(number));
         // Linked anew: the target of before need not tell when it goes.
@@ -458,8 +508,9 @@ impl Jit {
         let target = match (to, l.tail) {
             (None, _) => site.place(l.stub),
             (Some((near, flags)), Some(tail)) if flags.refuses_recipe(tail.inputs) => {
-                jump(site.place(tail.jump), near);
-                site.place(tail.at)
+                let piece = tail.keeps.filter(|_| !flags.refuses_recipe(0)).unwrap_or(tail.makes);
+                jump(site.place(piece.jump), near);
+                site.place(piece.at)
             }
             (Some((near, _)), _) => near,
         };
@@ -499,9 +550,10 @@ impl Jit {
         }
     }
 
-    /// A leader of native block `id` couldn't serve its group: the decoded block, if that has happened so often that it
-    /// had better be translated with fewer groups, and with which. The caller then drops this translation.
-    pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<(u32, groups::Sharing)> {
+    /// A leader of native block `id` couldn't serve its group, or ([`STRAYED`] in place of a page) the page behind its own
+    /// was another one: the decoded block, if that has happened so often that it had better be translated in another way,
+    /// and in which. The caller then drops this translation.
+    pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<(u32, Remake)> {
         let n = self.natives.get_mut(id as usize)?.as_mut()?;
         let m = &mut n.group_misses;
         if m.times == 0 {
@@ -516,7 +568,9 @@ impl Jit {
         let worth = if m.moved { MISS_WORTH } else { STAY_WORTH };
         let often = count.wrapping_sub(m.since) < u64::from(MOST_MISSES) * worth;
         m.times = 0;
-        often.then_some((n.block, n.fewer))
+        let last = n.second.is_some() && n.fewer == groups::Sharing::Nothing;
+        let how = if page == STRAYED || last { Remake::OnePage } else { Remake::Sharing(n.fewer) };
+        often.then_some((n.block, how))
     }
 
     /// Links a jump to another page, for the processor's present space.
@@ -663,7 +717,8 @@ impl Jit {
         let s = &mut x.cpu.scratch.0;
         let missed = std::mem::replace(&mut s.missed, u64::MAX);
         if missed != u64::MAX {
-            x.derived.group_missed = Some((missed as u32, s.fill & !(PAGE - 1)));
+            let page = if missed >> 32 == 0 { s.fill & !(PAGE - 1) } else { STRAYED };
+            x.derived.group_missed = Some((missed as u32, page));
         }
         let count = x.count;
         x.count = limit.wrapping_sub(s.budget as u64);

@@ -131,7 +131,8 @@ impl Lower<'_> {
             self.cook_cold(flags);
             let rest = self.insns.len() - n;
             let leads = ends.iter().any(|(first, _)| *first == n);
-            let under = ends.iter().any(|(first, last)| *first < n && n < *last);
+            // A block that goes on in the next page rests on what that is.
+            let under = self.spans || ends.iter().any(|(first, last)| *first < n && n < *last);
             let groups = u64::from(leads) << 33 | u64::from(under) << 34;
             let keeps: Vec<_> = self.keeps.iter().filter(|k| usize::from(k.n) == n).copied().collect();
             for k in &keeps {
@@ -364,7 +365,14 @@ impl Lower<'_> {
         {
             let (k, Some(l)) = l else { continue };
             self.asm.bind(l);
-            let first = self.insns[0].off;
+            let i = self.insns[0];
+            let first = i.off;
+            if k == 2 && i.off + u16::from(i.len) <= 4096 {
+                // It could do without the next page.
+                self.block_to(R::R14);
+                self.asm.store(8, field::missed(), R::R14);
+                self.asm.store_imm(4, field::plus(field::missed(), 4), 1);
+            }
             // The budget is taken before it is tested, the limit before it is taken.
             let from = if k == 0 { 0 } else { self.insns.len() };
             self.leave(from, first, if k == 0 { Target::Budget } else { Target::Bail });
@@ -404,7 +412,7 @@ impl Lower<'_> {
             self.asm.bind(again);
             self.asm.jmp(f.ask);
             let far = Far { serial: f.serial, page: f.page, extends: f.extends, other, cache, ask };
-            links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None });
+            links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None, beyond: false });
         }
         links
     }

@@ -28,17 +28,28 @@ pub struct Link {
     pub far: Option<Far>,
     /// What to do where the target can't be entered with the recipe that this block leaves.
     pub tail: Option<Tail>,
+    /// It leads to the page behind the block's own, in the frame that the block looked for when it was entered.
+    pub beyond: bool,
 }
 
-/// Code that makes the flags that a block left as a recipe, and then goes to the target.
+/// What comes between a block that leaves its flags as a recipe and a target that can't be entered with that.
 #[derive(Clone, Copy, Debug)]
 pub struct Tail {
+    /// Makes the flags.
+    pub makes: Piece,
+    /// Puts what the recipe reads into slots, if there are enough: for a target that only changes registers of it.
+    pub keeps: Option<Piece>,
+    /// Guest registers that the recipe reads.
+    pub inputs: u16,
+}
+
+/// Code that ends with a jump to a link's target.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece {
     /// Offset of the code.
     pub at: usize,
     /// Offset of its jump's 32-bit field.
     pub jump: usize,
-    /// Guest registers that the recipe reads.
-    pub inputs: u16,
 }
 
 /// A jump to another page holds for one address space as long as its code's mapping stays: it compares the number of both.
@@ -72,15 +83,17 @@ pub(super) struct FarSite {
     pub(super) width: u8,
 }
 
-/// A jump within the page in the making.
+/// A jump within the page, or to the one behind it, in the making.
 #[derive(Clone, Copy)]
 pub(super) struct Near {
     /// Where it goes while it is not linked.
     pub(super) stub: Label,
     /// Offset of the jump's 32-bit field.
     pub(super) at: usize,
-    /// Offset of the target in the page.
+    /// Offset of the target in its page.
     pub(super) to: u16,
+    /// See [`Link::beyond`].
+    pub(super) beyond: bool,
     /// What the block leaves with there, if it isn't what it ends with.
     pub(super) side: Option<Option<Recipe>>,
 }
@@ -145,12 +158,15 @@ impl Lower<'_> {
             self.in_segment(last.off + u16::from(last.len) - 1, R::R14, out);
             self.exits.code_limit = Some(out);
         }
+        if let Some(frame) = entry.second {
+            self.guard(frame);
+        }
+        let inner = self.asm.label();
+        self.asm.bind(inner);
+        self.inner = self.asm.offset(inner);
         if let Some(counter) = entry.counter {
             self.asm.mov_imm(R::R14, counter);
             self.asm.alu_imm(0, 8, Mem::at(R::R14, 0), 1);
-        }
-        if let Some(frame) = entry.second {
-            self.guard(frame);
         }
         let out = self.asm.label();
         self.asm.alu_imm(5, 8, field::budget(), self.insns.len() as i32);
@@ -318,8 +334,8 @@ impl Lower<'_> {
     fn go(&mut self, i: &Insn, next: bool) -> Low<()> {
         let off = i64::from(i.off) + i64::from(i.len) + if next { 0 } else { displacement(i) };
         // Within the page: a link. (In a segment it has been checked that IP doesn't wrap between: see `check_direct`.)
-        if (0..4096).contains(&off) && i.size >= i.code_width() {
-            self.link(off as u16);
+        if (0..self.reach()).contains(&off) && i.size >= i.code_width() {
+            self.link_with(off as u16, None);
             return Ok(());
         }
         if let Ok(off) = i32::try_from(off)
@@ -366,15 +382,22 @@ impl Lower<'_> {
         self.exits.fars.push(FarSite { at, serial, page, extends, elsewhere, ask, off, width });
     }
 
-    fn link(&mut self, to: u16) {
-        self.link_with(to, None);
+    /// How far from the start of the page links lead.
+    fn reach(&self) -> i64 {
+        if self.spans { 8192 } else { 4096 }
     }
 
+    /// A jump to offset `to` from the start of the page, which is within [`Lower::reach`].
     pub(super) fn link_with(&mut self, to: u16, side: Option<Option<Recipe>>) {
+        let beyond = to >= 4096;
+        if beyond {
+            let width = self.insns[0].code_width();
+            self.asm.alu_imm(0, width, field::page_rip(), 4096);
+        }
         let stub = self.asm.label();
         self.asm.jmp(stub);
         let at = self.asm.here() - 4;
-        self.exits.links.push(Near { stub, at, to, side });
+        self.exits.links.push(Near { stub, at, to: to % 4096, beyond, side });
     }
 
     /// Goes to the RIP in `t` by way of the jump cache.
@@ -514,7 +537,7 @@ impl Lower<'_> {
             let stub = self.asm.label();
             self.asm.jcc(cc, stub);
             let field = self.asm.here() - 4;
-            self.exits.links.push(Near { stub, at: field, to: off as u16, side: None });
+            self.exits.links.push(Near { stub, at: field, to: off as u16, beyond: false, side: None });
             return self.go(&i, true);
         }
         self.asm.jcc(cc, taken);
@@ -533,13 +556,13 @@ impl Lower<'_> {
         }
         let last = self.insns[self.insns.len() - 1];
         let off = last.off + u16::from(last.len);
-        let linked = off < 4096 || self.key.code_flat() && last.code_width() >= 4;
+        let linked = i64::from(off) < self.reach() || self.key.code_flat() && last.code_width() >= 4;
         let flags = if linked { self.leave_recipe() } else { self.spill_flags() };
         if flags.is_err() {
             unreachable!("a temporary is free between instructions");
         }
-        if off < 4096 {
-            self.link(off);
+        if i64::from(off) < self.reach() {
+            self.link_with(off, None);
         } else if self.key.code_flat() && last.code_width() >= 4 {
             self.far_link(i32::from(off), last.code_width());
         } else {
@@ -663,23 +686,42 @@ impl Lower<'_> {
         Ok(())
     }
 
+    /// Code that `body` writes, and a jump still to be filled in.
+    fn piece(&mut self, body: impl FnOnce(&mut Self)) -> Piece {
+        let at = self.asm.here();
+        body(self);
+        self.asm.byte(0xe9);
+        let jump = self.asm.here();
+        self.asm.bytes.extend([0; 4]);
+        Piece { at, jump }
+    }
+
     pub(super) fn finish(mut self, hot: usize) -> Lowered {
         let fars = self.far_paths();
         let mut links: Vec<Link> = self
             .exits
             .links
             .iter()
-            .map(|l| Link { at: l.at, stub: self.asm.offset(l.stub), to: None, far: None, tail: None })
+            .map(|l| {
+                let stub = self.asm.offset(l.stub);
+                Link { at: l.at, stub, to: None, far: None, tail: None, beyond: l.beyond }
+            })
             .chain(fars)
             .collect();
         let sides: Vec<_> = self.exits.links.iter().map(|l| l.side).collect();
         for (k, l) in links.iter_mut().enumerate() {
             let Some(r) = sides.get(k).copied().flatten().unwrap_or(self.left) else { continue };
-            let at = self.asm.here();
-            self.cook_cold(Some(r));
-            self.asm.byte(0xe9);
-            l.tail = Some(Tail { at, jump: self.asm.here(), inputs: r.inputs() });
-            self.asm.bytes.extend([0; 4]);
+            let makes = self.piece(|l| l.cook_cold(Some(r)));
+            let keeps = r.in_slots().map(|(kept, moves)| {
+                self.piece(|l| {
+                    for (r, slot) in moves {
+                        let from = l.guest_in(r, R::R14);
+                        l.asm.store(8, field::held(slot), from);
+                    }
+                    l.asm.store_imm(4, field::recipe(), kept as i32);
+                })
+            });
+            l.tail = Some(Tail { makes, keeps, inputs: r.inputs() });
         }
         let crossing = self.asm.resolve(hot);
         let far = self.exits.far.map_or(0, |l| self.asm.offset(l));
@@ -687,6 +729,7 @@ impl Lower<'_> {
             hot,
             crossing,
             near: self.near,
+            inner: self.inner,
             far,
             incoming: Incoming { needed: true, dirty: 0 },
             fewer: Sharing::Nothing,

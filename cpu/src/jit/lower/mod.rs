@@ -200,6 +200,9 @@ pub struct Lower<'a> {
     begins: Vec<Begin>,
     exits: Exits,
     near: usize,
+    inner: usize,
+    /// It goes on in the next page, or links to it, and looks for that when it is entered.
+    spans: bool,
     /// See [`Entry::extends`].
     extends: bool,
     common: &'a super::stubs::Stubs,
@@ -215,6 +218,8 @@ pub struct Lowered {
     pub crossing: Vec<(u32, bool)>,
     /// Entry for jumps within the page.
     pub near: usize,
+    /// Entry for its own jumps to its start.
+    pub inner: usize,
     /// Entry for jumps from elsewhere: RIP in R14.
     pub far: usize,
     /// What becomes of the flags that it is entered with.
@@ -288,6 +293,8 @@ pub fn lower(
         begins: Vec::with_capacity(insns.len() + 1),
         exits: Exits::default(),
         near: 0,
+        inner: 0,
+        spans: entry.second.is_some(),
         extends: entry.extends,
         common: stubs,
     };

@@ -187,6 +187,18 @@ impl Recipe {
         (0..HELD_SLOTS as u8).find(|&n| !taken(n))
     }
 
+    /// The number of the same recipe with slots in place of all registers, and what goes to which slot. `None` if it reads none,
+    /// or more than there are slots for.
+    pub(super) fn in_slots(&self) -> Option<(u32, Vec<(u8, u8)>)> {
+        let (mut kept, mut moves) = (*self, Vec::new());
+        for r in (0..HELD).filter(|r| self.inputs() >> r & 1 != 0) {
+            let slot = kept.free_slot()?;
+            kept = kept.renamed(r, slot);
+            moves.push((r, slot));
+        }
+        (!moves.is_empty()).then_some((kept.number()?, moves))
+    }
+
     /// A bit for each guest register that it needs as it was.
     pub fn inputs(&self) -> u16 {
         let bit = |r: u8| if r < 16 { 1 << r } else { 0 };
