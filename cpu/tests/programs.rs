@@ -521,3 +521,85 @@ fn data_segments_follow_their_descriptors() {
     assert_eq!(r.cpu.seg[Seg::Gs as usize].base, 0x5000 + 4 * u64::from(ROUNDS));
     assert_eq!(r.get64(GDT + 0x20) >> 40 & 1, 1, "accessed");
 }
+
+/// Repeated MOVS, STOS and LODS in both directions, with operands that overlap, across pages' ends, in 16-, 32- and 64-bit code:
+/// element by element, as a loop here does it.
+#[test]
+fn rows_of_strings() {
+    const PLACE: u64 = 0x2_0000;
+    const SIZE: u64 = 0x6000;
+    for bits in [16, 32, 64] {
+        for w in [1u64, 2, 4, 8] {
+            if w == 8 && bits != 64 {
+                continue;
+            }
+            for down in [false, true] {
+                for ahead in [0i64, 1, 2, 4, 7, 8, 40, 0x1000, -1, -2, -4, -8, -40, -0x1001] {
+                    let mut r = match bits {
+                        16 => real16(),
+                        32 => flat32(),
+                        _ => long64(),
+                    };
+                    // MOVS, STOS and LODS, 700 elements each.
+                    let (op, wide): (u8, &[u8]) = match (w, bits) {
+                        (1, _) => (0, &[]),
+                        (2, 16) | (4, 32 | 64) => (1, &[]),
+                        (8, _) => (1, &[0x48]),
+                        _ => (1, &[0x66]),
+                    };
+                    let mut code = vec![if down { 0xfd } else { 0xfc }];
+                    for what in [0xa4, 0xaa, 0xac] {
+                        // The count comes from EBP each time.
+                        code.extend([0x89, 0xe9]);
+                        let rex = wide == [0x48];
+                        code.extend(wide.iter().filter(|_| !rex));
+                        code.push(0xf3);
+                        code.extend(wide.iter().filter(|_| rex));
+                        code.push(what + op);
+                    }
+                    code.push(0xf4);
+                    r.mem.write_physical(CODE, &code);
+                    let mut mem: Vec<u8> = (0..SIZE).map(|n| (n * 7) as u8 ^ (n >> 5) as u8).collect();
+                    r.mem.write_physical(PLACE, &mem);
+                    let base = if bits == 16 { PLACE } else { 0 };
+                    for s in [Seg::Ds, Seg::Es] {
+                        r.cpu.seg[s as usize].base = base;
+                    }
+                    let mut from = if down { 0x4f32 } else { 0x10f1 };
+                    let mut to = (from as i64 + ahead) as u64;
+                    let mut a = 0x8877_6655_4433_2211u64;
+                    let offset = |at: u64| PLACE - base + at;
+                    r.cpu.gpr[gpr::RSI] = offset(from);
+                    r.cpu.gpr[gpr::RDI] = offset(to);
+                    r.cpu.gpr[gpr::RAX] = a;
+                    r.cpu.gpr[gpr::RBP] = 700;
+                    assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+                    let by = if down { w.wrapping_neg() } else { w };
+                    let n = w as usize;
+                    for _ in 0..700 {
+                        mem.copy_within(from as usize..from as usize + n, to as usize);
+                        (from, to) = (from.wrapping_add(by), to.wrapping_add(by));
+                    }
+                    for _ in 0..700 {
+                        mem[to as usize..to as usize + n].copy_from_slice(&a.to_le_bytes()[..n]);
+                        to = to.wrapping_add(by);
+                    }
+                    for _ in 0..700 {
+                        let mut v = a.to_le_bytes();
+                        v[..n].copy_from_slice(&mem[from as usize..from as usize + n]);
+                        a = u64::from_le_bytes(v) & if n == 4 { 0xffff_ffff } else { u64::MAX };
+                        from = from.wrapping_add(by);
+                    }
+                    let what = format!("{bits} bits, {w} bytes, down: {down}, ahead by {ahead}");
+                    let mut got = vec![0; mem.len()];
+                    r.mem.read_physical(PLACE, &mut got);
+                    assert!(got == mem, "{what}");
+                    assert_eq!(r.cpu.gpr[gpr::RSI], offset(from), "{what}");
+                    assert_eq!(r.cpu.gpr[gpr::RDI], offset(to), "{what}");
+                    let mask = if bits == 64 { u64::MAX } else { 0xffff_ffff };
+                    assert_eq!(r.cpu.gpr[gpr::RAX] & mask, a & mask, "{what}");
+                }
+            }
+        }
+    }
+}

@@ -22,7 +22,7 @@ impl Asm {
     }
 
     fn pick(&self, narrow: Code, wide: Code) -> Code {
-        if self.bits == 16 { narrow } else { wide }
+        if self.inner.bitness() == 16 { narrow } else { wide }
     }
 
     /// JMP to a name.

@@ -69,7 +69,7 @@ pub(crate) type Names = BTreeMap<String, i32>;
 /// The assembler. Instructions are those of [`CodeAssembler`] by `Deref`; branches and pseudo-instructions are ours.
 pub(crate) struct Asm {
     inner: CodeAssembler,
-    bits: u32,
+    encoder: Encoder,
     /// Offset of the next byte.
     here: usize,
     image: Vec<u8>,
@@ -130,7 +130,7 @@ impl Asm {
     fn new(size: usize, known: Names, settled: bool) -> Asm {
         Asm {
             inner: CodeAssembler::new(16).expect("16 is a bitness"),
-            bits: 16,
+            encoder: Encoder::new(16),
             here: 0,
             image: vec![0; size],
             used: vec![false; size],
@@ -155,18 +155,23 @@ impl Asm {
         if self.inner.instructions().is_empty() {
             return;
         }
-        let list: Vec<Instruction> = self.inner.take_instructions();
-        for instruction in &list {
-            self.encode(instruction);
+        for k in 0..self.inner.instructions().len() {
+            let instruction = self.inner.instructions()[k];
+            self.encode(&instruction);
         }
+        self.inner.reset();
     }
 
     fn encode(&mut self, instruction: &Instruction) {
-        let mut encoder = Encoder::new(self.bits);
-        match encoder.encode(instruction, self.here as u64) {
-            Ok(_) => self.put(&encoder.take_buffer()),
+        let outcome = self.encoder.encode(instruction, self.here as u64);
+        let mut bytes = self.encoder.take_buffer();
+        match outcome {
+            Ok(_) => self.put(&bytes),
             Err(e) => self.errors.push(format!("after {} ({instruction}): {e}", self.scope)),
         }
+        // The buffer goes round.
+        bytes.clear();
+        self.encoder.set_buffer(bytes);
     }
 
     fn put(&mut self, bytes: &[u8]) {
@@ -226,8 +231,8 @@ impl Asm {
 
     /// Code from here on is for a 16- or 32-bit segment.
     pub(crate) fn bits(&mut self, bits: i32) -> Outcome {
-        self.bits = bits as u32;
-        self.inner = CodeAssembler::new(self.bits).expect("16 and 32 are bitnesses");
+        self.inner = CodeAssembler::new(bits as u32).expect("16 and 32 are bitnesses");
+        self.encoder = Encoder::new(bits as u32);
         Ok(())
     }
 

@@ -236,29 +236,36 @@ fn store_probed(x: &mut Exec<'_>, h: &crate::mmu::WriteHandle, w: u8, v: u64) {
     }
 }
 
-/// Linear address of a run of `n` elements that starts at `seg:offset` (upwards), and how many of them lie in its page.
+/// Lowest linear address of a run of `n` elements that begins at `seg:offset`, upwards or downwards, and how many of them lie in
+/// its page.
 fn run_of(x: &mut Exec<'_>, i: &Insn, seg: Seg, offset: u64, n: u64, access: Access) -> Option<(u64, u64)> {
     let w = u64::from(i.size);
+    let down = x.cpu.rflags & flag::DF != 0;
     let linear = if i.is_flat(seg as u8) { offset } else { x.linear(seg, offset, w, access).ok()? };
-    let n = n.min((PAGE - linear % PAGE) / w);
-    if n == 0 {
-        return None;
-    }
+    let place = linear % PAGE;
+    let most = match (PAGE - place) / w {
+        0 => return None,
+        _ if down => place / w + 1,
+        up => up,
+    };
+    let n = n.min(most);
+    let before = if down { (n - 1) * w } else { 0 };
     // The run must not wrap, nor leave its segment.
-    let bytes = n * w;
-    if offset.checked_add(bytes - 1)? > Insn::mask(i.addr) {
+    let (first, bytes) = (offset.checked_sub(before)?, n * w);
+    if first.checked_add(bytes - 1)? > Insn::mask(i.addr) {
         return None;
     }
     if !i.is_flat(seg as u8) {
-        x.linear(seg, offset, bytes, access).ok()?;
+        x.linear(seg, first, bytes, access).ok()?;
     }
-    Some((linear, n))
+    Some((linear - before, n))
 }
 
 /// Does as many iterations as one page run allows, up to `n`; zero where that is none.
 fn block(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> u64 {
     let checked = x.cpu.rflags & flag::AC != 0 && x.cpu.cpl == 3;
-    if n < 2 || x.cpu.rflags & flag::DF != 0 || checked {
+    let down = x.cpu.rflags & flag::DF != 0;
+    if n < 2 || checked || down && !matches!(op, Op::Movs | Op::Stos | Op::Lods) {
         return 0;
     }
     let done = match op {
@@ -321,6 +328,7 @@ fn ram_at(x: &mut Exec<'_>, linear: u64, bytes: u64, access: Access) -> Option<u
 
 fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
     let w = u64::from(i.size);
+    let down = x.cpu.rflags & flag::DF != 0;
     let (si, di) = (x.reg(RSI, i.addr), x.reg(RDI, i.addr));
     let (mut n, mut from, mut to) = (n, 0, 0);
     if matches!(op, Op::Movs | Op::Cmps | Op::Lods) {
@@ -331,22 +339,29 @@ fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
     if op != Op::Lods {
         let access = if matches!(op, Op::Movs | Op::Stos) { Access::Write } else { Access::Read };
         let (linear, m) = run_of(x, i, Seg::Es, di, n, access)?;
+        if down && op == Op::Movs {
+            from += ((n - m) * w) as usize;
+        }
         n = m;
         to = match ram_at(x, linear, n * w, access) {
             Some(to) => to,
-            None if access == Access::Write => return table_row(x, i, op, from, linear, n),
+            None if access == Access::Write => {
+                let row = table_row(x, i, op, from, linear, n);
+                return row.or_else(|| chip_row(x, i, op, from, linear, n));
+            }
             None => return None,
         };
     }
     let bytes = (n * w) as usize;
     match op {
         Op::Movs => {
-            let ahead = to.wrapping_sub(from);
+            let ahead = if down { from.wrapping_sub(to) } else { to.wrapping_sub(from) };
             if ahead == 0 || ahead >= bytes {
                 x.mem.ram.copy_within(from, to, bytes);
             } else {
                 // The destination runs into the source: a pattern spreads.
                 for k in (0..bytes).step_by(w as usize) {
+                    let k = if down { bytes - w as usize - k } else { k };
                     let v = read(x, from + k, i.size);
                     write(x, to + k, i.size, v);
                 }
@@ -354,20 +369,26 @@ fn block_of(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) -> Option<u64> {
         }
         Op::Stos => fill(x, to, i.size, bytes),
         Op::Lods => {
-            let v = read(x, from + bytes - w as usize, i.size);
+            let last = if down { 0 } else { bytes - w as usize };
+            let v = read(x, from + last, i.size);
             x.set_reg(RAX, i.size, v);
         }
         Op::Scas | Op::Cmps => n = search(x, i, op, from, to, n),
         Op::Ins | Op::Outs => return None,
     }
-    let by = n * w;
+    pass(x, i, op, n);
+    Some(n)
+}
+
+/// Moves the index registers of `op` on by `n` elements.
+fn pass(x: &mut Exec<'_>, i: &Insn, op: Op, n: u64) {
+    let by = step(x, i.size).wrapping_mul(n);
     if matches!(op, Op::Movs | Op::Cmps | Op::Lods) {
         advance(x, i, RSI, by);
     }
     if op != Op::Lods {
         advance(x, i, RDI, by);
     }
-    Some(n)
 }
 
 /// STOS, or MOVS from plain memory at `from`, to a page that serves or served as a page table.
@@ -379,7 +400,8 @@ fn table_row(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, linear: u64, n: u6
     let row = &mut row[..bytes];
     if op == Op::Movs {
         let to = frame as usize * PAGE as usize + start;
-        if to.wrapping_sub(from) < bytes {
+        let down = x.cpu.rflags & flag::DF != 0;
+        if (if down { from.wrapping_sub(to) } else { to.wrapping_sub(from) }) < bytes {
             return None;
         }
         x.mem.ram.copy_out(from, row);
@@ -387,11 +409,36 @@ fn table_row(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, linear: u64, n: u6
         pattern(row, x.reg(RAX, i.size), i.size);
     }
     x.store_row(frame, start, row);
-    if op == Op::Movs {
-        advance(x, i, RSI, bytes as u64);
-    }
-    advance(x, i, RDI, bytes as u64);
+    pass(x, i, op, n);
     Some(n)
+}
+
+/// STOS, or MOVS from plain memory at `from`, to a chip, until something has come up: an element at a time, each at its moment.
+fn chip_row(x: &mut Exec<'_>, i: &Insn, op: Op, from: usize, linear: u64, n: u64) -> Option<u64> {
+    let w = u64::from(i.size);
+    let down = x.cpu.rflags & flag::DF != 0;
+    let (count, epoch) = (x.count, x.mem.map_epoch());
+    let mut done = 0;
+    while done < n {
+        let at = w * if down { n - 1 - done } else { done };
+        let v = if op == Op::Movs { read(x, from + at as usize, i.size) } else { x.reg(RAX, i.size) };
+        if x.store_chip(linear + at, w, v).is_none() {
+            break;
+        }
+        done += 1;
+        x.count = count + done;
+        let up = x.derived.attention || !x.derived.code_touched.is_empty() || x.cpu.pending_debug != 0;
+        if up || x.mem.map_epoch() != epoch {
+            break;
+        }
+    }
+    // The caller counts.
+    x.count = count;
+    if done == 0 {
+        return None;
+    }
+    pass(x, i, op, done);
+    Some(done)
 }
 
 /// SCAS and CMPS over plain memory: how many iterations until ZF ends them, or `n`.

@@ -200,7 +200,7 @@ impl Direct<'_> {
     /// The pages that a trace from `b` on may lie in: the block is the one at RIP.
     fn pages(&self, b: &Block) -> Pages {
         let here = b.at / PAGE * PAGE;
-        let next = (self.x.cpu.rip | PAGE - 1).wrapping_add(1);
+        let next = (self.x.cpu.rip | (PAGE - 1)).wrapping_add(1);
         let wraps = next == 0 || !b.key.code64() && next >> 32 != 0;
         let beyond = if b.one_page || wraps || self.x.derived.watch.has_code() {
             None

@@ -24,8 +24,8 @@ pub enum Place {
     Chip(u16),
 }
 
-/// [`Place`] in 32 bits; zero is `Unmapped`, so that a fresh table costs no host memory.
-#[derive(Clone, Copy, Default)]
+/// [`Place`] in 32 bits; zero is `Unmapped`, so that a fresh table of the bare numbers costs no host memory.
+#[derive(Clone, Copy)]
 struct Packed(u32);
 
 const CHIP: u32 = 1 << 31;
@@ -75,8 +75,8 @@ pub struct Touch {
 pub struct Memory {
     /// The bytes.
     pub ram: Ram,
-    read: Vec<Packed>,
-    write: Vec<Packed>,
+    read: Vec<u32>,
+    write: Vec<u32>,
     marks: Vec<u8>,
     dirty: Vec<u32>,
     epoch: u32,
@@ -93,8 +93,8 @@ impl Memory {
     pub fn new(frames: usize, pages: usize) -> Option<Memory> {
         Some(Memory {
             ram: Ram::new(frames.checked_mul(PAGE as usize)?)?,
-            read: vec![Packed(0); pages],
-            write: vec![Packed(0); pages],
+            read: vec![0; pages],
+            write: vec![0; pages],
             marks: vec![0; frames],
             dirty: vec![0; frames],
             epoch: 1,
@@ -118,26 +118,32 @@ impl Memory {
             Place::Frame(f) => Place::Frame(f + i as u32),
             other => other,
         };
-        for i in 0..count {
+        let room = (self.read.len() as u64).saturating_sub(page);
+        for i in 0..count.min(room) {
             let at = (page + i) as usize;
-            if at < self.read.len() {
-                self.read[at] = Packed::new(step(read, i));
-                self.write[at] = Packed::new(step(write, i));
-            }
+            self.read[at] = Packed::new(step(read, i)).0;
+            self.write[at] = Packed::new(step(write, i)).0;
         }
+        self.map_epoch += 1;
+    }
+
+    /// Unmaps all pages. Bumps the map epoch.
+    pub fn unmap_all(&mut self) {
+        let pages = self.read.len();
+        (self.read, self.write) = (vec![0; pages], vec![0; pages]);
         self.map_epoch += 1;
     }
 
     /// What answers reads at a physical page (A20 already applied by the caller through [`Memory::mask`]).
     #[inline]
     pub fn read_place(&self, page: u64) -> Place {
-        self.read.get(page as usize).map_or(Place::Unmapped, |p| p.get())
+        self.read.get(page as usize).map_or(Place::Unmapped, |&p| Packed(p).get())
     }
 
     /// What answers writes at a physical page.
     #[inline]
     pub fn write_place(&self, page: u64) -> Place {
-        self.write.get(page as usize).map_or(Place::Unmapped, |p| p.get())
+        self.write.get(page as usize).map_or(Place::Unmapped, |&p| Packed(p).get())
     }
 
     /// Changes with every change of the map or of A20: derived state made under another epoch is void.

@@ -60,7 +60,7 @@ impl Board {
     /// Builds the whole map.
     pub fn map_all(&mut self, mem: &mut Memory) {
         let f = self.frames;
-        mem.map(0, f.pages() as u64, Place::Unmapped, Place::Unmapped);
+        mem.unmap_all();
         let low = page(f.layout.low_end());
         mem.map(0, low, Place::Frame(0), Place::Frame(0));
         if f.layout.high_len() > 0 {

@@ -102,7 +102,7 @@ impl Board {
             tsc_offsets: vec![0; config.cpus],
             video_epoch: 0,
             must_end: false,
-            ports: PortMap::new(|_| false),
+            ports: PortMap::default(),
             window: None,
             occupied: Vec::new(),
             apic_pages: Vec::new(),
@@ -175,9 +175,10 @@ impl Board {
 
     /// Builds the table of ports: the fixed ones, and those that PCI functions place.
     pub fn map_ports(&mut self) {
+        let mut ports = std::mem::take(&mut self.ports);
         let c = &self.chips;
         let (ide, debug_exit, fw_cfg) = (&c.ide.function, self.debug_exit, self.fw_cfg);
-        let mut ports = PortMap::new(|wire| match wire {
+        ports.restart(|wire| match wire {
             Wire::Ide0 | Wire::Ide0Control => ide.decodes(0),
             Wire::Ide1 | Wire::Ide1Control => ide.decodes(1),
             Wire::DebugExit => debug_exit,

@@ -133,19 +133,20 @@ pub mod region {
     pub const HPET: u16 = 4;
 }
 
-/// What answers at each of the 64 Ki ports: a wire and its first port.
+/// What answers at each of the 64 Ki ports: a wire and its first port. Empty until [`PortMap::restart`].
+#[derive(Default)]
 pub struct PortMap {
     wires: Vec<(Wire, u16)>,
 }
 
 impl PortMap {
-    /// The fixed ports, as far as `has` says that the chip is there.
-    pub fn new(has: impl Fn(Wire) -> bool) -> PortMap {
-        let mut map = PortMap { wires: vec![(Wire::Nothing, 0); 0x1_0000] };
+    /// The fixed ports only, as far as `has` says that the chip is there.
+    pub fn restart(&mut self, has: impl Fn(Wire) -> bool) {
+        self.wires.clear();
+        self.wires.resize(0x1_0000, (Wire::Nothing, 0));
         for &(first, count, wire) in PORTS.iter().filter(|p| has(p.2)) {
-            map.put(first, count, wire);
+            self.put(first, count, wire);
         }
-        map
     }
 
     /// Gives ports to a wire, from `first` on.

@@ -131,21 +131,26 @@ fn put_frames(mem: &mut Memory, first: u32, bytes: &[u8]) {
 
 fn roms(config: &Config) -> Result<Roms, ConfigError> {
     let tables = tables(config);
-    let mut system = match &config.bios {
-        Some(path) => read_rom(path)?,
-        None => {
-            let (anchors, tables) = (tables.anchors.clone(), tables.body.clone());
-            lucid86_bios::system_rom(&lucid86_bios::Options { anchors, tables, tables_at: tables_at(config) })
-                .image
-        }
-    };
+    // To assemble them takes a good part of the time that a start takes: both at once.
+    let (system, video) = std::thread::scope(|s| {
+        let video = s.spawn(|| match &config.vga_bios {
+            Some(path) => read_rom(path),
+            None => Ok(lucid86_bios::video_rom().image),
+        });
+        let system = match &config.bios {
+            Some(path) => read_rom(path),
+            None => {
+                let (anchors, tables) = (tables.anchors.clone(), tables.body.clone());
+                let at = tables_at(config);
+                Ok(lucid86_bios::system_rom(&lucid86_bios::Options { anchors, tables, tables_at: at }).image)
+            }
+        };
+        (system, video.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let (mut system, mut video) = (system?, video?);
     // A ROM of less than 128 KiB stands at the end of the area.
     let size = system.len().next_multiple_of(PAGE as usize).max(0x2_0000);
     system.splice(0..0, std::iter::repeat_n(0xff, size - system.len()));
-    let mut video = match &config.vga_bios {
-        Some(path) => read_rom(path)?,
-        None => lucid86_bios::video_rom().image,
-    };
     video.resize(video.len().next_multiple_of(PAGE as usize), 0);
     let mut cards = <[Vec<u8>; CARDS]>::default();
     for (rom, net) in cards.iter_mut().zip(&config.net) {
