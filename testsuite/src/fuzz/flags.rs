@@ -1,5 +1,5 @@
 //! Random programs about status flags: what makes them, what changes registers behind that, what asks for them, accesses
-//! that fault in the end, calls, returns and jumps through registers, in 64- and 32-bit code. The interpreter and another
+//! that fault in the end, calls, returns and jumps through registers, in 64- and 32-bit code, in a page or across the end of one. The interpreter and another
 //! engine must end with the same registers, flags, stack and memory. A translator leaves flags unmade for as long as it can.
 //!
 //! Encodings: SDM volume 2, appendix A.
@@ -99,13 +99,14 @@ impl Machines {
         let code = program.code();
         let mut ends = Vec::new();
         for rig in &mut self.rigs {
-            rig.poke(CODE, &code);
+            rig.poke(program.at, &code);
             rig.poke(DATA, data);
             for at in seen_frames(before) {
                 rig.poke(at, &[(at >> 12) as u8; SEEN as usize]);
             }
             rig.poke(STACK - NEAR, &[0; 2 * NEAR as usize]);
             rig.cpu = before.clone();
+            rig.cpu.rip = program.at;
             let stop = rig.run(20_000);
             let mut memory = Vec::new();
             let frames = seen_frames(before).map(|at| (at, SEEN));
@@ -158,6 +159,8 @@ struct Line {
 
 /// A loop of lines; the last ones are a subroutine.
 struct Program {
+    /// Where it lies: in a page, or across the end of one.
+    at: u64,
     lines: Vec<Line>,
     /// Where the subroutine begins.
     sub: usize,
@@ -174,13 +177,14 @@ impl Program {
         // LEA RDI, [RDI + 1000h]
         let mut turn = if wide { vec![0x48] } else { vec![] };
         turn.extend([0x8d, 0xbf, 0, 0x10, 0, 0]);
-        Program { lines, sub: main as usize, turn }
+        let at = if m.r.one_in(2) { CODE } else { CODE + 0xfff - m.r.below(60) };
+        Program { at, lines, sub: main as usize, turn }
     }
 
     fn without(&self, n: usize) -> Program {
         let mut lines = self.lines.clone();
         lines.remove(n);
-        Program { lines, sub: self.sub - usize::from(n < self.sub), turn: self.turn.clone() }
+        Program { at: self.at, lines, sub: self.sub - usize::from(n < self.sub), turn: self.turn.clone() }
     }
 
     fn code(&self) -> Vec<u8> {
@@ -224,7 +228,7 @@ impl Program {
                 }
                 Leads::Address(k) => {
                     let at = here - l.bytes.len() + k;
-                    code[at..at + 4].copy_from_slice(&(CODE as u32 + here as u32).to_le_bytes());
+                    code[at..at + 4].copy_from_slice(&(self.at as u32 + here as u32).to_le_bytes());
                 }
             }
         }
@@ -237,7 +241,7 @@ impl Program {
 
     fn listing(&self, wide: bool) -> String {
         let code = self.code();
-        let mut d = iced_x86::Decoder::with_ip(if wide { 64 } else { 32 }, &code, CODE, 0);
+        let mut d = iced_x86::Decoder::with_ip(if wide { 64 } else { 32 }, &code, self.at, 0);
         let mut s = String::new();
         for i in d.iter() {
             let _ = write!(s, "\n    {:x} {i}", i.ip());
@@ -505,7 +509,6 @@ fn rig(wide: bool, engine: Engine) -> Result<Rig, String> {
     c.idtr = TableReg { base: IDT, limit: 0x1ff };
     c.tr = Segment { base: TSS, limit: 0x67, attr: 0x8b, selector: 0x20 };
     c.gpr[gpr::RSP] = STACK;
-    c.rip = CODE;
     Ok(r)
 }
 
