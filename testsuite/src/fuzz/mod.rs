@@ -61,6 +61,9 @@ pub fn fuzzer(name: &str, engine: Engine, without: &[String]) -> Result<Round, S
         "scripts" => Ok(debug::scripts()),
         "packets" => debug::packets(),
         "decode" => Ok(decode::fuzzer(engine)),
+        "flags" if engine == Engine::Interpreter => {
+            Err("flags: compares an engine with the interpreter: give --engine translator".into())
+        }
         "flags" => flags::fuzzer(engine),
         #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
         "single" => single::fuzzer(engine),
