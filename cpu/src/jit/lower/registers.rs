@@ -99,6 +99,14 @@ impl Lower<'_> {
                 let t = self.reg(v, w)?;
                 self.asm.store(8, to, t);
                 self.cache_last(v, r, 8);
+                if !self.is_temp(t)
+                    && self.read_again(r).is_some()
+                    && let Some(copy) = self.idle()
+                {
+                    // Else the next use waits for the store to come back.
+                    self.asm.mov(8, copy, t);
+                    self.cache(copy, Held::Guest(r), 8);
+                }
             }
             (to, _) if matches!(self.read_again(r), Some(n) if n <= w) => {
                 let from = self.reg(v, w)?;

@@ -21,6 +21,7 @@ pub(super) fn keeps_temporaries(op: &Op) -> bool {
             | Op::Unary { .. }
             | Op::Shift { .. }
             | Op::Mul { .. }
+            | Op::High(_)
             | Op::Cond(_)
             | Op::Ea
             | Op::NextIp
@@ -61,10 +62,14 @@ impl Lower<'_> {
         if self.free == 0 {
             self.spill()?;
         }
-        // One that holds nothing, if there is one.
+        let t = self.idle().unwrap_or(R(self.free.trailing_zeros() as u8));
+        Ok(self.take(t))
+    }
+
+    /// A free temporary that holds nothing, if there is one.
+    pub(super) fn idle(&self) -> Option<R> {
         let idle = (0..16).filter(|&t| self.cached[t].is_none()).fold(0, |m, t| m | 1 << t) & self.free;
-        let from = if idle == 0 { self.free } else { idle };
-        Ok(self.take(R(from.trailing_zeros() as u8)))
+        (idle != 0).then(|| R(idle.trailing_zeros() as u8))
     }
 
     pub(super) fn take(&mut self, t: R) -> R {
