@@ -217,69 +217,86 @@ fn loops_across_a_pages_end() {
     }
 }
 
-/// The same where the loop maps another frame behind the page's end, at each turn or at some: what is there from the next
-/// instruction on is what runs.
+/// The same where the loop maps another frame behind the page's end, at each turn or at some, by an instruction of its own
+/// or a string's: what is there from the next instruction on is what runs.
 #[test]
 fn loops_whose_second_page_changes() {
+    for start in 0xfc0..0x1000 {
+        for every in [1, 3, 64] {
+            for string in [false, true] {
+                second_page_changes(start, every, string);
+            }
+        }
+    }
+}
+
+/// A loop at `start` in a page maps another frame there after so many turns each.
+fn second_page_changes(start: u64, every: u32, string: bool) {
     const TURNS: u32 = 500;
     const FRAMES: [u64; 2] = [0x4_0000, 0x5_0000];
     let entry = TABLE + 8 * ((CODE >> 12) + 1);
-    for start in 0xfd0..0x1000 {
-        for every in [1, 3, 64] {
-            let mut r = small_pages();
-            let at = CODE + start;
-            let code = assemble(64, at, |a| {
-                let (mut top, mut same) = (a.create_label(), a.create_label());
-                a.set_label(&mut top)?;
-                a.add(eax, 0x1122_3344)?;
-                a.dec(ebp)?;
-                a.jne(same)?;
-                a.xor(dword_ptr(rcx), edi)?;
-                a.mov(ebp, every)?;
-                a.set_label(&mut same)?;
-                a.add(edx, 0x2233_4455)?;
-                a.add(ebx, 0x3344_5566)?;
-                a.dec(esi)?;
-                a.jne(top)?;
-                a.hlt()
-            });
-            // Behind the page's end the constants are others in the second frame.
-            let inside = (CODE + 0x1000 - at) as usize;
-            let place = |v: u32| code.windows(4).position(|w| w == v.to_le_bytes()).expect("it is there");
-            let places = [0x1122_3344, 0x2233_4455, 0x3344_5566].map(place);
-            let mut codes = [code.clone(), code.clone()];
-            for n in places.iter().flat_map(|p| *p..p + 4).filter(|n| *n >= inside) {
-                codes[1][n] ^= 0x5a;
+    let mut r = small_pages();
+    let at = CODE + start;
+    let code = assemble(64, at, |a| {
+        let (mut top, mut same) = (a.create_label(), a.create_label());
+        a.set_label(&mut top)?;
+        a.add(eax, 0x1122_3344)?;
+        a.dec(ebp)?;
+        a.jne(same)?;
+        if string {
+            a.xor(r10d, r11d)?;
+            a.xchg(eax, r10d)?;
+            a.mov(ecx, 1)?;
+            a.rep().stosd()?;
+            a.sub(rdi, 4)?;
+            a.xchg(eax, r10d)?;
+        } else {
+            a.xor(dword_ptr(rdi), r11d)?;
+        }
+        a.mov(ebp, every)?;
+        a.set_label(&mut same)?;
+        a.add(edx, 0x2233_4455)?;
+        a.add(ebx, 0x3344_5566)?;
+        a.dec(esi)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    // Behind the page's end the constants are others in the second frame.
+    let inside = (CODE + 0x1000 - at) as usize;
+    let place = |v: u32| code.windows(4).position(|w| w == v.to_le_bytes()).expect("it is there");
+    let places = [0x1122_3344, 0x2233_4455, 0x3344_5566].map(place);
+    let mut codes = [code.clone(), code.clone()];
+    for n in places.iter().flat_map(|p| *p..p + 4).filter(|n| *n >= inside) {
+        codes[1][n] ^= 0x5a;
+    }
+    r.mem.write_physical(at, &code[..inside.min(code.len())]);
+    for (frame, code) in FRAMES.iter().zip(&codes) {
+        r.mem.write_physical(*frame, &code[inside.min(code.len())..]);
+    }
+    r.put64(entry, FRAMES[0] | 3);
+    r.cpu.rip = at;
+    r.cpu.gpr[gpr::RAX] = 0;
+    r.cpu.gpr[gpr::RBX] = 0;
+    r.cpu.gpr[gpr::RDX] = 0;
+    r.cpu.gpr[gpr::RDI] = entry;
+    r.cpu.gpr[gpr::RBP] = every.into();
+    r.cpu.gpr[gpr::RSI] = TURNS.into();
+    r.cpu.gpr[10] = FRAMES[0] | 3;
+    r.cpu.gpr[11] = FRAMES[0] ^ FRAMES[1];
+    assert_eq!(run(&mut r, 100_000).0, Stop::Halted, "from {start:x}h, every {every}, by a string: {string}");
+    let mut frame = 0;
+    let mut sums = [0u32; 3];
+    for turn in 1..=TURNS {
+        for (k, sum) in sums.iter_mut().enumerate() {
+            let c = &codes[frame][places[k]..];
+            *sum = sum.wrapping_add(u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+            if k == 0 && turn % every == 0 {
+                frame ^= 1;
             }
-            r.mem.write_physical(at, &code[..inside.min(code.len())]);
-            for (frame, code) in FRAMES.iter().zip(&codes) {
-                r.mem.write_physical(*frame, &code[inside.min(code.len())..]);
-            }
-            r.put64(entry, FRAMES[0] | 3);
-            r.cpu.rip = at;
-            r.cpu.gpr[gpr::RAX] = 0;
-            r.cpu.gpr[gpr::RBX] = 0;
-            r.cpu.gpr[gpr::RDX] = 0;
-            r.cpu.gpr[gpr::RCX] = entry;
-            r.cpu.gpr[gpr::RBP] = every.into();
-            r.cpu.gpr[gpr::RSI] = TURNS.into();
-            r.cpu.gpr[gpr::RDI] = FRAMES[0] ^ FRAMES[1];
-            assert_eq!(run(&mut r, 100_000).0, Stop::Halted, "from {start:x}h, every {every}");
-            let mut frame = 0;
-            let mut sums = [0u32; 3];
-            for turn in 1..=TURNS {
-                for (k, sum) in sums.iter_mut().enumerate() {
-                    let c = &codes[frame][places[k]..];
-                    *sum = sum.wrapping_add(u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-                    if k == 0 && turn % every == 0 {
-                        frame ^= 1;
-                    }
-                }
-            }
-            let got = [gpr::RAX, gpr::RDX, gpr::RBX].map(|n| r.cpu.gpr[n] as u32);
-            assert_eq!(got, sums, "from {start:x}h, every {every}");
         }
     }
+    let got = [gpr::RAX, gpr::RDX, gpr::RBX].map(|n| r.cpu.gpr[n] as u32);
+    assert_eq!(got, sums, "from {start:x}h, every {every}, by a string: {string}");
 }
 
 /// Operands of x87 instructions near one another, over several pages' ends, behind integers there and before them.

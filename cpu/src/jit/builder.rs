@@ -56,17 +56,9 @@ impl Builder {
         }
     }
 
-    /// Number of the first instruction for which shared code runs, other than the last thing that the block does.
+    /// See [`first_call`].
     pub fn first_call(&self, insns: &[Insn]) -> Option<usize> {
-        let mut n = 0;
-        self.ops.iter().find_map(|op| {
-            match *op {
-                Op::Begin(k) => n = usize::from(k),
-                Op::Call { how, .. } if x87::operand(how, &insns[n]).is_none() => return Some(n),
-                _ => {}
-            }
-            None
-        })
+        first_call(&self.ops, insns)
     }
 
     /// Writes down instruction `i`, number `n` of its block. False if the interpreter has to run it; nothing is then added.
@@ -82,6 +74,20 @@ impl Builder {
         self.jump_last(from);
         true
     }
+}
+
+/// Number of the first instruction for which shared code may run behind which the block goes on.
+pub fn first_call(ops: &[Op], insns: &[Insn]) -> Option<usize> {
+    let mut n = 0;
+    ops.iter().find_map(|op| {
+        match *op {
+            Op::Begin(k) => n = usize::from(k),
+            Op::Call { how: Call::Transfer, .. } => {}
+            Op::Call { how, .. } if x87::operand(how, &insns[n]).is_none() => return Some(n),
+            _ => {}
+        }
+        None
+    })
 }
 
 /// Writes one decoded instruction down.

@@ -354,22 +354,21 @@ impl Jit {
             let cut = turns.iter().any(|t| usize::from(t.n) + 1 == n);
             let whole = cut || ends && n == insns.len();
             let spans = |i: &Insn| i.off + u16::from(i.len) > PAGE as u16;
-            let beyond = insns[..n].iter().rposition(spans);
-            if let (Some(last), Some(k)) = (beyond, self.builder.first_call(insns))
-                && k < last
+            let beyond = insns[..n].iter().any(spans);
+            let exits = turns.iter().take_while(|t| usize::from(t.n) < n);
+            let second = second.filter(|_| beyond || exits.clone().any(|t| t.exit >= PAGE as u16));
+            if second.is_some()
+                && let Some(k) = self.builder.first_call(insns)
             {
-                // Shared code may map another page there, and only a miss or an access looks at that.
-                if !spans(&insns[0]) {
-                    count = k.max(1);
-                    continue;
-                }
-                if let Some(t) = turns.first().filter(|t| usize::from(t.n) < last) {
-                    count = usize::from(t.n) + 1;
+                // Shared code may map another page there, and nobody would notice before the end. (A block that begins across the
+                // page's end is left as it is: see `Lower::spans`.)
+                let head = turns.first().map_or(n, |t| usize::from(t.n) + 1);
+                let most = if spans(&insns[0]) { head } else { k.max(1) };
+                if most < n {
+                    count = most;
                     continue;
                 }
             }
-            let exits = turns.iter().take_while(|t| usize::from(t.n) < n);
-            let second = second.filter(|_| beyond.is_some() || exits.clone().any(|t| t.exit >= PAGE as u16));
             match lower(
                 &insns[..n],
                 &self.builder.ops,

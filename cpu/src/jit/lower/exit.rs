@@ -163,7 +163,7 @@ impl Lower<'_> {
         }
         let inner = self.asm.label();
         self.asm.bind(inner);
-        self.inner = self.asm.offset(inner);
+        self.inner = if self.spans { self.asm.offset(inner) } else { self.near };
         if let Some(counter) = entry.counter {
             self.asm.mov_imm(R::R14, counter);
             self.asm.alu_imm(0, 8, Mem::at(R::R14, 0), 1);

@@ -21,6 +21,7 @@ mod temps;
 mod vector;
 pub mod x87;
 
+use super::builder::first_call;
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::groups::{self, Groups, Sharing};
 use super::ir::{Op, Val};
@@ -201,7 +202,8 @@ pub struct Lower<'a> {
     exits: Exits,
     near: usize,
     inner: usize,
-    /// It goes on in the next page, or links to it, and looks for that when it is entered.
+    /// It goes on in the next page, or links to it, and looks for that when it is entered; that holds until it ends, for no
+    /// shared code runs in between.
     spans: bool,
     /// See [`Entry::extends`].
     extends: bool,
@@ -294,7 +296,7 @@ pub fn lower(
         exits: Exits::default(),
         near: 0,
         inner: 0,
-        spans: entry.second.is_some(),
+        spans: entry.second.is_some() && first_call(ops, insns).is_none(),
         extends: entry.extends,
         common: stubs,
     };
