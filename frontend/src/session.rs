@@ -6,9 +6,8 @@ use crate::end::Ending;
 use crate::host::Host;
 use crate::picture::{Camera, Picture};
 use crate::{STATUS_USAGE, serial, terminal, window};
-use crossbeam_channel::Sender;
 use lucid86_machine::config::Display;
-use lucid86_machine::{Config, Input, Machine, Outcome, View};
+use lucid86_machine::{Config, Inputs, Machine, Outcome, View};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -165,7 +164,7 @@ fn start(mut machine: Machine, mut host: Host, debuggers: Option<Debuggers>) -> 
 
 fn show(
     opened: Opened,
-    input: Option<Sender<Input>>,
+    input: Option<Inputs>,
     picture: &Picture,
     running: &Running,
     ending: &Arc<Ending>,

@@ -13,6 +13,7 @@ pub mod config;
 pub mod debug;
 mod hash;
 pub mod input;
+pub mod inputs;
 pub mod load;
 mod machine;
 pub mod media;
@@ -28,6 +29,7 @@ pub mod tables;
 
 pub use config::{Config, ConfigError};
 pub use input::{Input, Key, MouseButton};
+pub use inputs::Inputs;
 /// The processor's state, for those who look at it.
 pub use lucid86_cpu::state as cpu;
 pub use machine::{Machine, Until};

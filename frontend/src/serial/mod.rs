@@ -11,8 +11,8 @@ mod tcp;
 use crate::debug::Mail;
 use crate::end::Ending;
 use crossbeam_channel::{SendTimeoutError, Sender};
-use lucid86_machine::Input;
 use lucid86_machine::config::SerialTo;
+use lucid86_machine::{Input, Inputs};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -79,7 +79,7 @@ fn write_stdout(bytes: &[u8]) -> std::io::Result<()> {
 pub fn open(
     port: usize,
     to: &SerialTo,
-    connect: &mut dyn FnMut() -> Sender<Input>,
+    connect: &mut dyn FnMut() -> Inputs,
     ending: &Arc<Ending>,
     monitor: Option<Mail>,
 ) -> Result<Output, String> {
@@ -114,9 +114,9 @@ pub fn create(path: &Path) -> Result<File, String> {
 }
 
 /// Hands bytes to a serial port, waiting while the guest is far behind. False when the machine is gone.
-fn feed(port: usize, bytes: &[u8], to: &Sender<Input>) -> bool {
+fn feed(port: usize, bytes: &[u8], to: &Inputs) -> bool {
     bytes.iter().all(|&b| {
-        while to.len() >= BACKLOG {
+        while to.waiting() >= BACKLOG {
             std::thread::sleep(Duration::from_millis(2));
         }
         to.send(Input::SerialByte(port, b)).is_ok()

@@ -1,15 +1,15 @@
 //! A peer that reads and writes at its own pace: one thread for each direction.
 
 use super::feed;
-use crossbeam_channel::{Receiver, Sender};
-use lucid86_machine::Input;
+use crossbeam_channel::Receiver;
+use lucid86_machine::Inputs;
 use std::io::{ErrorKind, Read, Write};
 
 /// Chunks that may wait for a slow peer.
 pub(super) const QUEUE: usize = 1024;
 
 /// Copies what the peer says to the guest until the peer or the machine ends.
-pub(super) fn read_from(mut peer: impl Read, port: usize, to: &Sender<Input>) {
+pub(super) fn read_from(mut peer: impl Read, port: usize, to: &Inputs) {
     let mut buffer = [0; 512];
     loop {
         match peer.read(&mut buffer) {

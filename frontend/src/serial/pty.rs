@@ -3,20 +3,15 @@
 
 use super::{Output, peer};
 use crate::end::Ending;
-use crossbeam_channel::{Sender, bounded};
-use lucid86_machine::Input;
+use crossbeam_channel::bounded;
+use lucid86_machine::Inputs;
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::sync::Arc;
 
-pub(super) fn open(
-    port: usize,
-    name: &str,
-    to: Sender<Input>,
-    ending: &Arc<Ending>,
-) -> Result<Output, String> {
+pub(super) fn open(port: usize, name: &str, to: Inputs, ending: &Arc<Ending>) -> Result<Output, String> {
     let (ours, theirs, path) = pair().map_err(|e| format!("serial: pty: {e}"))?;
     ending.say(&format!("{name} is {path}"));
     let reader = ours.try_clone().map_err(|e| format!("serial: pty: {e}"))?;

@@ -4,15 +4,14 @@ use super::escape::{Escape, KEYS, Meaning};
 use super::feed;
 use crate::debug::{Event, FULL, Mail, Output};
 use crate::end::Ending;
-use crossbeam_channel::Sender;
-use lucid86_machine::Input;
+use lucid86_machine::{Input, Inputs};
 use std::io::{IsTerminal, Read, Write};
 use std::sync::Arc;
 
 /// Starts reading. The reader holds the sender until the input ends.
 pub(super) fn start(
     port: usize,
-    to: Sender<Input>,
+    to: Inputs,
     ending: &Arc<Ending>,
     monitor: Option<Mail>,
 ) -> Result<(), String> {
@@ -73,7 +72,7 @@ impl Line {
     }
 }
 
-fn read(port: usize, to: &Sender<Input>, ending: &Ending, mut monitor: Option<Line>) {
+fn read(port: usize, to: &Inputs, ending: &Ending, mut monitor: Option<Line>) {
     let mut escape = Escape::default();
     let mut buffer = [0; 512];
     loop {

@@ -3,8 +3,8 @@
 
 use super::{Output, peer};
 use crate::end::Ending;
-use crossbeam_channel::{Receiver, Sender, bounded};
-use lucid86_machine::Input;
+use crossbeam_channel::{Receiver, bounded};
+use lucid86_machine::Inputs;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub(super) fn listen(
     port: usize,
     name: &str,
     address: &str,
-    to: Sender<Input>,
+    to: Inputs,
     ending: &Arc<Ending>,
 ) -> Result<Output, String> {
     let listener = TcpListener::bind(address).map_err(|e| format!("serial: tcp:{address}: {e}"))?;
@@ -33,7 +33,7 @@ pub(super) fn listen(
 fn serve(
     stream: &TcpStream,
     port: usize,
-    to: &Sender<Input>,
+    to: &Inputs,
     waiting: &Receiver<Vec<u8>>,
     left: Option<Vec<u8>>,
 ) -> Option<Vec<u8>> {

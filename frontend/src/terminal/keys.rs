@@ -1,9 +1,8 @@
 //! What is typed in a terminal, as keys of a PC keyboard. A terminal tells characters and modifiers, not keys going down and up:
 //! each becomes a short press with its modifiers around it (US layout, as the guest's firmware assumes).
 
-use crossbeam_channel::Sender;
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use lucid86_machine::{Input, Key};
+use lucid86_machine::{Input, Inputs, Key};
 use std::collections::VecDeque;
 
 /// What a typed key means to the display itself.
@@ -80,7 +79,7 @@ impl Typist {
     }
 
     /// Sends the next press: modifiers down, key down and up, modifiers up.
-    pub fn send_next(&mut self, to: &Sender<Input>) {
+    pub fn send_next(&mut self, to: &Inputs) {
         let Some((modifiers, key)) = self.presses.pop_front() else { return };
         let down = modifiers.iter().map(|&key| (key, true));
         let up = modifiers.iter().rev().map(|&key| (key, false));
@@ -143,7 +142,7 @@ mod tests {
     use super::*;
 
     fn sent(code: KeyCode, modifiers: KeyModifiers) -> Vec<(u16, bool)> {
-        let (to, from) = crossbeam_channel::unbounded();
+        let (to, from) = lucid86_machine::inputs::mail();
         let mut t = Typist::default();
         t.key(KeyEvent::new(code, modifiers));
         t.send_next(&to);
@@ -151,7 +150,7 @@ mod tests {
             Input::Key { key, down } => (key.0, down),
             other => panic!("{other:?}"),
         };
-        from.try_iter().map(code_of).collect()
+        std::iter::from_fn(|| from.take().ok()).map(code_of).collect()
     }
 
     #[test]

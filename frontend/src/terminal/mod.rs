@@ -7,11 +7,10 @@ mod keys;
 use crate::end::Ending;
 use crate::picture::Picture;
 use crate::session::Running;
-use crossbeam_channel::Sender;
 use crossterm::event::{self, Event};
 use draw::Screen;
 use keys::{Typed, Typist};
-use lucid86_machine::Input;
+use lucid86_machine::{Input, Inputs};
 use std::time::{Duration, Instant};
 
 /// Time between two looks at keys and picture.
@@ -24,12 +23,7 @@ const MESSAGE: Duration = Duration::from_secs(4);
 const KEYS: &str = "Ctrl-A x ends   Ctrl-A a sends Ctrl-A   Ctrl-A d sends Ctrl-Alt-Del";
 
 /// Shows pictures and sends keys until the machine has ended.
-pub fn show(
-    input: &Sender<Input>,
-    picture: &Picture,
-    running: &Running,
-    ending: &Ending,
-) -> Result<(), String> {
+pub fn show(input: &Inputs, picture: &Picture, running: &Running, ending: &Ending) -> Result<(), String> {
     ending.take_screen().map_err(|e| format!("display: the terminal can't be used: {e}"))?;
     let (columns, rows) = crossterm::terminal::size().unwrap_or((80, 25));
     let mut screen = Screen::new(columns.into(), rows.into());
@@ -44,7 +38,7 @@ pub fn show(
                 Err(_) => ending.ask(),
             }
         }
-        if next_key <= Instant::now() && input.is_empty() && typist.waiting() {
+        if next_key <= Instant::now() && input.waiting() == 0 && typist.waiting() {
             typist.send_next(input);
             next_key = Instant::now() + KEY_PACE;
         }
@@ -58,7 +52,7 @@ pub fn show(
     Ok(())
 }
 
-fn handle(event: Event, screen: &mut Screen, typist: &mut Typist, input: &Sender<Input>, ending: &Ending) {
+fn handle(event: Event, screen: &mut Screen, typist: &mut Typist, input: &Inputs, ending: &Ending) {
     match event {
         Event::Resize(columns, rows) => screen.resize(columns.into(), rows.into()),
         Event::Paste(text) => typist.paste(&text),

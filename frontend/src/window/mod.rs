@@ -7,9 +7,9 @@ mod mouse;
 use crate::end::Ending;
 use crate::picture::{Picture, Shown};
 use crate::session::Running;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use keys::{Keyboard, Listener};
-use lucid86_machine::{Frame, Input};
+use lucid86_machine::{Frame, Input, Inputs};
 use minifb::{ScaleMode, Window, WindowOptions};
 use mouse::Mouse;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ impl Screen {
     /// Shows pictures and sends input until the machine has ended or the window was closed.
     pub fn show(
         mut self,
-        input: &Sender<Input>,
+        input: &Inputs,
         picture: &Picture,
         running: &Running,
         ending: &Ending,

@@ -6,14 +6,13 @@ mod run;
 mod start;
 mod vary;
 
-use crate::Input;
 use crate::board::Board;
 use crate::config::{Config, ConfigError, StopAfter};
+use crate::inputs::{Inputs, Mailbox, mail};
 use crate::outcome::View;
 use crate::pacer::Pacer;
 use crate::screen::{Cell, Frame, TextScreen};
 use crate::script::Script;
-use crossbeam_channel::{Receiver, Sender};
 use feed::Feed;
 use lucid86_cpu::derived::Derived;
 use lucid86_cpu::state::Activity;
@@ -76,8 +75,8 @@ pub struct Machine {
     stop_count: Option<u64>,
     stop_ns: Option<u64>,
     pacer: Pacer,
-    sender: Option<Sender<Input>>,
-    receiver: Receiver<Input>,
+    sender: Option<Inputs>,
+    mailbox: Mailbox,
     live: bool,
     next_tick: Option<Instant>,
     pub(crate) ended_by: Option<crate::outcome::Outcome>,
@@ -98,12 +97,12 @@ impl Machine {
     }
 
     /// A sender of inputs. While any lives, input is live (see the crate's head).
-    pub fn connect(&mut self) -> Sender<Input> {
+    pub fn connect(&mut self) -> Inputs {
         if let Some(s) = &self.sender {
             return s.clone();
         }
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        self.receiver = receiver;
+        let (sender, mailbox) = mail();
+        self.mailbox = mailbox;
         self.live = true;
         self.sender = Some(sender.clone());
         sender

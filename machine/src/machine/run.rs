@@ -131,7 +131,7 @@ impl Machine {
             return self.replay_inputs();
         }
         while self.live {
-            match self.receiver.try_recv() {
+            match self.mailbox.take() {
                 Ok(input) => self.arrived(input, false),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => self.live = false,
@@ -364,11 +364,7 @@ impl Machine {
         let wait = event.map(|t| self.pacer.until(t));
         let wait = [wait, again].into_iter().flatten().min();
         if self.live {
-            let received = match wait {
-                Some(w) => self.receiver.recv_timeout(w),
-                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            match received {
+            match self.mailbox.wait(wait) {
                 Ok(input) => self.arrived(input, true),
                 Err(RecvTimeoutError::Disconnected) => self.live = false,
                 Err(RecvTimeoutError::Timeout) => {}

@@ -73,8 +73,7 @@ pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
     let new_cpu = |i| Cpu { seed: seed.rotate_left(i as u32), ..Cpu::new(i, model.clone()) };
     let cpus = (0..config.cpus).map(new_cpu).collect();
     let script = Script::from_config(&config)?;
-    let (sender, receiver) = crossbeam_channel::unbounded();
-    drop(sender);
+    let (_, mailbox) = crate::inputs::mail();
     let mut machine = Machine {
         mem,
         cpus,
@@ -95,7 +94,7 @@ pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
         stop_ns: None,
         pacer: Pacer::new(0),
         sender: None,
-        receiver,
+        mailbox,
         live: false,
         next_tick: None,
         ended_by: None,

@@ -18,7 +18,7 @@ pub mod user;
 
 pub use dump::Dump;
 
-use crate::Input;
+use crate::{Input, Inputs};
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 pub use mio::Registry;
 use mio::event::Event;
@@ -119,7 +119,7 @@ impl Drop for Plug {
 pub struct Cable {
     card: usize,
     from: Receiver<Vec<u8>>,
-    to: Sender<Input>,
+    to: Inputs,
     shared: Arc<Shared>,
 }
 
@@ -147,7 +147,7 @@ impl Cable {
 }
 
 /// Two ends of a cable, and what the back end waits with.
-fn cable(card: usize, to: Sender<Input>) -> std::io::Result<(Plug, Cable, Poll)> {
+fn cable(card: usize, to: Inputs) -> std::io::Result<(Plug, Cable, Poll)> {
     let poll = Poll::new()?;
     let (out, from) = crossbeam_channel::bounded(OUTBOUND);
     let shared = Arc::new(Shared {
