@@ -147,6 +147,96 @@ fn tables() {
     }
 }
 
+/// Arrays by indices of 32 bits that go over the end of their range, up and down: in 64-bit code the next element is then 4 GiB
+/// away, where another page is mapped; outside long mode addresses wrap with them.
+#[test]
+fn indices_wrap() {
+    /// In the middle of a page: the check for its end must not hide what wraps.
+    const ARRAY: u64 = 0x2_0800;
+    const PAGE: u64 = ARRAY & !0xfff;
+    const FRAME: u64 = 0x4_0000;
+    const PASSES: u32 = 90;
+    const STEPS: u32 = 8;
+    /// Elements in one step, which is one block.
+    const EACH: u32 = 3;
+    for (bits, down) in [(32, false), (32, true), (64, false), (64, true)] {
+        let mut r = if bits == 64 { long64() } else { flat32() };
+        if bits == 64 {
+            // The page 4 GiB behind the array's.
+            r.put64(0x10_1020, 0x10_4003);
+            r.put64(0x10_4000, 0x10_5003);
+            r.put64(0x10_5000 + 8 * (PAGE >> 12), FRAME | 3);
+        }
+        for n in 0..0x400u64 {
+            for at in [PAGE, FRAME] {
+                r.put32(at + 4 * n, (at as u32 ^ n as u32).wrapping_mul(0x9e37_79b1));
+            }
+        }
+        let place = |i: u32| match (bits, ARRAY + u64::from(i)) {
+            (64, at) if at >> 32 != 0 => FRAME + (at & 0xfff),
+            (_, at) => at & 0xffff_ffff,
+        };
+        let starts = [0u32, 0x40, 0xffff_ff80, 0xffff_fff0, 0xffff_fffc, 3, 0xffff_ffe0];
+        // What is to be found: sums of words at the index and one and two behind it, and what was stored there.
+        let mut model = vec![0; 0x8_0000];
+        r.mem.read_physical(0, &mut model);
+        let mut sum = 0u32;
+        for pass in 0..PASSES {
+            let mut i = starts[pass as usize % starts.len()];
+            for _ in 0..STEPS * EACH {
+                let load = |m: &[u8], i: u32| u32::from(m[place(i) as usize]);
+                sum = sum.wrapping_add(load(&model, i)).rotate_left(5);
+                sum = sum.wrapping_add(load(&model, i.wrapping_add(1)));
+                model[place(i.wrapping_add(2)) as usize] = sum as u8;
+                i = if down { i.wrapping_sub(1) } else { i.wrapping_add(1) };
+            }
+        }
+        let code = assemble(bits, CODE, |a| {
+            let (mut top, mut step) = (a.create_label(), a.create_label());
+            let body = |a: &mut CodeAssembler, here: AsmMemoryOperand, next: AsmMemoryOperand| {
+                a.movzx(eax, byte_ptr(here))?;
+                a.add(ebx, eax)?;
+                a.rol(ebx, 5)?;
+                a.lea(edx, ptr(esi + 1))?;
+                a.movzx(eax, byte_ptr(next))?;
+                a.add(ebx, eax)?;
+                a.add(edx, 1)?;
+                a.mov(byte_ptr(next), bl)
+            };
+            a.set_label(&mut top)?;
+            a.mov(esi, dword_ptr(ebp))?;
+            a.mov(ecx, STEPS)?;
+            a.set_label(&mut step)?;
+            for _ in 0..EACH {
+                match bits {
+                    64 => body(a, ptr(rdi + rsi), ptr(rdi + rdx))?,
+                    _ => body(a, ptr(edi + esi), ptr(edi + edx))?,
+                }
+                if down { a.dec(esi)? } else { a.inc(esi)? }
+            }
+            a.dec(ecx)?;
+            a.jne(step)?;
+            a.add(ebp, 4)?;
+            a.dec(dword_ptr(0x7000))?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        for pass in 0..PASSES {
+            r.put32(0x5000 + 4 * u64::from(pass), starts[pass as usize % starts.len()]);
+        }
+        r.put32(0x7000, PASSES);
+        r.cpu.gpr[gpr::RDI] = ARRAY;
+        r.cpu.gpr[gpr::RBP] = 0x5000;
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted, "{bits} bits");
+        assert_eq!(r.cpu.gpr[gpr::RBX] as u32, sum, "{bits} bits, down: {down}");
+        for at in [PAGE, FRAME] {
+            let is = (at..at + 0x1000).map(|at| r.get16(at) as u8);
+            assert!(is.eq(model[at as usize..][..0x1000].iter().copied()), "{bits} bits, from {at:x}h");
+        }
+    }
+}
+
 /// A load and a store behind it, of one structure, on pages of every kind: a load alone makes no page dirty, and a page that
 /// is only read serves loads. Accessed and dirty bits, which are in memory, are compared like the rest.
 #[test]

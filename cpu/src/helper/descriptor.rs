@@ -141,21 +141,33 @@ impl Exec<'_> {
         (l.attr & attr::UNUSABLE == 0 && l.attr & attr::P != 0).then_some((l.base, u64::from(l.limit)))
     }
 
+    /// Linear address of a selector's descriptor, if that lies within its table.
+    #[inline]
+    fn descriptor_at(&self, selector: u16) -> Option<u64> {
+        let offset = u64::from(selector & !7);
+        let (base, limit) = self.table_of(selector)?;
+        (offset + 7 <= limit).then(|| base.wrapping_add(offset))
+    }
+
+    // Both are inlined, so that what they bring is in registers: passed on through memory, in pieces of other sizes than it was
+    // put there, it is waited for at each step.
+
     /// Reads the descriptor of a non-null selector; beyond the table's limit raises `vector` with the selector.
+    #[inline(always)]
     pub(crate) fn descriptor(&mut self, selector: u16, vector: Vector) -> Result<Descriptor, Fault> {
-        self.try_descriptor(selector)?.ok_or(Fault::with_code(vector, code_of(selector)))
+        let Some(at) = self.descriptor_at(selector) else {
+            return Err(Fault::with_code(vector, code_of(selector)));
+        };
+        let raw = self.load_system(at)?;
+        Ok(Descriptor { raw, high: 0, at })
     }
 
     /// As [`Exec::descriptor`], `None` beyond the limit.
+    #[inline(always)]
     pub(crate) fn try_descriptor(&mut self, selector: u16) -> Result<Option<Descriptor>, Fault> {
-        let offset = u64::from(selector & !7);
-        match self.table_of(selector) {
-            Some((base, limit)) if offset + 7 <= limit => {
-                let at = base.wrapping_add(offset);
-                Ok(Some(Descriptor { raw: self.load_system(at)?, high: 0, at }))
-            }
-            _ => Ok(None),
-        }
+        let Some(at) = self.descriptor_at(selector) else { return Ok(None) };
+        let raw = self.load_system(at)?;
+        Ok(Some(Descriptor { raw, high: 0, at }))
     }
 
     /// Reads the second half of a 16-byte descriptor; it must lie within the table.

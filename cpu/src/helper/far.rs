@@ -23,7 +23,7 @@ pub fn far_jump(x: &mut Exec, selector: u16, offset: u64, width: u8, next_rip: u
     if d.is_system() {
         return jump_system(x, selector, d, next_rip);
     }
-    let (d, to64) = check_direct(x, d, selector)?;
+    let to64 = check_direct(x, &d, selector)?;
     check_target(x, &d, offset, to64)?;
     x.set_accessed(&d)?;
     enter_segment(x, &d, selector, offset, x.cpu.cpl);
@@ -48,7 +48,7 @@ pub fn far_call(x: &mut Exec, selector: u16, offset: u64, width: u8, next_rip: u
     if d.is_system() {
         return call_system(x, selector, d, next_rip);
     }
-    let (d, to64) = check_direct(x, d, selector)?;
+    let to64 = check_direct(x, &d, selector)?;
     check_target(x, &d, offset, to64)?;
     let mut stack = Stack::current(x.cpu);
     x.set_accessed(&d)?;
@@ -72,8 +72,8 @@ fn jump_real(x: &mut Exec, selector: u16, offset: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks of a code segment that JMP or CALL names directly; the privilege level stays.
-fn check_direct(x: &Exec, d: Descriptor, selector: u16) -> Result<(Descriptor, bool), Fault> {
+/// Checks of a code segment that JMP or CALL names directly; the privilege level stays. Whether it is of 64-bit code.
+fn check_direct(x: &Exec, d: &Descriptor, selector: u16) -> Result<bool, Fault> {
     let code = code_of(selector);
     let (cpl, rpl) = (x.cpu.cpl, (selector & 3) as u8);
     if !d.is_code() {
@@ -90,14 +90,19 @@ fn check_direct(x: &Exec, d: Descriptor, selector: u16) -> Result<(Descriptor, b
     if !d.present() {
         return Err(Fault::np(code));
     }
-    Ok((d, long && d.attr() & attr::L != 0))
+    Ok(long && d.attr() & attr::L != 0)
 }
 
 fn enter_segment(x: &mut Exec, d: &Descriptor, selector: u16, offset: u64, cpl: u8) {
     x.cpu.seg[Seg::Cs as usize] = d.segment(selector & !3 | u16::from(cpl));
     x.cpu.rip = offset;
-    x.cpu.cpl = cpl;
-    x.view_changed();
+    if x.cpu.cpl == cpl {
+        // The view stays; the mode may not.
+        x.mode_event();
+    } else {
+        x.cpu.cpl = cpl;
+        x.view_changed();
+    }
 }
 
 /// Privilege and presence of a gate or TSS that JMP or CALL names.

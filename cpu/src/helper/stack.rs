@@ -75,6 +75,13 @@ impl Stack {
         if self.wide || top >= total {
             let low = top.wrapping_sub(total);
             let at = self.linear(x, low, total, Access::Write)?;
+            // CS and EIP, most often: one word.
+            if let (4, &[first, last]) = (width, values)
+                && x.store_direct(at, first << 32 | last & 0xffff_ffff, self.view)
+            {
+                self.sp = low;
+                return Ok(());
+            }
             // Room for an interrupt's frame, or for that of a call gate with 31 parameters.
             if total <= 64 {
                 write_frame::<64>(x, at, values, width, self.view)?;
@@ -103,6 +110,17 @@ impl Stack {
     pub fn pop(&mut self, x: &mut Exec, to: &mut [u64], width: u8) -> Result<(), Fault> {
         let mask = self.mask();
         let w = u64::from(width);
+        if let (4, &mut [ref mut first, ref mut last]) = (width, &mut *to)
+            && let sp = self.sp & mask
+            && sp <= mask - 8
+            && let Ok(at) = self.linear(x, sp, 8, Access::Read)
+            && let Some(both) = x.load_direct::<u64>(at, self.view)
+        {
+            // EIP and CS, most often: one word.
+            (*first, *last) = (both & 0xffff_ffff, both >> 32);
+            self.sp = sp + 8;
+            return Ok(());
+        }
         for v in to {
             let sp = self.sp & mask;
             let at = self.linear(x, sp, w, Access::Read)?;

@@ -189,3 +189,14 @@ golden!(table_looked_up_by_bytes, LONG, |a| {
     a.movzx(eax, dh)?;
     a.xor(ecx, ptr(rdi + rax * 4))
 });
+golden!(indices_of_32_bits, LONG, |a| {
+    a.lea(edx, ptr(rsi + rcx))?;
+    a.movzx(eax, byte_ptr(rdi + rdx))?;
+    a.inc(edx)?;
+    a.mov(byte_ptr(rdi + rdx), al)
+});
+golden!(indices_outside_long_mode, FLAT32, |a| {
+    a.movzx(eax, byte_ptr(edi + ebx))?;
+    a.inc(ebx)?;
+    a.mov(byte_ptr(edi + ebx), al)
+});

@@ -19,7 +19,7 @@ use super::lower::x87;
 use super::passes::full_width;
 use crate::insn::{IP_REG, Insn, ModeKey, NO_REG};
 use crate::memory::PAGE;
-use crate::ops::{Alu, Pure, Shift};
+use crate::ops::{Alu, Pure, Shift, Unary};
 
 /// Most bytes that a group covers: the longer, the more often it crosses a page's end.
 const SPAN: i64 = 128;
@@ -44,6 +44,18 @@ pub enum Sharing {
 /// Slots for groups; as many groups may there be in a block.
 pub const SLOTS: usize = 8;
 
+/// A register whose content, a sum cut to 32 bits, all addresses of a group have in them, each with another constant: where
+/// none of these sums wraps they are as far from one another as their constants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Register that has the leader's.
+    pub r: u8,
+    /// How far below that the least is.
+    pub down: u32,
+    /// How far above the least the largest is.
+    pub span: u32,
+}
+
 /// What an access has to do with a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -59,6 +71,8 @@ pub enum Role {
         table: bool,
         /// It loads, and some that follow store.
         stored: bool,
+        /// Its address holds a sum that is cut to 32 bits.
+        cut: Option<Cut>,
     },
     /// It goes by the slot.
     Follows {
@@ -114,25 +128,98 @@ impl Groups {
     }
 }
 
-/// A value that is known as far as it is the content of a register at some time, or a sum of two, plus a constant. Each
-/// change of a register that isn't by a constant makes a new number for its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
-    base: u32,
-    /// Number of the index's content and its shift.
-    index: Option<(u32, u8)>,
-    plus: i64,
-}
+/// Most different contents in a sum.
+const MOST_TERMS: usize = 3;
 
-/// The number of the content of no register: 0.
+/// Contents of registers, by number, each with how many times it is in a sum; in ascending order, and then unused ones.
+type Terms = [(u32, i16); MOST_TERMS];
+
+/// No content: behind all others in a sum.
 const NOTHING: u32 = u32::MAX;
 
 /// The number of the RIP of the page's first byte, which stays the same in a block.
 const HERE: u32 = NOTHING - 1;
 
+/// A value that is known as far as it is a sum of contents that registers had at some time, plus a constant. Each change of a
+/// register to what isn't known makes a new number for its content.
+///
+/// In 64-bit code sums of 32 bits, cut and extended with zeros, have numbers, too: those that differ by a constant only have
+/// the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    terms: Terms,
+    plus: i64,
+    /// The constant inside the one term that is a cut sum, if there is one.
+    inner: i32,
+}
+
+impl Known {
+    fn constant(plus: i64) -> Known {
+        Known { terms: [(NOTHING, 0); MOST_TERMS], plus, inner: 0 }
+    }
+
+    fn content(number: u32) -> Known {
+        let mut k = Known::constant(0);
+        k.terms[0] = (number, 1);
+        k
+    }
+
+    /// The content's number, if it is that once and a constant.
+    fn alone(&self) -> Option<u32> {
+        match self.terms {
+            [(n, 1), (NOTHING, _), _] => Some(n),
+            _ => None,
+        }
+    }
+
+    fn is_constant(&self) -> bool {
+        self.terms[0].0 == NOTHING
+    }
+
+    fn has(&self, number: u32) -> bool {
+        self.terms.iter().any(|t| t.0 == number)
+    }
+
+    fn times(self, n: i16) -> Option<Known> {
+        let mut k = Known { plus: self.plus.checked_mul(n.into())?, ..self };
+        for t in &mut k.terms {
+            t.1 = t.1.checked_mul(n)?;
+        }
+        Some(k)
+    }
+
+    /// The sum, if it has few enough terms; `inner` is that of either.
+    fn add(self, other: Known) -> Option<Known> {
+        let mut k = Known { plus: self.plus.checked_add(other.plus)?, ..self };
+        for (number, times) in other.terms {
+            if number == NOTHING {
+                continue;
+            }
+            let old = k.terms.iter_mut().find(|t| t.0 == number);
+            let t = match old {
+                Some(t) => t,
+                None => k.terms.iter_mut().find(|t| t.0 == NOTHING)?,
+            };
+            *t = (number, t.1.checked_add(times)?);
+        }
+        for t in &mut k.terms {
+            if t.1 == 0 {
+                t.0 = NOTHING;
+            }
+        }
+        k.terms.sort_unstable();
+        Some(k)
+    }
+}
+
 struct Group {
-    base: u32,
-    index: Option<(u32, u8)>,
+    terms: Terms,
+    /// The leader's: see [`Known`].
+    inner: i32,
+    /// How much less, and more, those of others are.
+    inners: (i64, i64),
+    /// Register that has the leader's cut sum, if there is one in its address.
+    cut: Option<u8>,
     table: bool,
     low: i64,
     end: i64,
@@ -170,7 +257,10 @@ struct Search<'a> {
     w: u8,
     regs: [Known; 16],
     next: u32,
-    values: Vec<Option<Known>>,
+    /// Values, and whether only of their lower 32 bits so much is known, in 64-bit code.
+    values: Vec<Option<(Known, bool)>>,
+    /// Sums of 32 bits, and the numbers of what they are with zeros above.
+    cuts: Vec<(Terms, u32)>,
     /// Content of the base register of an operand that is that and a displacement.
     bases: Vec<Option<Known>>,
     /// Operands that are within a table: where its index 0 is, and how far from there they are at most.
@@ -189,7 +279,6 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
     if sharing == Sharing::Nothing || key.bits() == 16 || key.long_mode() && !key.code64() {
         return Groups::none();
     }
-    let known = |r: usize| Known { base: r as u32, index: None, plus: 0 };
     let mut s = Search {
         ops,
         insns,
@@ -197,9 +286,10 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         tabular: matches!(sharing, Sharing::All | Sharing::Rights),
         upgrades: sharing == Sharing::All,
         w: full_width(key),
-        regs: std::array::from_fn(known),
+        regs: std::array::from_fn(|r| Known::content(r as u32)),
         next: 16,
         values: vec![None; ops.len()],
+        cuts: Vec::new(),
         bases: vec![None; ops.len()],
         tables: vec![None; ops.len()],
         bounds: Vec::new(),
@@ -221,8 +311,12 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         let g = &s.groups[m.group];
         let Some(slot) = g.slot else { continue };
         let (before, span, table) = ((m.place - g.low) as i32, (g.end - g.low) as i32, g.table);
+        let cut = g.cut.filter(|_| g.inners != (0, 0)).map(|r| {
+            let (low, high) = g.inners;
+            Cut { r, down: -low as u32, span: (high - low) as u32 }
+        });
         roles[m.op] = Some(if m.op == g.leader {
-            Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store }
+            Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store, cut }
         } else {
             let sure = !matches!(ops[m.op], Op::Call { .. });
             Role::Follows { slot, at: before, span, same: m.same, table, sure }
@@ -240,26 +334,80 @@ impl Search<'_> {
     }
 
     fn forget(&mut self, r: u8) {
-        self.regs[usize::from(r & 15)] = Known { base: self.next, index: None, plus: 0 };
+        self.regs[usize::from(r & 15)] = Known::content(self.next);
         self.next += 1;
     }
 
-    /// Register `r` is set to `v`, of whose origin nothing is known.
-    fn renew(&mut self, r: u8, v: Val) {
-        if let Some(most) = self.bound(v) {
-            self.bounds.push((self.next, most));
-        }
+    /// Register `r` is set to the lower `w` bytes of `v`, of whose origin nothing is known.
+    fn renew(&mut self, r: u8, w: u8, v: Val) {
         self.forget(r);
+        if w < self.w
+            && let Some(k) = self.cut(self.regs[usize::from(r)])
+        {
+            self.regs[usize::from(r)] = k;
+        }
+        if let (Some(most), Some(n)) = (self.bound(v), self.regs[usize::from(r)].alone()) {
+            self.bounds.push((n, most));
+        }
     }
 
-    fn sum(&self, a: Val, b: Val, minus: bool) -> Option<Known> {
-        if let (Some(k), Some(c)) = (self.values[a.n()], self.constant(b)) {
-            return Some(Known { plus: k.plus.checked_add(if minus { -c } else { c })?, ..k });
+    /// The cut sum among the terms of an address: what it is made of, and how many times it is there.
+    fn cut_in(&self, terms: &Terms) -> Option<(Terms, u32, i16)> {
+        terms.iter().find_map(|t| {
+            let (inside, number) = self.cuts.iter().find(|c| c.1 == t.0)?;
+            Some((*inside, *number, t.1))
+        })
+    }
+
+    /// The lower 32 bits of a value of 64 bits.
+    fn low(&self, k: Known) -> Option<Known> {
+        let Some((inside, number, times)) = self.cut_in(&k.terms) else { return Some(k) };
+        let mut rest = k;
+        rest.inner = 0;
+        let cut = Known { terms: inside, plus: k.inner.into(), inner: 0 };
+        let without = rest.add(Known::content(number).times(-times)?)?;
+        without.add(cut.times(times)?)
+    }
+
+    /// A sum of 32 bits with zeros above.
+    fn cut(&mut self, k: Known) -> Option<Known> {
+        if k.is_constant() {
+            return None;
         }
-        match (self.constant(a), self.values[b.n()]) {
-            (Some(c), Some(k)) if !minus => Some(Known { plus: k.plus.checked_add(c)?, ..k }),
+        let inner = k.plus as i32;
+        let old = self.cuts.iter().find(|c| c.0 == k.terms).map(|c| c.1);
+        let number = old.unwrap_or_else(|| {
+            self.cuts.push((k.terms, self.next));
+            self.next += 1;
+            self.next - 1
+        });
+        Some(Known { inner, ..Known::content(number) })
+    }
+
+    /// The sum of two values of 64 bits, of which one may have a cut sum in it.
+    fn add(&self, a: Known, b: Known) -> Option<Known> {
+        match (self.cut_in(&a.terms), self.cut_in(&b.terms)) {
+            (Some(_), Some(_)) => None,
+            (None, Some(_)) => b.add(a),
+            _ => a.add(b),
+        }
+    }
+
+    /// What is known of an operand: see [`Search::values`].
+    fn value(&self, v: Val, low: bool) -> Option<Known> {
+        if let Some(c) = self.constant(v) {
+            return Some(Known::constant(c));
+        }
+        match self.values[v.n()]? {
+            (k, l) if l == low => Some(k),
+            (k, false) => self.low(k),
             _ => None,
         }
+    }
+
+    /// `a` + `b` * `times`.
+    fn sum(&self, a: Val, b: Val, times: i16, low: bool) -> Option<(Known, bool)> {
+        Some((self.add(self.value(a, low)?, self.value(b, low)?.times(times)?)?, low))
     }
 
     /// The most that a value can be, if that is little.
@@ -285,17 +433,15 @@ impl Search<'_> {
             return None;
         }
         let index = self.regs[usize::from(i.index)];
-        let (_, most) = self.bounds.iter().find(|(content, _)| *content == index.base)?;
-        if index.plus != 0 || index.index.is_some() {
-            return None;
-        }
+        let number = index.alone().filter(|_| index.plus == 0 && index.inner == 0)?;
+        let (_, most) = self.bounds.iter().find(|(content, _)| *content == number)?;
         let base = match i.base {
-            NO_REG => Known { base: NOTHING, index: None, plus: 0 },
+            NO_REG => Known::constant(0),
             r => self.regs[usize::from(r)],
         };
         i.disp.checked_sub(TABLE_SPAN as i32)?;
         let k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
-        k.index.is_none().then_some((k, (*most as i64) << (i.scale & 3)))
+        (k.is_constant() || k.alone().is_some()).then_some((k, (*most as i64) << (i.scale & 3)))
     }
 
     /// The offset of the instruction's memory operand.
@@ -306,38 +452,40 @@ impl Search<'_> {
         // A leader looks up to a span below its own operand: that must be a displacement, too.
         i.disp.checked_sub(PAGE as i32)?;
         let base = match i.base {
-            NO_REG => Known { base: NOTHING, index: None, plus: 0 },
-            IP_REG => Known { base: HERE, index: None, plus: i64::from(i.off) + i64::from(i.len) },
+            NO_REG => Known::constant(0),
+            IP_REG => Known { plus: i64::from(i.off) + i64::from(i.len), ..Known::content(HERE) },
             r => *self.regs.get(usize::from(r))?,
         };
         let mut k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
         if i.index < 16 {
-            let index = self.regs[usize::from(i.index)];
-            let shift = i.scale & 3;
-            if base.index.is_some() || index.index.is_some() {
-                return None;
-            }
-            k.index = Some((index.base, shift));
-            k.plus = k.plus.checked_add(index.plus.checked_mul(1 << shift)?)?;
+            k = self.add(k, self.regs[usize::from(i.index)].times(1 << (i.scale & 3))?)?;
         }
         // Outside long mode a sum is cut to 32 bits; with a register and a small displacement it isn't, as none agrees with a tag
         // that wrapped. Accesses of both kinds don't meet: see `Lower::follow`.
-        let far = k.index.is_none() && i.base != NO_REG && i.disp.unsigned_abs() >= 1 << 12;
+        let far = i.index >= 16 && i.base != NO_REG && i.disp.unsigned_abs() >= 1 << 12;
         (self.key.code64() || !far).then_some(k)
     }
 
     fn look(&mut self, i: usize, n: usize) {
         let w = self.w;
         self.values[i] = match self.ops[i] {
-            Op::Get { r, w: gw } if r < 16 && gw >= w => Some(self.regs[usize::from(r)]),
-            Op::Pure { op: Pure::Add, a, b } | Op::Alu { op: Alu::Add, a, b, w: _ } if self.whole(i) => {
-                self.sum(a, b, false)
-            }
-            Op::Pure { op: Pure::Sub, a, b } | Op::Alu { op: Alu::Sub, a, b, w: _ } if self.whole(i) => {
-                self.sum(a, b, true)
-            }
+            Op::Get { r, w: gw } if r < 16 && gw >= w => Some((self.regs[usize::from(r)], false)),
+            Op::Get { r, w: 4 } if r < 16 => self.low(self.regs[usize::from(r)]).map(|k| (k, true)),
+            Op::Pure { op: Pure::Add, a, b } => self.sum(a, b, 1, false),
+            Op::Pure { op: Pure::Sub, a, b } => self.sum(a, b, -1, false),
+            Op::Alu { op: Alu::Add, a, b, w: aw } => self.domain(aw).and_then(|l| self.sum(a, b, 1, l)),
+            Op::Alu { op: Alu::Sub, a, b, w: aw } => self.domain(aw).and_then(|l| self.sum(a, b, -1, l)),
+            Op::Unary { op: op @ (Unary::Inc | Unary::Dec), a, w: aw } => self.domain(aw).and_then(|l| {
+                let one = Known::constant(if op == Unary::Inc { 1 } else { -1 });
+                Some((self.add(self.value(a, l)?, one)?, l))
+            }),
+            Op::Shift { op: Shift::Shl, a, count, w: aw } => self.domain(aw).and_then(|l| {
+                let count = self.constant(count).filter(|c| (0..8).contains(c))?;
+                Some((self.value(a, l)?.times(1 << count)?, l))
+            }),
             Op::Zext { w: zw, v } if zw == w => self.values[v.n()],
-            Op::Ea => self.operand(&self.insns[n]),
+            Op::Zext { w: 4, v } => self.value(v, true).and_then(|k| self.cut(k)).map(|k| (k, false)),
+            Op::Ea => self.operand(&self.insns[n]).map(|k| (k, false)),
             _ => None,
         };
         if let Op::Ea = self.ops[i]
@@ -351,14 +499,14 @@ impl Search<'_> {
             self.tables[i] = self.table(&self.insns[n]);
         }
         match self.ops[i] {
-            Op::Set { r, w: sw, v } if r < 16 && sw == w => match self.values[v.n()] {
-                // Outside long mode such a sum may have been cut.
-                Some(k) if (k.index.is_none() || self.key.code64()) && k.base != HERE => {
-                    self.regs[usize::from(r)] = k;
+            Op::Set { r, w: sw, v } if r < 16 && self.domain(sw).is_some() => {
+                let low = sw != w;
+                let known = self.value(v, low).filter(|k| !k.has(HERE));
+                match if low { known.and_then(|k| self.cut(k)) } else { known } {
+                    Some(k) if !k.is_constant() => self.regs[usize::from(r)] = k,
+                    _ => self.renew(r, sw, v),
                 }
-                _ => self.renew(r, v),
-            },
-            Op::Set { r, w: 4, v } if r < 16 => self.renew(r, v),
+            }
             Op::Set { r, .. } => self.forget(if r < 16 { r } else { r & 3 }),
             // Their results are in place before they are set. (Those of a product are only set where they are the accumulator and
             // its upper half, by what follows; a product of two registers leaves both alone.)
@@ -385,16 +533,17 @@ impl Search<'_> {
         }
     }
 
-    /// Whether an operation's width is that of a register.
-    fn whole(&self, i: usize) -> bool {
-        !matches!(self.ops[i], Op::Alu { w, .. } if w != self.w)
+    /// Whether an operation of `w` bytes is about the lower 32 bits only. None: of another part of the register.
+    fn domain(&self, w: u8) -> Option<bool> {
+        (w == self.w || w == 4).then_some(w != self.w)
     }
 
     fn access(&mut self, i: usize, at: Place, write: bool) {
         let table = self.tables[at.ea.n()];
-        let Some((k, most)) = table.or(self.values[at.ea.n()].map(|k| (k, 0))) else { return };
+        let value = self.values[at.ea.n()].filter(|v| !v.1).map(|v| (v.0, 0));
+        let Some((k, most)) = table.or(value) else { return };
         // Those that are relative to RIP go by a slot of another kind.
-        if k.base == HERE && !matches!(self.ops[at.ea.n()], Op::Ea) {
+        if k.has(HERE) && !matches!(self.ops[at.ea.n()], Op::Ea) {
             return;
         }
         let base = self.bases[at.ea.n()];
@@ -423,34 +572,56 @@ impl Search<'_> {
         }
         let limit = if table { TABLE_SPAN } else { SPAN };
         let end = k.plus.saturating_add(bytes);
+        let cut = self.cut_in(&k.terms);
+        let holds = |r: &u8| {
+            let content = self.regs[usize::from(*r)];
+            content.plus == 0 && content.inner == k.inner && content.alone() == cut.map(|c| c.1)
+        };
+        let holder = cut.and_then(|_| (0..16).find(holds));
         let open = &mut self.groups[self.open..];
         // What lies at fixed places of one page can't cross its end.
-        let fixed = !table && k.index.is_none() && matches!(k.base, HERE | NOTHING);
+        let fixed = !table && (k.is_constant() || k.alone() == Some(HERE));
         let page = |place: i64| place.div_euclid(PAGE as i64);
+        // How many times an address has the cut sum in it, whose constant is `inner`, and how much it is more for that than
+        // the leader's.
+        let times = cut.map_or(0, |c| i64::from(c.2));
+        let inner = |g: &Group| i64::from(k.inner.wrapping_sub(g.inner));
+        let more = |g: &Group| times * inner(g);
         let fits = |g: &Group| {
-            let (low, end) = (k.plus.min(g.low), end.max(g.end));
-            let one = g.base == k.base && g.index == k.index && g.table == table;
-            one && if fixed {
-                page(low) == page(end - 1)
-            } else {
-                end.checked_sub(low).is_some_and(|n| n <= limit)
-            }
+            let (low, end) = (more(g).saturating_add(k.plus), more(g).saturating_add(end));
+            let (low, end) = (low.min(g.low), end.max(g.end));
+            // Nothing could tell whether the sum wraps on the way from one to the other.
+            let apart = inner(g) != 0 && g.cut.is_none();
+            g.terms == k.terms
+                && g.table == table
+                && !apart
+                && if fixed {
+                    page(low) == page(end - 1)
+                } else {
+                    end.checked_sub(low).is_some_and(|n| n <= limit)
+                }
         };
         // The latest that serves, or can be made to.
         let joined = open.iter().rposition(|g| fits(g) && (g.write || !write));
         let joined = joined.or_else(|| open.iter().rposition(|g| self.upgrades && fits(g)));
+        let mut place = k.plus;
         let same = match joined.map(|n| &mut open[n]) {
             Some(g) => {
+                let more = more(g);
+                place += more;
+                g.inners = (g.inners.0.min(inner(g)), g.inners.1.max(inner(g)));
                 g.write |= write;
-                g.low = g.low.min(k.plus);
-                g.end = g.end.max(end);
+                g.low = g.low.min(place);
+                g.end = g.end.max(end + more);
                 g.members += 1;
                 base.is_some() && base == g.lead
             }
             None => {
                 self.groups.push(Group {
-                    base: k.base,
-                    index: k.index,
+                    terms: k.terms,
+                    inner: k.inner,
+                    inners: (0, 0),
+                    cut: holder,
                     table,
                     low: k.plus,
                     end,
@@ -465,6 +636,6 @@ impl Search<'_> {
             }
         };
         let group = joined.map_or(self.groups.len() - 1, |n| self.open + n);
-        self.members.push(Member { op: i, group, place: k.plus, same });
+        self.members.push(Member { op: i, group, place, same });
     }
 }

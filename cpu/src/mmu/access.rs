@@ -164,19 +164,30 @@ impl Exec<'_> {
         self.split(linear, len.max(1), access, view).map(|_| ())
     }
 
+    /// Loads a word with the rights of a given view from RAM, if it lies in a page that may be read as it is.
+    pub(crate) fn load_direct<T: Word>(&self, linear: u64, view: View) -> Option<T> {
+        let at = self.derived.tlb.hit_in(view, Array::Read, linear, size_of::<T>() as u64 - 1)?;
+        Some(self.mem.ram.read(at))
+    }
+
     /// Loads a word with the rights of a given view (a stack of the privilege level that an interrupt enters).
     pub fn load_view<T: Word>(&mut self, linear: u64, view: View) -> Result<T, Fault> {
-        if let Some(at) = self.derived.tlb.hit_in(view, Array::Read, linear, size_of::<T>() as u64 - 1) {
-            return Ok(self.mem.ram.read(at));
+        if let Some(v) = self.load_direct(linear, view) {
+            return Ok(v);
         }
         let s = self.split(linear, size_of::<T>(), Access::Read, view)?;
         Ok(T::from_u64(self.read_split(&s, size_of::<T>())))
     }
 
+    /// Stores a word with the rights of a given view to RAM, if it lies in a page that may be written as it is.
+    pub(crate) fn store_direct<T: Word>(&mut self, linear: u64, v: T, view: View) -> bool {
+        let at = self.derived.tlb.hit_in(view, Array::Write, linear, size_of::<T>() as u64 - 1);
+        at.inspect(|at| self.mem.ram.write(*at, v)).is_some()
+    }
+
     /// Stores a word with the rights of a given view.
     pub fn store_view<T: Word>(&mut self, linear: u64, v: T, view: View) -> Result<(), Fault> {
-        if let Some(at) = self.derived.tlb.hit_in(view, Array::Write, linear, size_of::<T>() as u64 - 1) {
-            self.mem.ram.write(at, v);
+        if self.store_direct(linear, v, view) {
             return Ok(());
         }
         let s = self.split(linear, size_of::<T>(), Access::Write, view)?;

@@ -79,6 +79,10 @@ impl Lab {
             let at = r.below(lines.len() as u64 + 1) as usize;
             lines.splice(at..at, programs::table(wide, r));
         }
+        if r.one_in(4) {
+            let at = r.below(lines.len() as u64 + 1) as usize;
+            lines.splice(at..at, programs::sums(wide, r));
+        }
         let (before, data) = programs::program_state(wide, TURNS, r);
         let keep_flags = r.one_in(2);
         let make = |lines: &[Line]| programs::program(lines, wide, keep_flags, &before, &data);

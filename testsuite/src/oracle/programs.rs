@@ -120,6 +120,64 @@ pub fn table(wide: bool, r: &mut Rng) -> Vec<Line> {
     lines
 }
 
+/// Accesses by indices that are sums of 32 bits, at constant distances from one another for the most part; in 64-bit code
+/// some wrap, and so lead 4 GiB away.
+pub fn sums(wide: bool, r: &mut Rng) -> Vec<Line> {
+    use Register::*;
+    let own = |r: Register| if wide { r.full_register() } else { r.full_register32() };
+    let make = |ins: Result<Instruction, iced_x86::IcedError>| ins.ok().map(|ins| Line { ins, skips: 0 });
+    let indices = if wide { r.pick(&[[EAX, EDX], [R8D, EAX], [R11D, R13D], [EDX, R10D]]) } else { [EAX, EDX] };
+    let others = if wide { &[R12D, R15D, R14D][..] } else { &[EAX, EDX] };
+    let mut base = own(r.pick(&[RBX, RBP, RSI, RDI]));
+    let mut lines = Vec::new();
+    for i in indices {
+        lines.extend(make(Instruction::with2(Code::And_rm32_imm32, i, r.pick(&[7u32, 15, 63]))));
+    }
+    let scale = if wide && r.one_in(3) {
+        // Indices up to FFFFFFFFh that lead to where the pointer does.
+        lines.extend(make(Instruction::with2(Code::Mov_r64_rm64, R9, base)));
+        for _ in 0..2 {
+            lines.extend(make(Instruction::with2(Code::Sub_rm64_imm32, R9, 0x7fff_ffff)));
+        }
+        lines.extend(make(Instruction::with2(Code::Or_rm32_imm32, indices[0], 0xffff_ffc0u32)));
+        base = R9;
+        1
+    } else {
+        r.pick(&[1, 1, 2, 4])
+    };
+    for _ in 0..3 + r.below(6) {
+        let (a, b) = if r.one_in(2) { (indices[0], indices[1]) } else { (indices[1], indices[0]) };
+        let by = r.pick(&[1, 1, 2, 4, 8, 31, -1, -4, -16]);
+        let sum = |index| MemoryOperand::new(own(b), index, 1, by.into(), 1, false, None);
+        let change = [
+            Instruction::with1(Code::Inc_rm32, a),
+            Instruction::with1(Code::Dec_rm32, a),
+            Instruction::with2(Code::Add_rm32_imm8, a, by),
+            Instruction::with2(Code::Sub_rm32_imm8, a, by),
+            Instruction::with2(Code::Lea_r32_m, a, sum(Register::None)),
+            Instruction::with2(Code::Lea_r32_m, a, sum(own(a))),
+            Instruction::with2(Code::Mov_r32_rm32, a, b),
+            Instruction::with2(Code::Sub_rm32_r32, a, b),
+        ];
+        let n = r.below(change.len() as u64) as usize;
+        lines.extend(change.into_iter().nth(n).and_then(make));
+        let displacement = r.pick(&[0, 0, 0, 1, 4, -8, 32]);
+        let at = r.pick(&indices);
+        let m = MemoryOperand::new(base, own(at), scale, displacement, 1, false, None);
+        let other = r.pick(others);
+        let accesses = [
+            Instruction::with2(Code::Mov_r32_rm32, other, m),
+            Instruction::with2(Code::Movzx_r32_rm8, other, m),
+            Instruction::with2(Code::Add_rm32_r32, m, other),
+            Instruction::with2(Code::Mov_rm32_r32, m, other),
+            Instruction::with2(Code::Cmp_rm32_imm8, m, by),
+        ];
+        let n = r.below(accesses.len() as u64) as usize;
+        lines.extend(accesses.into_iter().nth(n).and_then(make));
+    }
+    lines
+}
+
 /// Registers and memory for a program: pointers into the middle of memory, exceptions masked for the most part.
 pub fn program_state(wide: bool, turns: u64, r: &mut Rng) -> (State, Vec<u8>) {
     let mut s = values::state(r);

@@ -29,6 +29,8 @@ pub(super) enum Cold {
         at: Place,
         group: Option<Range>,
     },
+    /// A sum may wrap that the addresses of a group have in them: the interpreter runs the leader.
+    Wraps { from: Label, lin: Linear, at: Place },
     /// Load the guest's x87 state, or leave before the instruction.
     Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
@@ -211,6 +213,20 @@ impl Lower<'_> {
         self.asm.bind(missed);
     }
 
+    /// Says which address it is about.
+    fn note_linear(&mut self, lin: Linear) {
+        match lin {
+            Linear::Reg(r) => self.asm.store(8, field::fill(), r),
+            Linear::Ea(m) => {
+                // No temporary is known to be free: borrow RAX through the stack.
+                self.asm.push(R::RAX);
+                self.asm.lea(8, R::RAX, m);
+                self.asm.store(8, field::fill(), R::RAX);
+                self.asm.pop(R::RAX);
+            }
+        }
+    }
+
     /// Fills the table for an access, and goes `back`.
     #[allow(clippy::too_many_arguments)]
     fn fill_path(
@@ -223,26 +239,22 @@ impl Lower<'_> {
         group: Option<Range>,
         slow: &[Option<Label>],
     ) {
-        match lin {
-            Linear::Reg(r) => self.asm.store(8, field::fill(), r),
-            Linear::Ea(m) => {
-                // No temporary is known to be free: borrow RAX through the stack.
-                self.asm.push(R::RAX);
-                self.asm.lea(8, R::RAX, m);
-                self.asm.store(8, field::fill(), R::RAX);
-                self.asm.pop(R::RAX);
-            }
-        }
+        self.note_linear(lin);
         self.call_to(if write { Target::FillWrite(w) } else { Target::FillRead(w) });
         // ZF: filled.
         match group {
             None => self.asm.jcc(4, back),
             Some(range) => self.fits_page(lin, at.n, range, back),
         }
+        self.unserved(at, group.is_some(), slow);
+    }
+
+    /// Has the interpreter run the instruction.
+    fn unserved(&mut self, at: Place, leads: bool, slow: &[Option<Label>]) {
         match slow[usize::from(at.n)] {
             Some(l) if at.note.is_none() => self.asm.jmp(l),
             _ => {
-                if group.is_some() {
+                if leads {
                     self.block_to(R::R14);
                     self.asm.store(8, field::missed(), R::R14);
                 }
@@ -308,7 +320,7 @@ impl Lower<'_> {
         // What its flags are made from, for each instruction that goes there.
         let mut used = vec![None; slow.len()];
         for c in &self.cold {
-            if let Cold::Fill { at, .. } | Cold::Stack { at, .. } = c
+            if let Cold::Fill { at, .. } | Cold::Stack { at, .. } | Cold::Wraps { at, .. } = c
                 && let Place { n, note: None, flags } = at
             {
                 used[usize::from(*n)].get_or_insert(*flags);
@@ -319,6 +331,11 @@ impl Lower<'_> {
                 Cold::Fill { from, back, write, w, lin, at, group } => {
                     self.asm.bind(from);
                     self.fill_path(back, write, w, lin, at, group, &slow);
+                }
+                Cold::Wraps { from, lin, at } => {
+                    self.asm.bind(from);
+                    self.note_linear(lin);
+                    self.unserved(at, true, &slow);
                 }
                 Cold::Stack { from, back, temps, write, w, m, at, group } => {
                     self.asm.bind(from);

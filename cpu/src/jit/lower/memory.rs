@@ -4,7 +4,7 @@ use super::recipe::{self, Recipe};
 use super::{Cold, Held, Linear, Loc, Low, Lower, Range};
 use crate::insn::{IP_REG, Insn};
 use crate::jit::encode::{Label, Mem, R, Rm};
-use crate::jit::groups::Role;
+use crate::jit::groups::{Cut, Role};
 use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{STACK_SPANS, TABLE, field};
@@ -157,11 +157,31 @@ impl Lower<'_> {
     /// What the access at hand, of `w` bytes, probes for, and the slot for the delta.
     fn range(&self, w: u8) -> (Range, Option<u8>) {
         match self.groups.role(self.at) {
-            Some(Role::Leads { slot, before, span, table, stored }) => {
+            Some(Role::Leads { slot, before, span, table, stored, .. }) => {
                 (Range { before, span, table, stored }, Some(slot))
             }
             _ => (Range { before: 0, span: i32::from(w), table: false, stored: false }, None),
         }
+    }
+
+    /// Goes the long way if the sum that the addresses of the group that the access at hand leads have in them may wrap on the way
+    /// from one to the other. `c` is used up.
+    fn cut_in_group(&mut self, c: R, lin: Linear) {
+        let Some(Role::Leads { cut: Some(Cut { r, down, span }), .. }) = self.groups.role(self.at) else {
+            return;
+        };
+        let from = self.asm.label();
+        let r = self.guest_in(r, c);
+        let least = match down {
+            0 => r,
+            _ => {
+                self.asm.lea(4, c, Mem::at(r, -(down as i32)));
+                c
+            }
+        };
+        self.asm.alu_imm(7, 4, least, !span as i32);
+        self.asm.jcc(7, from);
+        self.cold.push(Cold::Wraps { from, lin, at: self.here() });
     }
 
     /// Where instruction `i`'s operand points with index 0, less `before`, as an address of `w` bytes. Leaves EFLAGS as
@@ -298,6 +318,7 @@ impl Lower<'_> {
         let (range, slot) = self.range(at.w);
         let x = self.fresh()?;
         let c = self.fresh()?;
+        self.cut_in_group(c, Linear::Ea(a.m));
         let back = self.asm.label();
         self.asm.bind(back);
         match field::plus(a.m, -range.before) {
@@ -364,6 +385,7 @@ impl Lower<'_> {
         // Whatever has to make room for it does so once, before the place that a fill comes back to.
         let c = self.fresh()?;
         let (range, slot) = self.range(at.w);
+        self.cut_in_group(c, Linear::Reg(h));
         self.asm.bind(back);
         if range.table {
             let i = *self.insn();
