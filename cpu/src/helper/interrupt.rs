@@ -311,8 +311,7 @@ fn enter_protected(x: &mut Exec, e: &Event) -> Result<(), Fault> {
         return Err(Fault::gp(code_of(cs) + e.ext()));
     }
     let new_cpl = if inner { d.dpl() } else { x.cpu.cpl };
-    let old = x.cpu.seg;
-    let selector = |s: Seg| u64::from(old[s as usize].selector);
+    let selector = |cpu: &Cpu, s: Seg| u64::from(cpu.seg[s as usize].selector);
     let mut frame = [0u64; 10];
     let mut n = 0;
     let mut add = |v: u64| {
@@ -333,14 +332,14 @@ fn enter_protected(x: &mut Exec, e: &Event) -> Result<(), Fault> {
         old_sp = sp;
         if from_v86 {
             for s in [Seg::Gs, Seg::Fs, Seg::Ds, Seg::Es] {
-                add(selector(s));
+                add(selector(x.cpu, s));
             }
         }
-        add(selector(Seg::Ss));
+        add(selector(x.cpu, Seg::Ss));
         add(x.cpu.gpr[gpr::RSP]);
     }
     add(image(x, e));
-    add(selector(Seg::Cs));
+    add(selector(x.cpu, Seg::Cs));
     add(e.rip);
     if let Some(c) = e.code {
         add(u64::from(c));
@@ -366,7 +365,8 @@ fn enter_protected(x: &mut Exec, e: &Event) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The code segment that a gate names, with the checks common to 32-bit and long mode.
+/// The code segment that a gate names, with the checks common to 32-bit and long mode. Inlined like [`Exec::descriptor`].
+#[inline(always)]
 fn handler_segment(x: &mut Exec, e: &Event, cs: u16) -> Result<(u16, Descriptor), Fault> {
     if is_null(cs) {
         return Err(Fault::gp(e.ext()));
@@ -408,7 +408,8 @@ fn enter_task(x: &mut Exec, e: &Event, gate: &Descriptor) -> Result<(), Fault> {
     Ok(())
 }
 
-/// SS and ESP of privilege level `dpl` from the 16- or 32-bit TSS, checked.
+/// SS and ESP of privilege level `dpl` from the 16- or 32-bit TSS, checked. Inlined like [`Exec::descriptor`].
+#[inline(always)]
 pub(crate) fn inner_stack(x: &mut Exec, dpl: u8, ext: u32) -> Result<(Segment, u64), Fault> {
     let tr = x.cpu.tr;
     let tss_code = code_of(tr.selector) + ext;

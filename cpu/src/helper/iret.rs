@@ -24,11 +24,11 @@ pub fn iret(x: &mut Exec, width: u8, next_rip: u64) -> Result<(), Fault> {
     iret_protected(x, width)
 }
 
-fn pop_three(x: &mut Exec, width: u8) -> Result<(Stack, [u64; 3]), Fault> {
-    let mut stack = Stack::current(x.cpu);
+#[inline(always)]
+fn pop_three(x: &mut Exec, stack: &mut Stack, width: u8) -> Result<[u64; 3], Fault> {
     let mut v = [0; 3];
     stack.pop(x, &mut v, width)?;
-    Ok((stack, v))
+    Ok(v)
 }
 
 /// Writes `bits` of `value` into the flags.
@@ -40,7 +40,8 @@ fn set_flags(x: &mut Exec, value: u64, bits: u64) {
 const COMMON: u64 = flag::STATUS | flag::TF | flag::DF | flag::NT;
 
 fn iret_real(x: &mut Exec, width: u8) -> Result<(), Fault> {
-    let (stack, [ip, cs, flags]) = pop_three(x, width)?;
+    let mut stack = Stack::current(x.cpu);
+    let [ip, cs, flags] = pop_three(x, &mut stack, width)?;
     if ip > u64::from(x.cpu.seg[Seg::Cs as usize].limit) {
         return Err(Fault::gp(0));
     }
@@ -60,7 +61,8 @@ fn iret_v86(x: &mut Exec, width: u8) -> Result<(), Fault> {
     if !full && !vme {
         return Err(Fault::gp(0));
     }
-    let (stack, [ip, cs, flags]) = pop_three(x, width)?;
+    let mut stack = Stack::current(x.cpu);
+    let [ip, cs, flags] = pop_three(x, &mut stack, width)?;
     if ip > 0xffff {
         return Err(Fault::gp(0));
     }
@@ -103,7 +105,8 @@ fn iret_task(x: &mut Exec, next_rip: u64) -> Result<(), Fault> {
 fn iret_protected(x: &mut Exec, width: u8) -> Result<(), Fault> {
     let from64 = x.cpu.is_64();
     let cpl = x.cpu.cpl;
-    let (mut stack, [rip, cs, flags]) = pop_three(x, width)?;
+    let mut stack = Stack::current(x.cpu);
+    let [rip, cs, flags] = pop_three(x, &mut stack, width)?;
     let cs = cs as u16;
     if width > 2 && flags & flag::VM != 0 && cpl == 0 && !long_mode(x.cpu) {
         return iret_to_v86(x, stack, rip, cs, flags);
@@ -188,7 +191,8 @@ pub(crate) fn check_return_code(x: &Exec, d: &Descriptor, cs: u16, cpl: u8) -> R
     Ok(())
 }
 
-/// The stack segment that IRET or RETF to level `rpl` loads.
+/// The stack segment that IRET or RETF to level `rpl` loads. Inlined like [`Exec::descriptor`].
+#[inline(always)]
 pub(crate) fn return_stack(
     x: &mut Exec,
     ss: u16,

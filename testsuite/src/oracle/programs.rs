@@ -126,7 +126,8 @@ pub fn sums(wide: bool, r: &mut Rng) -> Vec<Line> {
     use Register::*;
     let own = |r: Register| if wide { r.full_register() } else { r.full_register32() };
     let make = |ins: Result<Instruction, iced_x86::IcedError>| ins.ok().map(|ins| Line { ins, skips: 0 });
-    let indices = if wide { r.pick(&[[EAX, EDX], [R8D, EAX], [R11D, R13D], [EDX, R10D]]) } else { [EAX, EDX] };
+    let indices =
+        if wide { r.pick(&[[EAX, EDX], [R8D, EAX], [R11D, R13D], [EDX, R10D]]) } else { [EAX, EDX] };
     let others = if wide { &[R12D, R15D, R14D][..] } else { &[EAX, EDX] };
     let mut base = own(r.pick(&[RBX, RBP, RSI, RDI]));
     let mut lines = Vec::new();
