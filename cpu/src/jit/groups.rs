@@ -11,6 +11,9 @@
 //! - Rust code in between (a miss, an instruction that the interpreter runs) that takes any direct access away ends the
 //!   block: see [`crate::mmu::Tlb::withdrawn`]. Other calls end all groups.
 //! - The translated code's [`super::regs::Scratch::stack_page`] is a leader that serves many blocks: it holds under the same terms.
+//! - Where addresses differ by a constant inside a sum that is cut to 32 bits, as of an index in 64-bit code, they are as far
+//!   apart as that says only if none of the sums wraps: the leader looks at its own, and lets the interpreter run the
+//!   instruction if others may. Outside long mode all addresses are sums of 32 bits, and a follower cuts its own.
 //! - A block whose leaders fail often, because the range lies across a page's end or is only read, is translated again
 //!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 
