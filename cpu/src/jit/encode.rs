@@ -475,6 +475,11 @@ impl Asm {
         self.bytes.push(0xe9);
         self.rel(l);
     }
+    /// LEA r, [label].
+    pub fn lea_label(&mut self, r: R, l: Label) {
+        self.put(&[0x48 | r.0 >> 3 << 2, 0x8d, 5 | (r.0 & 7) << 3]);
+        self.rel(l);
+    }
     /// Jcc label.
     pub fn jcc(&mut self, cc: u8, l: Label) {
         self.put(&[0x0f, 0x80 | cc]);

@@ -20,6 +20,7 @@ mod goldens;
 pub mod groups;
 mod host;
 pub mod ir;
+mod jumps;
 pub mod listing;
 pub mod lower;
 pub mod memory;
@@ -41,8 +42,9 @@ use builder::Builder;
 use encode::Asm;
 pub use lower::displacement;
 use lower::{Entry, Link, Lowered, lower};
-use memory::{CodeMemory, Site, Zero, Zeros};
-use stubs::{JUMPS, JumpEntry, Runtime, Stubs, Target, Why, jump_slot};
+use jumps::{Jump, JumpEntry, Jumps, jump_slot};
+use memory::{CodeMemory, Site};
+use stubs::{Runtime, Stubs, Target, Why};
 
 /// No translation.
 pub const NONE: u32 = u32::MAX;
@@ -146,9 +148,6 @@ pub struct JitStatistics {
     pub flushed: u64,
 }
 
-// SAFETY: all its fields are numbers.
-unsafe impl Zero for JumpEntry {}
-
 /// What loading a selector of the GDT into a data segment register at privilege level 0 brings, as long as its descriptor is
 /// the same.
 #[derive(Clone, Copy, Debug, Default)]
@@ -177,7 +176,7 @@ pub struct Jit {
     stubs: Stubs,
     stubs_end: usize,
     natives: Vec<Option<Native>>,
-    jumps: Zeros<JumpEntry>,
+    jumps: Jumps,
     segments: Box<[SegmentEntry; SEGMENTS]>,
     builder: Builder,
     /// Counters.
@@ -298,7 +297,7 @@ impl Jit {
             stubs,
             stubs_end,
             natives: Vec::new(),
-            jumps: Zeros::new(JUMPS)?,
+            jumps: Jumps::new()?,
             segments: Box::default(),
             builder: Builder::default(),
             statistics: JitStatistics::default(),
@@ -537,16 +536,7 @@ impl Jit {
             }
         }
         let code = self.memory.address(n.far) as u64;
-        let forget = |e: &mut JumpEntry| {
-            if e.code == code {
-                *e = JumpEntry::default();
-            }
-        };
-        if n.slots.len() < MANY {
-            n.slots.iter().for_each(|&k| self.jumps[2 * usize::from(k)..][..2].iter_mut().for_each(forget));
-        } else {
-            self.jumps.iter_mut().for_each(forget);
-        }
+        self.jumps.forget(code, (n.slots.len() < MANY).then_some(&n.slots));
     }
 
     /// A leader of native block `id` couldn't serve its group, or ([`STRAYED`] in place of a page) the page behind its own
@@ -600,18 +590,17 @@ impl Jit {
         let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let space = space_at(x, key, rip);
-        let slot = jump_slot(rip);
-        let pair = (slot / 2) as u16;
+        let pair = (jump_slot(rip) / 2) as u16;
         if n.slots.len() < MANY && !n.slots.contains(&pair) {
             n.slots.push(pair);
         }
         let about = JumpEntry::about(n.at, n.incoming.refuses());
-        let old = self.jumps[slot];
-        if old.rip != rip && old.at().is_some() {
-            // What is displaced may still be found in the other.
-            self.jumps[slot ^ 1] = old;
-        }
-        self.jumps[slot] = JumpEntry { rip, key: space, code, about };
+        self.jumps.put(Jump { rip, mode: key, space }, code, about, self.refused());
+    }
+
+    /// Where jumps with a recipe go whose target needs the flags.
+    fn refused(&self) -> u64 {
+        self.memory.address(self.stubs.sets[0].refused) as u64
     }
 
     /// The code for RIP, `at` in RAM, if the jump cache has it, for another space perhaps that maps the same code there: from now
@@ -625,24 +614,15 @@ impl Jit {
     ) -> Option<u64> {
         let s = &x.cpu.scratch.0;
         let (key, space) = (ModeKey(s.key), s.space);
-        let slot = jump_slot(rip);
-        let same = |e: &JumpEntry| e.rip == rip && e.key as u32 == space as u32 && e.at() == Some(at);
-        if !same(&self.jumps[slot]) {
-            if !same(&self.jumps[slot ^ 1]) {
-                return None;
-            }
-            self.jumps.swap(slot, slot ^ 1);
-        }
-        if !self.jumps[slot].takes(recipe) {
-            return None;
-        }
+        let jump = Jump { rip, mode: key, space };
+        let e = self.jumps.find(jump, at).filter(|e| e.takes(recipe))?;
         let shared = x.derived.tlb.is_shared(x.cpu, rip);
         x.derived.tlb.note_code(x.cpu, x.mem, rip, shared);
         if space_at(x, key, rip) != space {
             return None;
         }
-        self.jumps[slot].key = space;
-        Some(self.jumps[slot].code)
+        self.jumps.put(jump, e.code, e.about, self.refused());
+        Some(e.code)
     }
 
     /// Data segment register `n` has just been loaded: remembers what with, if translated code could have done it.
@@ -692,7 +672,7 @@ impl Jit {
         s.tlb = table;
         s.space = space;
         s.exit_rip = x.cpu.rip;
-        s.jumps = self.jumps.as_ptr() as u64;
+        s.jumps = self.jumps.of(key, space);
         s.segments = self.segments.as_ptr() as u64;
         s.exec = exec;
         s.flags = to_memory_form(rflags);

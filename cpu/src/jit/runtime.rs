@@ -375,9 +375,18 @@ fn run_step(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     if same {
         return 0;
     }
-    x.cpu.scratch.0.space = space;
+    set_space(x, key, space);
     x.cpu.scratch.0.exit_rip = x.next_rip(i);
     3
+}
+
+/// Code of a mode, in another space, goes on: its jumps go by that one's table.
+fn set_space(x: &mut Exec<'_>, key: ModeKey, space: u64) {
+    let s = &mut x.cpu.scratch.0;
+    // SAFETY: `Jit::run` made the pointer from a reference that it does not use until translated code returns.
+    let j = unsafe { &mut *(s.engine[0] as *mut Jit) };
+    s.space = space;
+    s.jumps = j.jumps.of(key, space);
 }
 
 /// Runs a [`Helper`] of kind [`Call::Segment`](crate::ops::Call).
@@ -413,8 +422,8 @@ fn run_segment(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
     }
     // Another mode is another block. Only which segments are flat has changed: CS, the space and what it maps are as before.
     let space = x.cpu.scratch.0.space;
-    x.cpu.scratch.0.space =
-        if key.code_flat() { space >> 32 << 32 | u64::from(key.0) } else { space_key(x, key) };
+    let space = if key.code_flat() { space >> 32 << 32 | u64::from(key.0) } else { space_key(x, key) };
+    set_space(x, key, space);
     x.cpu.scratch.0.exit_rip = x.next_rip(i);
     3
 }
@@ -465,7 +474,8 @@ fn run_transfer(x: &mut Exec<'_>, f: Helper, packed: u64, i: &Insn) -> u64 {
         // No breakpoint asks for it, and the next instruction runs next.
         x.derived.resumed = Some(x.count.wrapping_add(1));
     }
-    x.cpu.scratch.0.space = space_key(x, key);
+    let space = space_key(x, key);
+    set_space(x, key, space);
     x.derived.space_seen = x.derived.tlb.code_changes();
     if within {
         prepare_code(x.cpu, key)

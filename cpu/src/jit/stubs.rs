@@ -5,6 +5,7 @@
 
 use super::encode::{Asm, Label, Mem, R};
 use super::host::Exact;
+use super::jumps::{JUMPS, JumpEntry};
 use super::passes::Incoming;
 use super::regs::{
     BIAS, Convention, STACK_SPANS, STATE, TABLE, convention, field, state, vector_home, vector_temps,
@@ -86,46 +87,6 @@ impl Why {
     }
 }
 
-/// An entry of the jump cache.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct JumpEntry {
-    /// RIP.
-    pub rip: u64,
-    /// Address space and mode.
-    pub key: u64,
-    /// Code.
-    pub code: u64,
-    /// Bits 19-0: which recipes for flags it can't be entered with, see [`super::passes::Incoming::refuses`]. From bit 20
-    /// on: one more than its place in RAM.
-    pub about: u64,
-}
-
-impl JumpEntry {
-    /// See [`JumpEntry::about`].
-    pub fn about(at: u64, refuses: u64) -> u64 {
-        (at + 1) << 20 | refuses
-    }
-
-    /// Its place in RAM; `None` if there is nothing.
-    pub fn at(&self) -> Option<u64> {
-        (self.about >> 20).checked_sub(1)
-    }
-
-    /// Whether it can be entered with this recipe.
-    pub fn takes(&self, recipe: Option<super::lower::Recipe>) -> bool {
-        recipe.is_none_or(|r| self.about as u32 & (Incoming::ANY | u32::from(r.inputs())) == 0)
-    }
-}
-
-/// Entries in the jump cache.
-pub const JUMPS: usize = 1 << 16;
-
-/// The slot of a RIP. It may also be in the other one of the same pair, in which the lowest bit differs.
-pub fn jump_slot(rip: u64) -> usize {
-    rip as usize & (JUMPS - 1)
-}
-
 /// Rust functions that stubs call.
 #[derive(Clone, Copy)]
 pub struct Runtime {
@@ -159,6 +120,8 @@ pub struct Set {
     fpu_store: usize,
     shared: [usize; FORMS.len()],
     exits: [usize; 7],
+    /// Where a jump with a recipe goes whose target needs the flags themselves: on to the jump's own code for that.
+    pub refused: usize,
     jump: usize,
     seek: usize,
     fill: [usize; 2],
@@ -400,13 +363,17 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
     a.ret();
 
     align(a);
+    s.refused = a.here();
+    a.jmp_rm(R::R11);
+
+    align(a);
     s.jump = a.here();
     let miss = a.label();
-    look_up(a, miss, None);
+    look_up(a, miss, long, None);
     align(a);
     a.bind(miss);
     s.seek = a.here();
-    seek(a, rt.seek, &s);
+    seek(a, rt.seek, long, &s);
 
     for (k, at) in s.fill.iter_mut().enumerate() {
         align(a);
@@ -486,19 +453,41 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
 
 /// Jumps to the code for RIP, in R14, if the jump cache has it, else to `miss`. R15 and R11 are free. Blocks have their
 /// own copies, so that the host's branch prediction tells them apart. `recipe`: what [`JumpEntry::about`] is tested
-/// against, and where to go, with the entry in R15, if the code there needs the flags themselves.
-pub fn look_up(a: &mut Asm, miss: Label, recipe: Option<(u32, Label)>) {
+/// against, and where to go, with the entry in R15, if the code there needs the flags themselves. `long`: for 64-bit code,
+/// whose table is one space's.
+pub fn look_up(a: &mut Asm, miss: Label, long: bool, recipe: Option<(u32, Label)>) {
+    let gate = match recipe {
+        Some((Incoming::ANY, refused)) if long => Some(refused),
+        _ => None,
+    };
     slot_address(a);
     a.alu_r_rm(7, 8, R::R14, entry_rip());
     a.jcc(5, miss);
-    a.load(8, R::R11, field::space());
-    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
-    a.jcc(5, miss);
+    if let Some(refused) = gate {
+        a.lea_label(R::R11, refused);
+        a.jmp_rm(entry(offset_of!(JumpEntry, key)));
+        return;
+    }
+    same_space(a, miss, long);
     if let Some((needs, refused)) = recipe {
-        a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, about) as i32), needs as i32);
+        a.test_imm(4, entry(offset_of!(JumpEntry, about)), needs as i32);
         a.jcc(5, refused);
     }
     a.jmp_rm(entry_code());
+}
+
+/// Goes to `miss` if the entry in R15 is another space's. Destroys R11.
+fn same_space(a: &mut Asm, miss: Label, long: bool) {
+    if !long {
+        a.load(8, R::R11, field::space());
+        a.alu_r_rm(7, 8, R::R11, entry(offset_of!(JumpEntry, key)));
+        a.jcc(5, miss);
+    }
+}
+
+/// A field of the jump cache's entry in R15.
+fn entry(at: usize) -> Mem {
+    Mem::at(R::R15, at as i32)
 }
 
 /// Puts the address of the slot of RIP, in R14, into R15.
@@ -511,28 +500,26 @@ fn slot_address(a: &mut Asm) {
 
 /// The code of the jump cache's entry in R15.
 pub fn entry_code() -> Mem {
-    Mem::at(R::R15, offset_of!(JumpEntry, code) as i32)
+    entry(offset_of!(JumpEntry, code))
 }
 
 /// Its RIP.
 pub fn entry_rip() -> Mem {
-    Mem::at(R::R15, offset_of!(JumpEntry, rip) as i32)
+    entry(offset_of!(JumpEntry, rip))
 }
 
 /// Where the first slot of the jump cache does not have the code for RIP, in R14: looks at the other one, then asks for it,
 /// and goes there, or out. Temporaries are free.
-fn seek(a: &mut Asm, to: usize, s: &Set) {
+fn seek(a: &mut Asm, to: usize, long: bool, s: &Set) {
     let (other, plain) = (a.label(), a.label());
     slot_address(a);
     a.alu_imm(6, 8, R::R15, size_of::<JumpEntry>() as i32);
     a.alu_r_rm(7, 8, R::R14, entry_rip());
     a.jcc(5, other);
-    a.load(8, R::R11, field::space());
-    a.alu_r_rm(7, 8, R::R11, Mem::at(R::R15, offset_of!(JumpEntry, key) as i32));
-    a.jcc(5, other);
+    same_space(a, other, long);
     a.alu_imm(7, 4, field::recipe(), 0);
     a.jcc(4, plain);
-    a.test_imm(4, Mem::at(R::R15, offset_of!(JumpEntry, about) as i32), (1 << 20) - 1);
+    a.test_imm(4, entry(offset_of!(JumpEntry, about)), (1 << 20) - 1);
     a.jcc(5, other);
     a.bind(plain);
     a.jmp_rm(entry_code());

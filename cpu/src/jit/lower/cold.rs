@@ -8,7 +8,7 @@ use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
 use crate::jit::regs::{TABLE, field};
 use crate::jit::runtime;
-use crate::jit::stubs::Target;
+use crate::jit::stubs::{Target, entry_code, entry_rip};
 use crate::mmu::table::Array;
 use crate::ops::Jump;
 use crate::state::gpr;
@@ -44,6 +44,8 @@ pub(super) enum Cold {
     /// The first slot of the jump cache has no code for the target, in R14, of the indirect jump at the end. `popped`: what a
     /// return has added to RSP.
     Unknown { from: Label, why: Jump, popped: i32 },
+    /// The code at the target of the indirect jump at the end, whose entry in the jump cache is in R15, needs the flags.
+    Refused { from: Label, recipe: Recipe },
 }
 
 impl Lower<'_> {
@@ -372,6 +374,12 @@ impl Lower<'_> {
                 Cold::Unknown { from, why, popped } => {
                     self.asm.bind(from);
                     self.unknown(why, popped);
+                }
+                Cold::Refused { from, recipe } => {
+                    self.asm.bind(from);
+                    self.cook_cold(Some(recipe));
+                    self.asm.load(8, R::R14, entry_rip());
+                    self.asm.jmp_rm(entry_code());
                 }
             }
         }

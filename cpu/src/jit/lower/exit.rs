@@ -9,7 +9,7 @@ use crate::jit::ir::{Op, Val};
 use crate::jit::passes::{Incoming, cond_reads, fl};
 use crate::jit::regs::{TABLE, field};
 use crate::jit::runtime;
-use crate::jit::stubs::{Target, entry_code, entry_rip, look_up};
+use crate::jit::stubs::{Target, look_up};
 use crate::mmu::table::Array;
 use crate::ops::{Call, Cond, Helper, Jump};
 use crate::state::{Seg, flag};
@@ -433,11 +433,12 @@ impl Lower<'_> {
     }
 
     pub(super) fn jump_indirect(&mut self, why: Jump, v: Val) -> Low<()> {
-        if why == Jump::Return {
+        if why == Jump::Return || self.long() {
             self.free_recipe()?;
             self.leave_recipe()?;
         } else {
-            // Whether the code there can do with a recipe is as hard to predict as the target itself.
+            // Whether the code there can do with a recipe is as hard to predict as the target itself. (In 64-bit code it is one
+            // with the target: see `look_up`.)
             self.spill_flags()?;
         }
         self.flags.host = 0;
@@ -461,12 +462,9 @@ impl Lower<'_> {
         let (unknown, refused) = (self.asm.label(), self.asm.label());
         let recipe = self.left.take();
         let needs = recipe.map(|r| (Incoming::ANY | u32::from(r.inputs()), refused));
-        look_up(&mut self.asm, unknown, needs);
-        self.asm.bind(refused);
-        if recipe.is_some() {
-            self.cook_cold(recipe);
-            self.asm.load(8, R::R14, entry_rip());
-            self.asm.jmp_rm(entry_code());
+        look_up(&mut self.asm, unknown, self.key.code64(), needs);
+        if let Some(recipe) = recipe {
+            self.cold.push(Cold::Refused { from: refused, recipe });
         }
         self.cold.push(Cold::Unknown { from: unknown, why, popped });
         Ok(())

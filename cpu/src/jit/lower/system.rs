@@ -147,7 +147,7 @@ impl Lower<'_> {
             self.asm.mov(8, R::R14, t);
         }
         let miss = self.asm.label();
-        look_up(&mut self.asm, miss, None);
+        look_up(&mut self.asm, miss, false, None);
         self.asm.bind(miss);
         self.jump_to(Target::JumpMiss);
         Ok(())
