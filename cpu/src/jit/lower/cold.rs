@@ -194,11 +194,12 @@ impl Lower<'_> {
             let i = self.insns[usize::from(n)];
             self.table_start(R::RAX, &i, range.before, 8);
         } else {
-            let m = match lin {
-                Linear::Reg(r) => Mem::at(r, 0),
-                Linear::Ea(m) => m,
-            };
-            self.asm.lea(8, R::RAX, field::plus(m, -range.before));
+            let down = |m: Mem| field::plus(m, -range.before);
+            match lin {
+                Linear::Reg(r) => self.asm.lea(8, R::RAX, down(Mem::at(r, 0))),
+                Linear::Ea(m) => self.asm.lea(8, R::RAX, down(m)),
+                Linear::Fixed(at) => self.asm.mov_imm(R::RAX, at.wrapping_sub(range.before as u64)),
+            }
         }
         if range.stored {
             self.asm.push(R::RCX);
@@ -223,6 +224,12 @@ impl Lower<'_> {
                 // No temporary is known to be free: borrow RAX through the stack.
                 self.asm.push(R::RAX);
                 self.asm.lea(8, R::RAX, m);
+                self.asm.store(8, field::fill(), R::RAX);
+                self.asm.pop(R::RAX);
+            }
+            Linear::Fixed(at) => {
+                self.asm.push(R::RAX);
+                self.asm.mov_imm(R::RAX, at);
                 self.asm.store(8, field::fill(), R::RAX);
                 self.asm.pop(R::RAX);
             }

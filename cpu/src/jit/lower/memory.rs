@@ -8,6 +8,7 @@ use crate::jit::groups::{Cut, Role};
 use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{STACK_SPANS, TABLE, field};
+use crate::memory::PAGE;
 use crate::mmu::table::{Array, displacement};
 use crate::state::{Seg, gpr};
 
@@ -95,6 +96,12 @@ impl Lower<'_> {
             self.lock(h);
         }
         let flat = self.key.flat() >> at.seg & 1 != 0;
+        if let Some(linear) = self.fixed(&a).filter(|_| flat)
+            && self.one_page(linear, self.range(at.w).0)
+            && !matches!(self.groups.role(self.at), Some(Role::Leads { cut: Some(_), .. }))
+        {
+            return self.probe_fixed(at, linear, write);
+        }
         // The host operand is the guest's expression plus delta, where that can't wrap: in 64-bit code, and outside long mode
         // nearly always with a register and a small displacement (where it does wrap, no tag agrees and the
         // interpreter runs the instruction).
@@ -112,21 +119,78 @@ impl Lower<'_> {
         self.probe_copy(at, a, write, flat)
     }
 
+    /// The linear address of an operand in a flat segment that is the same whenever it is used.
+    fn fixed(&self, a: &Address) -> Option<u64> {
+        let fixed = a.m.base.is_none() && a.m.index.is_none();
+        match fixed {
+            true if self.long() && a.w == 8 => Some(i64::from(a.m.disp) as u64),
+            true if !self.long() && a.w >= 4 => Some(u64::from(a.m.disp as u32)),
+            _ => None,
+        }
+    }
+
+    /// Whether all that is probed for, for an access at `linear` or at an address that is as far into its page, is in one page.
+    fn one_page(&self, linear: u64, range: Range) -> bool {
+        let start = (linear % PAGE) as i32 - range.before;
+        !range.table && start >= 0 && start + range.span <= PAGE as i32
+    }
+
+    /// Probes for an access at a fixed address, all of whose range is in one page.
+    fn probe_fixed(&mut self, at: Place, linear: u64, write: bool) -> Low<Mem> {
+        let (range, slot) = self.range(at.w);
+        let page = linear & !(PAGE - 1);
+        let n = (page / PAGE) as usize & (self.common.tlb_size - 1);
+        let size = self.common.tlb_size;
+        let word = |a: Array| Mem::at(TABLE, displacement(a, size) + 8 * n as i32);
+        let (from, back) = (self.asm.label(), self.asm.label());
+        let x = self.fresh()?;
+        let near = i32::try_from(linear as i64).is_ok();
+        let far = if near { None } else { Some(self.fresh()?) };
+        self.asm.bind(back);
+        let tag = word(if write || range.stored { Array::Write } else { Array::Read });
+        match far {
+            None => self.asm.alu_imm(7, 8, tag, page as i32),
+            Some(c) => {
+                self.asm.mov_imm(c, page);
+                self.asm.alu_r_rm(7, 8, c, tag);
+            }
+        }
+        self.asm.jcc(5, from);
+        let (lin, group) = (Linear::Fixed(linear), slot.map(|_| range));
+        self.cold.push(Cold::Fill { from, back, write, w: at.w, lin, at: self.here(), group });
+        self.asm.load(8, x, word(Array::Delta));
+        if let Some(n) = slot {
+            self.asm.store(8, field::group(n), x);
+            self.cache(x, Held::Group(n), 8);
+        }
+        Ok(match far {
+            None => Mem::at(x, linear as i32),
+            Some(c) => Mem { base: Some(x), index: Some((c, 0)), disp: (linear % PAGE) as i32 },
+        })
+    }
+
     /// The word of a table's array for the index in `x`.
     pub(super) fn entry(&self, x: R, a: Array) -> Mem {
         Mem { base: Some(TABLE), index: Some((x, 3)), disp: displacement(a, self.common.tlb_size) }
     }
 
     /// Looks up the address in `c`, which is used up: puts the number of its entry into `x` and gives the operand of the
-    /// entry's delta. Where the entry doesn't allow direct access, code that fills it comes back to `back`.
-    fn look_up(&mut self, c: R, x: R, at: Place, write: bool, lin: Linear, back: Label) -> Mem {
+    /// entry's delta. Where the entry doesn't allow direct access, code that fills it comes back to `back`. `page`: in `c` is
+    /// where the page begins, in which all that is probed for is known to be.
+    #[allow(clippy::too_many_arguments)]
+    fn look_up(&mut self, c: R, x: R, at: Place, write: bool, lin: Linear, back: Label, page: bool) -> Mem {
         let (range, slot) = self.range(at.w);
         let from = self.asm.label();
         self.asm.bextr(x, c, TABLE);
         let tag = self.entry(x, if write || range.stored { Array::Write } else { Array::Read });
-        self.asm.alu_r_rm(6, 8, c, tag);
-        self.asm.alu_imm(7, 8, c, 4096 - range.span);
-        self.asm.jcc(7, from);
+        if page {
+            self.asm.alu_r_rm(7, 8, c, tag);
+            self.asm.jcc(5, from);
+        } else {
+            self.asm.alu_r_rm(6, 8, c, tag);
+            self.asm.alu_imm(7, 8, c, 4096 - range.span);
+            self.asm.jcc(7, from);
+        }
         let (w, group) = (at.w, slot.map(|_| range));
         self.cold.push(Cold::Fill { from, back, write, w, lin, at: self.here(), group });
         self.entry(x, Array::Delta)
@@ -241,7 +305,8 @@ impl Lower<'_> {
         // leads to the same page by its own displacement, for the leader's sum didn't wrap.
         let points = i64::from(place) - i64::from(a.m.disp);
         let near = a.m.base.is_some() && a.m.index.is_none() && (0..i64::from(span)).contains(&points);
-        if self.long() || near || same {
+        let fixed = a.m.base.is_none() && a.m.index.is_none() && a.w >= 4 && a.m.disp >= 0;
+        if self.long() || near || same || fixed {
             let x = self.group_delta(slot)?;
             return self.in_page(x, a, true);
         }
@@ -321,18 +386,25 @@ impl Lower<'_> {
         self.cut_in_group(c, Linear::Ea(a.m));
         let back = self.asm.label();
         self.asm.bind(back);
-        match field::plus(a.m, -range.before) {
+        let ea = (!matches!(self.ops[self.at], Op::Call { .. })).then_some(at.ea);
+        let beyond = self.beyond_here(ea);
+        // Code's page begins where one does: so its start and what is relative to it lie alike in their pages.
+        let page = beyond.filter(|d| self.one_page(i64::from(*d) as u64, range));
+        let first = match page {
+            Some(d) => Mem { disp: d & !(PAGE as i32 - 1), ..a.m },
+            None => field::plus(a.m, -range.before),
+        };
+        match first {
             Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
             m => self.asm.lea(8, c, m),
         }
         if let Some(class) = self.stack_class(a.m, range) {
             self.look_at_stack(c, x, at, write, a.m, class);
         } else {
-            let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back);
+            let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back, page.is_some());
             self.asm.load(8, x, delta);
         }
-        let ea = (!matches!(self.ops[self.at], Op::Call { .. })).then_some(at.ea);
-        if let (Some(n), Some(disp)) = (slot, self.beyond_here(ea)) {
+        if let (Some(n), Some(disp)) = (slot, beyond) {
             self.asm.alu_r_rm(0, 8, x, field::page_rip());
             self.asm.store(8, field::group(n), x);
             self.cache(x, Held::Group(n), 8);
@@ -395,7 +467,7 @@ impl Lower<'_> {
         } else {
             self.asm.lea(8, c, Mem::at(h, -range.before))
         }
-        let delta = self.look_up(c, x, at, write, Linear::Reg(h), back);
+        let delta = self.look_up(c, x, at, write, Linear::Reg(h), back, false);
         match slot {
             Some(n) => {
                 self.asm.load(8, x, delta);
@@ -553,7 +625,7 @@ impl Lower<'_> {
         self.asm.bind(back);
         self.asm.mov(8, c, h);
         let at = Place { seg: 0, ea: Val(0), w };
-        let delta = self.look_up(c, x, at, false, Linear::Reg(h), back);
+        let delta = self.look_up(c, x, at, false, Linear::Reg(h), back, false);
         self.asm.alu_r_rm(0, 8, h, delta);
         self.asm.load(w, h, Mem::at(h, 0));
         self.give(c);

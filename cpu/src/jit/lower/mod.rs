@@ -146,6 +146,8 @@ enum Linear {
     Ea(Mem),
     /// A register.
     Reg(R),
+    /// It is always this one.
+    Fixed(u64),
 }
 
 /// The lowering of one block.
