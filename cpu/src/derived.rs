@@ -94,6 +94,8 @@ pub struct Derived {
     pub(crate) resumed: Option<u64>,
     /// The native block whose group's leader couldn't serve, and the page that it asked for.
     pub(crate) group_missed: Option<(u32, u64)>,
+    /// A translation whose guesses fail.
+    pub(crate) strayed: Option<u32>,
     /// Instructions that the interpreter ran in the middle of translated code.
     pub(crate) slow: u64,
     /// Whether to measure the time in each engine.

@@ -64,6 +64,8 @@ pub struct Block {
     pub loops: bool,
     /// Its trace keeps to its page: which page comes next has changed too often.
     pub one_page: bool,
+    /// Its translation guesses no pages.
+    pub certain: bool,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -264,6 +266,12 @@ impl Blocks {
         (b.one_page, b.native) = (true, crate::jit::NONE);
     }
 
+    /// A block's translation is to be made again, without guesses of pages.
+    pub fn make_certain(&mut self, id: u32) {
+        let b = &mut self.blocks[id as usize];
+        (b.certain, b.native) = (true, crate::jit::NONE);
+    }
+
     /// All translations are gone.
     pub fn forget_natives(&mut self) {
         for b in &mut self.blocks {
@@ -320,6 +328,7 @@ impl Blocks {
             hot: HOT << f.rewritten,
             loops: false,
             one_page: false,
+            certain: false,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

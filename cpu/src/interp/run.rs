@@ -324,6 +324,12 @@ impl Direct<'_> {
             // It was left with a fault or with something to look at: no link to be made names it.
             j.drop_native(missed);
         }
+        if let Some(strayed) = self.x.derived.strayed.take()
+            && let Some(block) = j.guessed_wrong(strayed, self.x.count)
+        {
+            blocks.make_certain(block);
+            j.drop_native(strayed);
+        }
         match *left {
             Left::Fault(f) => Err(f),
             _ => Ok(()),
@@ -417,6 +423,7 @@ impl Direct<'_> {
             ends: matches!(path.end, End::Jump | End::Transfer),
             second,
             sharing: b.sharing,
+            certain: b.certain,
         };
         let made = j.translate(id, guest, code);
         if let Some(t) = started {

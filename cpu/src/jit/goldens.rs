@@ -200,3 +200,23 @@ golden!(indices_outside_long_mode, FLAT32, |a| {
     a.inc(ebx)?;
     a.mov(byte_ptr(edi + ebx), al)
 });
+golden!(call_through_a_register, LONG, |a| {
+    a.cmp(rcx, rdx)?;
+    a.call(rax)
+});
+golden!(list, LONG, |a| {
+    a.mov(rdx, ptr(rdx))?;
+    a.test(rdx, rdx)?;
+    a.jne(0x100)
+});
+golden!(array_on_the_stack, LONG, |a| a.add(ecx, ptr(rsp + rax * 4 + 16)));
+golden!(relative_to_rip, LONG, |a| {
+    let mut there = a.create_label();
+    a.add(eax, dword_ptr(there))?;
+    a.set_label(&mut there)?;
+    a.nop()
+});
+golden!(fixed_addresses, FLAT32, |a| {
+    a.mov(eax, ptr(0x4568))?;
+    a.mov(ecx, ptr(0xc0de_0010u32))
+});

@@ -13,6 +13,7 @@
 //! Everything here is derived state: dropping it changes nothing but speed.
 #![allow(unsafe_code)]
 
+pub mod bases;
 pub mod builder;
 pub mod encode;
 #[cfg(test)]
@@ -31,18 +32,18 @@ pub mod stubs;
 pub mod transcendental;
 pub mod vectors;
 
-use crate::helper::segment::{REAL_ATTR, V86_ATTR};
 use crate::insn::{Insn, ModeKey};
 use crate::interp::blocks::Blocks;
 use crate::memory::PAGE;
 use crate::mmu::access::own_view;
-use crate::state::{Seg, Segment, attr, flag};
+use crate::state::{Seg, attr, flag};
 use crate::{Cpu, Exec, Fault};
+pub use bases::{Bases, PLAIN_BASE};
 use builder::Builder;
 use encode::Asm;
+use jumps::{Jump, JumpEntry, Jumps, jump_slot};
 pub use lower::displacement;
 use lower::{Entry, Link, Lowered, lower};
-use jumps::{Jump, JumpEntry, Jumps, jump_slot};
 use memory::{CodeMemory, Site};
 use stubs::{Runtime, Stubs, Target, Why};
 
@@ -77,6 +78,8 @@ struct Native {
     _insns: Box<[Insn]>,
     host_bytes: u32,
     group_misses: GroupMisses,
+    /// Failed guesses held against it.
+    strays: u8,
     /// What to share if groups are given up.
     fewer: groups::Sharing,
     /// For listings.
@@ -111,6 +114,16 @@ const STAY_WORTH: u64 = 20_000;
 
 /// In place of a page: see [`Jit::group_missed`].
 pub const STRAYED: u64 = u64::MAX;
+
+/// Of so many guesses that fail, in whatever blocks, the last is held against its block. (The rest, too, if nothing is left
+/// for longer.)
+const STRAYS: i64 = 256;
+
+/// A block that this happens to so often is translated again without guesses, if so many guesses fail within fewer instructions
+/// than these for each.
+const MOST_STRAYS: u8 = 3;
+#[allow(missing_docs)]
+const STRAY_WORTH: u64 = 150;
 
 /// What is different about a block's next translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +172,7 @@ pub struct SegmentEntry {
     pub descriptor: u64,
     /// Base.
     pub base: u64,
-    /// The other half of a [`Segment`].
+    /// The other half of a [`crate::state::Segment`].
     pub rest: u64,
     /// What [`prepare_segment`] makes of it: limits for reading and writing, and what they are made from.
     pub prepared: [u64; 3],
@@ -179,6 +192,8 @@ pub struct Jit {
     jumps: Jumps,
     segments: Box<[SegmentEntry; SEGMENTS]>,
     builder: Builder,
+    /// The count of instructions when guesses were counted anew.
+    strays_since: u64,
     /// Counters.
     pub statistics: JitStatistics,
     /// How often the interpreter was handed an instruction, by [`iced_x86::Code`].
@@ -218,6 +233,8 @@ pub struct Code<'a> {
     pub second: Option<u64>,
     /// Which accesses share probes.
     pub sharing: groups::Sharing,
+    /// Whether pages are no longer guessed, having been other ones too often.
+    pub certain: bool,
 }
 
 /// A branch in the middle of a trace.
@@ -300,6 +317,7 @@ impl Jit {
             jumps: Jumps::new()?,
             segments: Box::default(),
             builder: Builder::default(),
+            strays_since: 0,
             statistics: JitStatistics::default(),
             handed: vec![0; iced_x86::Code::values().len()],
             list: false,
@@ -322,7 +340,7 @@ impl Jit {
     /// Translates decoded block `block`, or as much of a trace that begins with it as can be. `None`: code memory is
     /// full, clear everything first.
     pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
-        let Code { insns, turns, key, ends, second, sharing } = code;
+        let Code { insns, turns, key, ends, second, sharing, certain } = code;
         if key.alignment_checked() {
             self.statistics.refused += 1;
             return Some(REFUSED);
@@ -373,7 +391,7 @@ impl Jit {
                 &self.builder.ops,
                 key,
                 whole,
-                Entry { second, counter, sharing, extends: extends(guest.rip & !(PAGE - 1)) },
+                Entry { second, counter, sharing, certain, extends: extends(guest.rip & !(PAGE - 1)) },
                 &self.stubs,
             ) {
                 Ok(l) => {
@@ -452,6 +470,7 @@ impl Jit {
             _insns: insns,
             host_bytes: l.bytes.len() as u32,
             group_misses: GroupMisses::default(),
+            strays: 0,
             fewer: l.fewer,
             source: None,
         }));
@@ -560,6 +579,16 @@ impl Jit {
         let last = n.second.is_some() && n.fewer == groups::Sharing::Nothing;
         let how = if page == STRAYED || last { Remake::OnePage } else { Remake::Sharing(n.fewer) };
         often.then_some((n.block, how))
+    }
+
+    /// Guesses have failed [`STRAYS`] times, of native block `id`'s the last: the decoded block, if it had better do without. The
+    /// caller then drops this translation.
+    pub fn guessed_wrong(&mut self, id: u32, count: u64) -> Option<u32> {
+        let since = std::mem::replace(&mut self.strays_since, count);
+        let often = count.wrapping_sub(since) < STRAYS as u64 * STRAY_WORTH;
+        let n = self.natives.get_mut(id as usize)?.as_mut()?;
+        n.strays += u8::from(often);
+        (n.strays >= MOST_STRAYS).then_some(n.block)
     }
 
     /// Links a jump to another page, for the processor's present space.
@@ -708,6 +737,12 @@ impl Jit {
         x.cpu.rip = s.exit_rip & Insn::mask(key_width(ModeKey(s.key)));
         let (from, n) = (s.fill as u32, s.link as u32);
         self.statistics.exits[Why::from(why) as usize] += 1;
+        // Not where a link is to be made, which may name the block.
+        if matches!(Why::from(why), Why::Budget | Why::Attention) && s.strayed != u64::MAX {
+            x.derived.strayed = Some(s.strayed as u32);
+            let s = &mut x.cpu.scratch.0;
+            (s.strayed, s.strays) = (u64::MAX, STRAYS);
+        }
         match Why::from(why) {
             Why::Bail => match x.derived.jit_fault.take() {
                 Some(f) => Left::Fault(f),
@@ -752,74 +787,6 @@ fn space_at(x: &mut Exec<'_>, key: ModeKey, rip: u64) -> u64 {
     };
     let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, rip);
     u64::from(x.derived.tlb.code_serial(x.cpu, x.mem, shared)) << 32 | u64::from(mode)
-}
-
-/// Set in a number of [`Bases`] whose low 16 bits are CS's selector.
-pub const PLAIN_BASE: u32 = 1 << 30;
-
-/// Numbers for pairs of mode and code segment base, for the jump cache. Of segments as real and V86 mode make them (the base
-/// is 16 times the selector, the limit 64 KiB) the selector is part of the number: translated code goes from one to
-/// another by itself.
-#[derive(Default)]
-pub struct Bases {
-    /// Real and V86 modes: their places are their numbers.
-    modes: Vec<u32>,
-    last: Option<((u32, u64), u32)>,
-    known: std::collections::HashMap<(u32, u64), u32>,
-    next: u32,
-}
-
-impl Bases {
-    /// Modes numbered at most.
-    const MODES: usize = 64;
-    /// Pairs remembered at most.
-    const MOST: usize = 1 << 14;
-
-    /// The pair's number, below 2^31; `None` once when numbers run out.
-    fn id(&mut self, key: ModeKey, cs: &Segment) -> Option<u32> {
-        let own = match (key.real(), key.v86()) {
-            (true, _) => Some(REAL_ATTR),
-            (_, true) => Some(V86_ATTR),
-            _ => None,
-        };
-        let plain = own == Some(cs.attr) && cs.limit == 0xffff && cs.base == u64::from(cs.selector) << 4;
-        if plain && let Some(mode) = self.mode(key) {
-            return Some(PLAIN_BASE | mode << 16 | u32::from(cs.selector));
-        }
-        let pair = (key.0, cs.base);
-        if let Some((p, id)) = self.last
-            && p == pair
-        {
-            return Some(id);
-        }
-        if self.known.len() > Self::MOST {
-            self.known.clear();
-        }
-        let next = &mut self.next;
-        let id = *self.known.entry(pair).or_insert_with(|| {
-            *next += 1;
-            *next
-        });
-        if id & PLAIN_BASE != 0 {
-            *self = Bases::default();
-            return None;
-        }
-        self.last = Some((pair, id));
-        Some(id)
-    }
-
-    /// The number of a real or V86 mode, if there is one left.
-    fn mode(&mut self, key: ModeKey) -> Option<u32> {
-        let known = self.modes.iter().position(|k| *k == key.0);
-        let n = known.unwrap_or(self.modes.len());
-        if known.is_none() {
-            if n == Bases::MODES {
-                return None;
-            }
-            self.modes.push(key.0);
-        }
-        Some(n as u32)
-    }
 }
 
 /// Of the elements of strings.

@@ -6,7 +6,7 @@
 
 use super::groups::Groups;
 use super::ir::{Op, Val};
-use crate::insn::ModeKey;
+use crate::insn::{Insn, ModeKey};
 use crate::ops::{Alu, BitOp, Call, Cond, Shift, Unary};
 
 /// The six status flags as a small mask.
@@ -218,4 +218,45 @@ pub fn analyse(ops: &[Op], groups: &Groups) -> Facts {
 /// Whether a bit test changes its operand.
 pub fn changes(op: BitOp) -> bool {
     op != BitOp::Test
+}
+
+/// Which operations access memory by a register loaded by an access of which the same is true, in a block or, if it goes back to
+/// its start, in the turns before: where a list is followed, each access waits for the one before.
+pub fn chased(ops: &[Op], insns: &[Insn]) -> Vec<bool> {
+    const DEEP: u8 = 2;
+    let mut chased = vec![false; ops.len()];
+    // How many loads in a row each register's content took.
+    let mut depth = [0u8; 16];
+    for _ in 0..=DEEP {
+        let mut insn = insns.first();
+        for (i, op) in ops.iter().enumerate() {
+            match *op {
+                Op::Begin(n) => insn = insns.get(usize::from(n)),
+                Op::Load(at) => {
+                    let base = match ops[at.ea.n()] {
+                        Op::Ea => insn.map_or(u8::MAX, |i| i.base),
+                        Op::Get { r, .. } => r,
+                        _ => u8::MAX,
+                    };
+                    let d = depth.get(usize::from(base)).copied().unwrap_or(0);
+                    chased[i] = d >= DEEP;
+                    if let Some(Op::Set { r: to @ 0..16, v, .. }) = ops.get(i + 1)
+                        && v.n() == i
+                    {
+                        depth[usize::from(*to)] = (d + 1).min(DEEP);
+                    }
+                }
+                Op::Set { r, v, .. } => match ops[v.n()] {
+                    Op::Load(_) if v.n() + 1 == i && r < 16 => {}
+                    Op::Get { r: from @ 0..16, .. } if r < 16 => {
+                        depth[usize::from(r)] = depth[usize::from(from)]
+                    }
+                    _ => depth[usize::from(if r >= 16 { r & 3 } else { r })] = 0,
+                },
+                Op::Call { .. } => depth = [0; 16],
+                _ => {}
+            }
+        }
+    }
+    chased
 }

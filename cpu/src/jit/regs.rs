@@ -85,6 +85,9 @@ pub const STACK_SPANS: [i32; 3] = [8, 32, 128];
 /// Operands of a recipe that may be held in memory.
 pub const HELD_SLOTS: usize = 2;
 
+/// Number of guesses.
+pub const GUESSES: usize = 32;
+
 /// Number of spill slots.
 pub const SLOTS: usize = 8;
 
@@ -126,6 +129,12 @@ pub struct Scratch {
     pub page_partly: u64,
     /// How far the next byte of a string is: 1, or -1 if DF is set.
     pub direction: i64,
+    /// What to add to linear addresses to have the host's, where that was so the last time.
+    pub guesses: [u64; GUESSES],
+    /// Guesses that may still fail until it is noted which block's did.
+    pub strays: i64,
+    /// That block, or all ones.
+    pub strayed: u64,
     /// Whether a debugger asks for events.
     pub events: u64,
     /// The [`super::Jit`] and the [`crate::interp::blocks::Blocks`] at work, while translated code runs.
@@ -216,6 +225,9 @@ impl Default for Scratch {
             groups: [0; GROUPS],
             vec: [0; 6],
             exec: 0,
+            guesses: [0; GUESSES],
+            strays: super::STRAYS,
+            strayed: u64::MAX,
             jumps: 0,
             space: 0,
             key: 0,
@@ -271,6 +283,8 @@ pub mod field {
         events,
         key,
         missed,
+        strays,
+        strayed,
         segments,
         prepared,
         flags,
@@ -361,6 +375,10 @@ pub mod field {
     /// Slot `n` for an operand of a recipe.
     pub fn held(n: u8) -> Mem {
         slot_of(offset_of!(Scratch, held), n)
+    }
+    /// Guess `n`.
+    pub fn guess(n: usize) -> Mem {
+        slot_of(offset_of!(Scratch, guesses), n as u8)
     }
     /// Misses until a jump is linked anew.
     pub fn relink() -> Mem {

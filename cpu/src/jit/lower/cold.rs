@@ -17,8 +17,8 @@ use crate::state::gpr;
 pub(super) enum Cold {
     /// A probe missed: fill and try again, or leave before instruction `n`. `group`: the probe is for more than the access.
     Fill { from: Label, back: Label, write: bool, w: u8, lin: Linear, at: Place, group: Option<Range> },
-    /// A probe of the stack, at `m`, was not for the page that is noted: look at the table, note this one. `temps`: as
-    /// [`Lower::look_at_stack`] has them.
+    /// A probe of the stack, at `m`, was not for the page that is noted: look at the table; `note` this one, or count a guess that
+    /// failed. `temps`: as [`Lower::look_at_stack`] has them.
     Stack {
         from: Label,
         back: Label,
@@ -28,7 +28,10 @@ pub(super) enum Cold {
         m: Mem,
         at: Place,
         group: Option<Range>,
+        note: bool,
     },
+    /// The delta in `x` is not the one that was guessed: it will be the next time.
+    Guess { from: Label, back: Label, x: R, guess: Mem },
     /// A sum may wrap that the addresses of a group have in them: the interpreter runs the leader.
     Wraps { from: Label, lin: Linear, at: Place },
     /// Load the guest's x87 state, or leave before the instruction.
@@ -303,6 +306,7 @@ impl Lower<'_> {
         m: Mem,
         at: Place,
         group: Option<Range>,
+        note: bool,
         slow: &[Option<Label>],
     ) {
         let range = group.unwrap_or(Range { before: 0, span: i32::from(w), table: false, stored: false });
@@ -317,11 +321,24 @@ impl Lower<'_> {
         self.asm.jcc(7, missed);
         let delta = self.entry(x, Array::Delta);
         self.asm.load(8, x, delta);
-        self.asm.store(8, field::stack_delta(), x);
-        self.call_to(Target::NoteStack);
-        self.asm.jmp(back);
+        if note {
+            self.asm.store(8, field::stack_delta(), x);
+            self.call_to(Target::NoteStack);
+            self.asm.jmp(back);
+        } else {
+            self.stray(c, back);
+        }
         self.asm.bind(missed);
         self.fill_path(again, write, w, Linear::Ea(m), at, group, slow);
+    }
+
+    /// A guess of the block's has failed: counts that, and goes `back`. `t` is free.
+    fn stray(&mut self, t: R, back: Label) {
+        self.asm.alu_imm(5, 8, field::strays(), 1);
+        self.asm.jcc(SIGN ^ 1, back);
+        self.block_to(t);
+        self.asm.store(8, field::strayed(), t);
+        self.asm.jmp(back);
     }
 
     pub(super) fn cold_paths(&mut self) {
@@ -341,14 +358,19 @@ impl Lower<'_> {
                     self.asm.bind(from);
                     self.fill_path(back, write, w, lin, at, group, &slow);
                 }
+                Cold::Guess { from, back, x, guess } => {
+                    self.asm.bind(from);
+                    self.asm.store(8, guess, x);
+                    self.stray(x, back);
+                }
                 Cold::Wraps { from, lin, at } => {
                     self.asm.bind(from);
                     self.note_linear(lin);
                     self.unserved(at, true, &slow);
                 }
-                Cold::Stack { from, back, temps, write, w, m, at, group } => {
+                Cold::Stack { from, back, temps, write, w, m, at, group, note } => {
                     self.asm.bind(from);
-                    self.stack_path(back, temps, write, w, m, at, group, &slow);
+                    self.stack_path(back, temps, write, w, m, at, group, note, &slow);
                 }
                 Cold::Fpu { from, back, at } => {
                     self.asm.bind(from);

@@ -7,7 +7,7 @@ use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::{Cut, Role};
 use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
-use crate::jit::regs::{STACK_SPANS, TABLE, field};
+use crate::jit::regs::{GUESSES, STACK_SPANS, TABLE, field};
 use crate::memory::PAGE;
 use crate::mmu::table::{Array, displacement};
 use crate::state::{Seg, gpr};
@@ -196,17 +196,30 @@ impl Lower<'_> {
         self.entry(x, Array::Delta)
     }
 
+    /// Where the page's delta, in `x`, is the one that is guessed: takes the guess for it, so that what comes of an address that was
+    /// itself loaded is not waited for.
+    fn guess(&mut self, x: R) {
+        let guess = field::guess((usize::from(self.insns[0].off) + usize::from(self.n)) % GUESSES);
+        let (from, back) = (self.asm.label(), self.asm.label());
+        self.asm.alu_r_rm(7, 8, x, guess);
+        self.asm.jcc(5, from);
+        self.asm.bind(back);
+        self.asm.load(8, x, guess);
+        self.cold.push(Cold::Guess { from, back, x, guess });
+    }
+
     /// Which of the stack's limits serves a probe at `m`, if that is in a stack.
     fn stack_class(&self, m: Mem, range: Range) -> Option<usize> {
-        if m.base != self.host(gpr::RSP as u8) || m.index.is_some() || range.table {
+        if m.base != self.host(gpr::RSP as u8) || range.table {
             return None;
         }
         STACK_SPANS.iter().position(|s| range.span <= *s)
     }
 
     /// Puts the delta of the stack's page into `x` if the address in `c`, which is used up, is in there. Elsewhere the table is
-    /// looked at, and the page noted.
-    fn look_at_stack(&mut self, c: R, x: R, at: Place, write: bool, m: Mem, class: usize) {
+    /// looked at, and (`note`) the page noted.
+    #[allow(clippy::too_many_arguments)]
+    fn look_at_stack(&mut self, c: R, x: R, at: Place, write: bool, m: Mem, class: usize, note: bool) {
         let (range, slot) = self.range(at.w);
         let (from, back) = (self.asm.label(), self.asm.label());
         self.asm.alu_r_rm(5, 8, c, field::stack_page());
@@ -215,7 +228,8 @@ impl Lower<'_> {
         self.asm.load(8, x, field::stack_delta());
         self.asm.bind(back);
         let group = slot.map(|_| range);
-        self.cold.push(Cold::Stack { from, back, temps: (c, x), write, w: at.w, m, at: self.here(), group });
+        let at = (at.w, self.here());
+        self.cold.push(Cold::Stack { from, back, temps: (c, x), write, w: at.0, m, at: at.1, group, note });
     }
 
     /// What the access at hand, of `w` bytes, probes for, and the slot for the delta.
@@ -398,11 +412,14 @@ impl Lower<'_> {
             Mem { base: Some(r), index: None, disp: 0 } => self.asm.mov(8, c, r),
             m => self.asm.lea(8, c, m),
         }
-        if let Some(class) = self.stack_class(a.m, range) {
-            self.look_at_stack(c, x, at, write, a.m, class);
+        if let Some(class) = self.stack_class(a.m, range).filter(|_| a.m.index.is_none()) {
+            self.look_at_stack(c, x, at, write, a.m, class, true);
         } else {
             let delta = self.look_up(c, x, at, write, Linear::Ea(a.m), back, page.is_some());
             self.asm.load(8, x, delta);
+            if self.chased.get(self.at) == Some(&true) {
+                self.guess(x);
+            }
         }
         if let (Some(n), Some(disp)) = (slot, beyond) {
             self.asm.alu_r_rm(0, 8, x, field::page_rip());
@@ -467,10 +484,19 @@ impl Lower<'_> {
         } else {
             self.asm.lea(8, c, Mem::at(h, -range.before))
         }
-        let delta = self.look_up(c, x, at, write, Linear::Reg(h), back, false);
+        let class = self.stack_class(a.m, range).filter(|_| flat && w >= 4 && !self.certain);
+        let delta: Rm = if let Some(class) = class {
+            // An array there: what comes of the index is not waited for.
+            self.look_at_stack(c, x, at, write, Mem::at(h, 0), class, false);
+            x.into()
+        } else {
+            self.look_up(c, x, at, write, Linear::Reg(h), back, false).into()
+        };
         match slot {
             Some(n) => {
-                self.asm.load(8, x, delta);
+                if class.is_none() {
+                    self.asm.load(8, x, delta);
+                }
                 self.asm.store(8, field::group(n), x);
                 self.asm.alu_r_rm(0, 8, h, x);
                 self.cache(x, Held::Group(n), 8);

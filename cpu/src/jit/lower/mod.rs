@@ -25,7 +25,7 @@ use super::builder::first_call;
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::groups::{self, Groups, Sharing};
 use super::ir::{Op, Val};
-use super::passes::{Facts, Incoming, analyse, incoming};
+use super::passes::{Facts, Incoming, analyse, chased, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
 use crate::insn::{IP_REG, Insn, ModeKey};
 use cold::Cold;
@@ -160,6 +160,10 @@ pub struct Lower<'a> {
     conv: Convention,
     facts: Facts,
     groups: Groups,
+    /// See [`chased`]: where a page is guessed.
+    chased: Vec<bool>,
+    /// See [`Entry::certain`].
+    certain: bool,
     loc: Vec<Loc>,
     /// `Set`s that are done already.
     done: Vec<bool>,
@@ -245,6 +249,8 @@ pub struct Entry {
     pub counter: Option<u64>,
     /// Which accesses share probes: see [`groups`].
     pub sharing: Sharing,
+    /// No pages are guessed.
+    pub certain: bool,
     /// The RIP of the code's page is a number of 32 bits with its sign extended, as far as is known.
     pub extends: bool,
 }
@@ -270,6 +276,8 @@ pub fn lower(
         key,
         conv,
         facts: analyse(ops, &groups),
+        chased: if entry.certain { Vec::new() } else { chased(ops, insns) },
+        certain: entry.certain,
         groups,
         loc: vec![Loc::Gone; n],
         done: vec![false; n],

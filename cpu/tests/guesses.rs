@@ -1,0 +1,213 @@
+//! What translated code supposes until it looks: that an access goes to the page of the time before, that a jump leads where it
+//! led in this address space. Expectations are computed here.
+
+mod rig;
+use iced_x86::code_asm::*;
+use lucid86_cpu::derived::{Derived, Engine};
+use lucid86_cpu::exec::Stop;
+use lucid86_cpu::state::gpr;
+use rig::code::*;
+
+/// The first of the pages that are mapped in another order than they lie in memory, and how many they are.
+const FIRST: u64 = 0x20;
+const PAGES: u64 = 16;
+
+/// Where a linear address of these pages is.
+fn place(linear: u64) -> u64 {
+    let n = linear / 0x1000 - FIRST;
+    (FIRST + n * 7 % PAGES) * 0x1000 + linear % 0x1000
+}
+
+/// A list over all these pages, and an array on a stack in them whose elements are taken in disorder. Every guess of a page
+/// fails sooner or later: nothing but speed comes of that, and code whose guesses fail all the time is made again without.
+#[test]
+fn pages_that_change() {
+    const NODES: u64 = 200;
+    const PASSES: u64 = 60;
+    const ARRAY: u64 = FIRST * 0x1000 + 0x400;
+    /// Elements: three pages of them.
+    const LENGTH: u64 = 1 << 9 | 1 << 10;
+    let node = |k: u64| FIRST * 0x1000 + (k * 73 % NODES) * (PAGES * 0x1000 / NODES / 8 * 8);
+    let setup = || {
+        let mut r = long64();
+        r.put64(0x10_2000, 0x10_3003);
+        for n in 0..512 {
+            let linear = n * 0x1000;
+            let frame = if (FIRST..FIRST + PAGES).contains(&n) { place(linear) } else { linear };
+            r.put64(0x10_3000 + 8 * n, frame | 3);
+        }
+        for k in 0..NODES {
+            r.put64(place(node(k)), if k + 1 < NODES { node(k + 1) } else { 0 });
+            r.put64(place(node(k) + 8), k.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        }
+        r
+    };
+    let mut r = setup();
+    let mut memory = vec![0; 0x4_0000];
+    r.mem.read_physical(0, &mut memory);
+    let word = |m: &[u8], linear: u64| {
+        let at = place(linear) as usize;
+        u64::from_le_bytes(m[at..at + 8].try_into().expect("eight bytes"))
+    };
+    let (mut sum, mut random) = (0u64, 1u32);
+    for _ in 0..PASSES {
+        for k in 0..NODES {
+            sum = sum.wrapping_add(word(&memory, node(k) + 8)).rotate_left(3);
+            let at = place(node(k) + 16) as usize;
+            memory[at..at + 8].copy_from_slice(&sum.to_le_bytes());
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let n = (u64::from(random >> 20) * LENGTH) >> 12;
+            sum = sum.wrapping_add(word(&memory, ARRAY + 8 * n));
+        }
+    }
+    let code = assemble(64, CODE, |a| {
+        let (mut pass, mut next) = (a.create_label(), a.create_label());
+        a.set_label(&mut pass)?;
+        a.mov(rdx, node(0))?;
+        a.set_label(&mut next)?;
+        a.add(rbx, qword_ptr(rdx + 8))?;
+        a.rol(rbx, 3)?;
+        a.mov(qword_ptr(rdx + 16), rbx)?;
+        a.imul_3(esi, esi, 1_664_525)?;
+        a.add(esi, 1_013_904_223)?;
+        a.mov(eax, esi)?;
+        a.shr(eax, 20)?;
+        a.imul_3(rax, rax, LENGTH as i32)?;
+        a.shr(rax, 12)?;
+        a.add(rbx, qword_ptr(rsp + rax * 8))?;
+        a.mov(rdx, qword_ptr(rdx))?;
+        a.test(rdx, rdx)?;
+        a.jne(next)?;
+        a.dec(ecx)?;
+        a.jne(pass)?;
+        a.hlt()
+    });
+    let begin = |r: &mut rig::Rig| {
+        r.mem.write_physical(CODE, &code);
+        r.cpu.gpr[gpr::RSP] = ARRAY;
+        r.cpu.gpr[gpr::RSI] = 1;
+        r.cpu.gpr[gpr::RCX] = PASSES;
+    };
+    let check = |r: &rig::Rig| {
+        assert_eq!(r.cpu.gpr[gpr::RBX], sum);
+        let mut is = vec![0; memory.len()];
+        r.mem.read_physical(0, &mut is);
+        let data = (FIRST * 0x1000) as usize..((FIRST + PAGES) * 0x1000) as usize;
+        assert!(is[data.clone()] == memory[data], "what was stored");
+    };
+    begin(&mut r);
+    assert_eq!(run(&mut r, 1_000_000).0, Stop::Halted);
+    check(&r);
+    // In slices, between which the translator reconsiders.
+    let mut r = setup();
+    begin(&mut r);
+    r.derived = Derived::new(Engine::Translator);
+    loop {
+        let mut x = r.exec();
+        x.limit = 2000;
+        if lucid86_cpu::interp::run(&mut x) == Stop::Halted {
+            break;
+        }
+    }
+    check(&r);
+    let Some(jit) = &r.derived.jit else { return };
+    assert!(jit.statistics.dropped > 0, "no translation was given up");
+}
+
+/// Calls through a register and returns in more address spaces than have a table of jumps, with other code at the same places,
+/// RIP 0 and 1 among them; some of it needs the flags of before the call.
+#[test]
+fn jumps_in_many_spaces() {
+    const SPACES: u64 = 7;
+    /// Page 0 and this one are others in each space.
+    const THERE: u64 = 0x20;
+    const TARGETS: [u64; 5] = [0, 1, THERE * 0x1000, THERE * 0x1000 + 0x80, THERE * 0x1000 + 0x7fe];
+    const PATTERN: u64 = 0x1234_5678_9abc_def1;
+    const LIMIT: u64 = 1 << 63;
+    // What the code at a target adds to RBX, and whether CF with it.
+    let what = |s: u64, t: usize| (s as i32 * 100 + t as i32 + 1, (s + t as u64).is_multiple_of(3));
+    // To and fro between two for long, then one after the other.
+    let space = |k: u64| if k < 256 { k & 1 } else { k * k % SPACES };
+    let setup = |rounds: u64, called: &[usize]| {
+        let mut r = long64();
+        for s in 0..SPACES {
+            let root = 0x10_0000 + s * 0x4000;
+            (0..3).for_each(|n| r.put64(root + n * 0x1000, (root + (n + 1) * 0x1000) | 3));
+            for n in 0..512 {
+                let frame = match n {
+                    0 => 0x40 + s,
+                    THERE => 0x50 + s,
+                    _ => n,
+                };
+                r.put64(root + 0x3000 + 8 * n, frame << 12 | 3);
+            }
+            for (t, target) in TARGETS.into_iter().enumerate() {
+                let (n, carry) = what(s, t);
+                let code = assemble(64, target, |a| {
+                    if target == 0 {
+                        // RIP 1 is where the next target is.
+                        return a.nop();
+                    }
+                    if carry {
+                        a.adc(ebx, n)?
+                    } else {
+                        a.lea(rbx, ptr(rbx + n))?
+                    }
+                    a.ret()
+                });
+                let frame = if target < 0x1000 { 0x40 + s } else { 0x50 + s };
+                r.mem.write_physical(frame << 12 | target & 0xfff, &code);
+            }
+        }
+        let code = assemble(64, CODE, |a| {
+            let mut top = a.create_label();
+            a.set_label(&mut top)?;
+            a.mov(rax, qword_ptr(rsi))?;
+            a.mov(cr3, rax)?;
+            for &t in called {
+                a.mov(rax, TARGETS[t])?;
+                a.cmp(r8, r9)?;
+                a.call(rax)?;
+                a.rol(r9, 7)?;
+            }
+            a.add(rsi, 8)?;
+            a.and(esi, 0x6fff)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        (0..512).for_each(|k| r.put64(0x6000 + 8 * k, 0x10_0000 + space(k) * 0x4000));
+        r.cpu.gpr[gpr::RSI] = 0x6000;
+        r.cpu.gpr[gpr::RCX] = rounds;
+        (r.cpu.gpr[8], r.cpu.gpr[9]) = (LIMIT, PATTERN);
+        r
+    };
+    let model = |rounds: u64, called: &[usize]| {
+        let (mut sum, mut pattern) = (0u64, PATTERN);
+        for k in 0..rounds {
+            for &t in called {
+                // RIP 0 leads to the code at RIP 1.
+                let (n, carry) = what(space(k & 511), t.max(1));
+                let more = n as u64 + u64::from(carry && LIMIT < pattern);
+                sum = if carry { (sum + more) & 0xffff_ffff } else { sum + more };
+                pattern = pattern.rotate_left(7);
+            }
+        }
+        sum
+    };
+    let all = [0, 1, 2, 3, 4];
+    let mut r = setup(100, &all);
+    assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+    assert_eq!(r.cpu.gpr[gpr::RBX], model(100, &all));
+    // Code that is translated once it is hot, and then not left when the space changes.
+    const ROUNDS: u64 = 4000;
+    for called in [&all[..], &all[2..]] {
+        let mut r = setup(ROUNDS, called);
+        r.derived = Derived::new(Engine::Translator);
+        let mut x = r.exec();
+        x.limit = 1_000_000;
+        assert_eq!(lucid86_cpu::interp::run(&mut x), Stop::Halted);
+        assert_eq!(r.cpu.gpr[gpr::RBX], model(ROUNDS, called));
+    }
+}
