@@ -220,3 +220,14 @@ golden!(fixed_addresses, FLAT32, |a| {
     a.mov(eax, ptr(0x4568))?;
     a.mov(ecx, ptr(0xc0de_0010u32))
 });
+golden!(wide_constant, LONG, |a| {
+    a.mov(edx, eax)?;
+    a.add(eax, ebx)?;
+    a.mov(byte_ptr(rdi + rdx), 0)?;
+    a.cmp(eax, 0x1f_ffff)?;
+    a.jbe(0x100)
+});
+golden!(table_in_a_register_in_memory, LONG, |a| {
+    a.movzx(eax, byte_ptr(r9 + rcx))?;
+    a.movzx(edx, byte_ptr(r9 + rcx + 1))
+});

@@ -205,23 +205,14 @@ impl Lower<'_> {
         )
     }
 
-    /// An operand of a comparison that came from memory, or a constant too wide for the recipe, is kept for that.
+    /// An operand of a comparison that came from memory is kept for the recipe.
     fn hold(&mut self, w: u8, a: Val, b: Val) -> Low<()> {
         let from_memory = |v: Val| match self.loc[v.n()] {
             Loc::At { .. } => true,
             Loc::Temp { w: tw, .. } => tw == w && matches!(self.ops[v.n()], Op::Load(_)),
             _ => false,
         };
-        let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else {
-            // Nor would a wide constant fit the recipe's number.
-            if let Some(c) = self.imm32(b, w)
-                && i16::try_from(c).is_err()
-            {
-                self.asm.store_imm(8, field::held(0), c);
-                self.held = Some(b);
-            }
-            return Ok(());
-        };
+        let Some(v) = [a, b].into_iter().find(|&v| from_memory(v)) else { return Ok(()) };
         self.pull(v)?;
         let t = self.temp(v)?;
         self.asm.store(8, field::held(0), t);

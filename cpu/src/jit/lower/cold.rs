@@ -60,13 +60,12 @@ impl Lower<'_> {
         let mut left = None;
         match flags {
             Handed::Memory => {}
-            Handed::Recipe(r) => match r.number() {
-                Some(k) => {
-                    self.asm.store_imm(4, field::recipe(), k as i32);
-                    left = Some(r);
+            Handed::Recipe(r) => {
+                left = self.leave_with(r);
+                if left.is_none() {
+                    self.cook_cold(Some(r));
                 }
-                None => self.cook_cold(Some(r)),
-            },
+            }
             Handed::Host => {
                 self.asm.mov(8, R::R14, R::RAX);
                 self.asm.setcc(0, R::RAX);

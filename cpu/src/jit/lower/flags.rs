@@ -2,7 +2,7 @@
 //!
 //! The memory form is what `SETO AL; LAHF` leaves in AX: byte 0 OF, byte 1 SF ZF 0 AF 0 PF 1 CF.
 
-use super::recipe::{How, Keep, Recipe, Second, Then};
+use super::recipe::{HELD, How, Keep, Recipe, Second, Then};
 use super::{Loc, Low, Lower};
 use crate::jit::encode::{R, Rm};
 use crate::jit::ir::{Op, Val};
@@ -174,19 +174,40 @@ impl Lower<'_> {
     /// keep them.
     pub(super) fn leave_recipe(&mut self) -> Low<()> {
         let st = self.flags;
-        let number = st.recipe.and_then(|r| r.number());
         let known = !st.synced && (st.host == fl::ALL || st.deferred);
-        if let (true, Some(n), Some(r)) = (known, number, st.recipe) {
-            self.asm.store_imm(4, field::recipe(), n as i32);
+        if let Some(r) = st.recipe.filter(|_| known)
+            && let Some(r) = self.leave_with(r)
+        {
             self.left = Some(r);
             return Ok(());
         }
         self.spill_flags()
     }
 
+    /// Leaves a recipe, if there is a number for it: returns it as it is left. EFLAGS stay.
+    pub(super) fn leave_with(&mut self, r: Recipe) -> Option<Recipe> {
+        let r = self.narrow(r);
+        self.asm.store_imm(4, field::recipe(), r.number()? as i32);
+        Some(r)
+    }
+
+    /// A constant too wide for a recipe's number goes to a slot, where there is one.
+    fn narrow(&mut self, r: Recipe) -> Recipe {
+        match (r.wide(), r.free_slot()) {
+            (Some(c), Some(slot)) => {
+                self.asm.store_imm(8, field::held(slot), c);
+                Recipe { b: Second::Guest(HELD + slot), ..r }
+            }
+            _ => r,
+        }
+    }
+
     /// Before a jump to who knows where: puts what the recipe reads into slots, since most code changes registers before it
     /// changes flags.
     pub(super) fn free_recipe(&mut self) -> Low<()> {
+        if let Some(recipe) = self.flags.recipe.filter(|_| !self.flags.synced) {
+            self.flags.recipe = Some(self.narrow(recipe));
+        }
         while let Some(recipe) = self.flags.recipe
             && !self.flags.synced
             && recipe.number().is_some()

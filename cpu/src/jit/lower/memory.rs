@@ -381,6 +381,10 @@ impl Lower<'_> {
             sum = to;
         }
         if let Some(last) = last {
+            // Both temporaries may as well be in the operand, where they are the access's own and it takes no other.
+            if base.is_some() && base == a.held && self.takes_none() {
+                return Ok(Mem { base: Some(sum), index: Some((last, 0)), disp: a.m.disp });
+            }
             self.asm.lea(8, to, Mem { base: Some(sum), index: Some((last, 0)), disp: 0 });
         }
         if to == x {
@@ -391,6 +395,18 @@ impl Lower<'_> {
         }
         let index = if base.is_some() { None } else { a.m.base.map(|b| (b, 0)) };
         Ok(Mem { base: Some(to), index, disp: a.m.disp })
+    }
+
+    /// Whether the operation at hand is an access that is made at once, and needs no temporary but those of its address.
+    fn takes_none(&self) -> bool {
+        match self.ops[self.at] {
+            Op::Load(at) => self.goes_to(at.w).is_some(),
+            Op::Store { at, v } => match self.loc[v.n()] {
+                Loc::Guest { r: r @ 0..16, w } => w >= at.w && self.host(r).is_some(),
+                _ => self.imm32(v, at.w).is_some(),
+            },
+            _ => false,
+        }
     }
 
     fn probe_in_place(&mut self, at: Place, a: Address, write: bool) -> Low<Mem> {

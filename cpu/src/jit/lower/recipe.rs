@@ -175,6 +175,14 @@ impl Recipe {
         Recipe { a: if self.a == r { held } else { self.a }, b, then, ..self }
     }
 
+    /// Its constant, if that is too wide for its number and nothing else is.
+    pub(super) fn wide(&self) -> Option<i32> {
+        match self.b {
+            Second::Imm(c) if i16::try_from(c).is_err() && self.then.is_none() => Some(c),
+            _ => None,
+        }
+    }
+
     /// A slot that it doesn't use.
     pub(super) fn free_slot(&self) -> Option<u8> {
         let kept = self.b == Second::Imm(CARRY_KEPT);
