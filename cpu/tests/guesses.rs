@@ -211,3 +211,111 @@ fn jumps_in_many_spaces() {
         assert_eq!(r.cpu.gpr[gpr::RBX], model(ROUNDS, called));
     }
 }
+
+/// The same code at two places, where other pages follow it: what it finds relative to RIP, the addresses that it returns to and the
+/// code that it calls in the next pages are each place's own. It is hot at the first before it runs at the second.
+#[test]
+fn code_that_moves() {
+    const PLACES: [u64; 2] = [0x3_0000, 0x4_8000];
+    const FRAME: u64 = 0x6_0000;
+    const ROUNDS: u64 = 400;
+    for bits in [32, 64] {
+        let mut r = if bits == 64 { long64() } else { flat32() };
+        let entry = |r: &mut rig::Rig, linear: u64, frame: u64| match bits {
+            64 => r.put64(0x10_3000 + 8 * (linear >> 12), frame | 3),
+            _ => r.put32(0x9000 + 4 * (linear >> 12), frame as u32 | 3),
+        };
+        (0..0x100).for_each(|n| entry(&mut r, n << 12, n << 12));
+        if bits == 64 {
+            (0x100..0x200).for_each(|n| entry(&mut r, n << 12, n << 12));
+            r.put64(0x10_2000, 0x10_3003);
+        } else {
+            r.put32(0x8000, 0x9003);
+            r.cpu.cr3 = 0x8000;
+            r.cpu.cr0 |= 1 << 31;
+        }
+        for at in PLACES {
+            entry(&mut r, at, FRAME);
+            // A word for what is relative to RIP, code that adds another number.
+            r.put32(at + 0x1010, at as u32 ^ 0x55aa);
+            let code = assemble(bits, at + 0x2000, |a| {
+                a.add(ebx, (at >> 8) as i32)?;
+                a.ret()
+            });
+            r.mem.write_physical(at + 0x2000, &code);
+        }
+        let moving = assemble(bits, PLACES[0], |a| {
+            let (mut top, mut inner, mut even) = (a.create_label(), a.create_label(), a.create_label());
+            a.mov(edi, 3)?;
+            a.set_label(&mut top)?;
+            if bits == 64 {
+                // ADD EBX, [RIP + ...] and LEA RDX, [RIP + ...], which end 11 and 18 bytes behind the start.
+                let [a0, a1, ..] = (0x1010u32 - 11).to_le_bytes();
+                a.db(&[0x03, 0x1d, a0, a1, 0, 0])?;
+                a.db(&[0x48, 0x8d, 0x15, 0x77 - 18, 0, 0, 0])?;
+                a.add(ebx, edx)?;
+            }
+            a.call(inner)?;
+            a.rol(ebx, 1)?;
+            a.test(edi, 1)?;
+            a.je(even)?;
+            a.call(inner)?;
+            a.set_label(&mut even)?;
+            a.call(PLACES[0] + 0x2000)?;
+            a.dec(edi)?;
+            a.jne(top)?;
+            a.ret()?;
+            a.set_label(&mut inner)?;
+            if bits == 64 {
+                a.add(ebx, dword_ptr(rsp))?;
+            } else {
+                a.add(ebx, dword_ptr(esp))?;
+            }
+            a.ret()
+        });
+        r.mem.write_physical(FRAME, &moving);
+        // Where the first call returns to: ROL EBX, 1. And the next one behind that.
+        let back = moving.windows(2).position(|w| w == [0xd1, 0xc3]).expect("ROL") as u64;
+        let next = moving[back as usize..].iter().position(|b| *b == 0xe8).expect("CALL") as u64 + back + 5;
+        let place = |k: u64| PLACES[usize::from(k > 200 && (k > 300 || k & 1 != 0))];
+        let mut sum = 0u32;
+        for k in 0..ROUNDS {
+            let at = place(k);
+            for n in [3, 2, 1] {
+                if bits == 64 {
+                    sum = sum.wrapping_add(at as u32 ^ 0x55aa).wrapping_add(at as u32 + 0x77);
+                }
+                sum = sum.wrapping_add((at + back) as u32).rotate_left(1);
+                sum = sum.wrapping_add(if n & 1 != 0 { (at + next) as u32 } else { 0 });
+                sum = sum.wrapping_add((at >> 8) as u32);
+            }
+            r.put32(0xa000 + 4 * k, at as u32);
+        }
+        let code = assemble(bits, CODE, |a| {
+            let mut top = a.create_label();
+            a.set_label(&mut top)?;
+            if bits == 64 {
+                a.mov(eax, dword_ptr(rsi))?;
+                a.call(rax)?;
+            } else {
+                a.call(dword_ptr(esi))?;
+            }
+            a.add(esi, 4)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.hlt()
+        });
+        r.mem.write_physical(CODE, &code);
+        (r.cpu.gpr[gpr::RSI], r.cpu.gpr[gpr::RCX]) = (0xa000, ROUNDS);
+        let begins = r.cpu.clone();
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+        assert_eq!(r.cpu.gpr[gpr::RBX] as u32, sum, "{bits} bits");
+        // Once more, translated when it is hot.
+        r.cpu = begins;
+        r.derived = Derived::new(Engine::Translator);
+        let mut x = r.exec();
+        x.limit = 100_000;
+        assert_eq!(lucid86_cpu::interp::run(&mut x), Stop::Halted);
+        assert_eq!(r.cpu.gpr[gpr::RBX] as u32, sum, "{bits} bits");
+    }
+}

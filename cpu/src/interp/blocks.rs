@@ -66,6 +66,8 @@ pub struct Block {
     pub one_page: bool,
     /// Its translation guesses no pages.
     pub certain: bool,
+    /// Its translation isn't made for one RIP, having run at others.
+    pub anywhere: bool,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -266,6 +268,12 @@ impl Blocks {
         (b.one_page, b.native) = (true, crate::jit::NONE);
     }
 
+    /// A block's translation is to be made again, for any RIP.
+    pub fn make_movable(&mut self, id: u32) {
+        let b = &mut self.blocks[id as usize];
+        (b.anywhere, b.native) = (true, crate::jit::NONE);
+    }
+
     /// A block's translation is to be made again, without guesses of pages.
     pub fn make_certain(&mut self, id: u32) {
         let b = &mut self.blocks[id as usize];
@@ -329,6 +337,7 @@ impl Blocks {
             loops: false,
             one_page: false,
             certain: false,
+            anywhere: false,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

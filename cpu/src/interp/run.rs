@@ -320,6 +320,7 @@ impl Direct<'_> {
             match how {
                 jit::Remake::Sharing(sharing) => blocks.share(block, sharing),
                 jit::Remake::OnePage => blocks.keep_to_page(block),
+                jit::Remake::Anywhere => blocks.make_movable(block),
             }
             // It was left with a fault or with something to look at: no link to be made names it.
             j.drop_native(missed);
@@ -424,6 +425,7 @@ impl Direct<'_> {
             second,
             sharing: b.sharing,
             certain: b.certain,
+            anywhere: b.anywhere,
         };
         let made = j.translate(id, guest, code);
         if let Some(t) = started {

@@ -39,7 +39,7 @@ fn disassemble(s: &mut String, bits: u32, bytes: &[u8], at: u64) {
 
 /// Guest code, micro-operations, and the host code of the hot path. A conditional jump before the end is one that a trace
 /// doesn't take.
-fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
+fn listing(key: ModeKey, bytes: &[u8], exact: Exact, entry: Entry) -> String {
     let model = CpuModel::parse("x86-64-v2").expect("a model");
     let mut insns: Vec<Insn> = Vec::new();
     let mut builder = Builder::default();
@@ -64,7 +64,7 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
         use iced_x86::FlowControl as F;
         matches!(c.flow_control(), F::ConditionalBranch | F::UnconditionalBranch | F::Return | F::Call)
     });
-    let lowered = lower(&insns, &builder.ops, key, ends, Entry::default(), &stubs);
+    let lowered = lower(&insns, &builder.ops, key, ends, entry, &stubs);
     let lowered = lowered.unwrap_or_else(|r| panic!("instruction {} refused", r.0));
     let mut s = "guest\n".to_owned();
     disassemble(&mut s, key.bits(), bytes, 0x100);
@@ -73,18 +73,21 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact) -> String {
         let _ = writeln!(s, "  {}", op.name());
     }
     s += "host\n";
-    disassemble(&mut s, 64, &lowered.bytes[lowered.near..lowered.hot], lowered.near as u64);
+    disassemble(&mut s, 64, &lowered.bytes[lowered.sure..lowered.hot], lowered.sure as u64);
     s
 }
 
 macro_rules! golden {
+    (@ $name:ident, $key:expr, $exact:expr, $entry:expr, $f:expr) => {
+        insta::assert_snapshot!(stringify!($name), listing($key, &code($key.bits(), $f), $exact, $entry))
+    };
     ($name:ident, $key:expr, $f:expr) => {
         golden!($name, $key, Exact::all(true), $f);
     };
     ($name:ident, $key:expr, $exact:expr, $f:expr) => {
         #[test]
         fn $name() {
-            insta::assert_snapshot!(stringify!($name), listing($key, &code($key.bits(), $f), $exact));
+            golden!(@ $name, $key, $exact, Entry::default(), $f);
         }
     };
 }
@@ -231,3 +234,15 @@ golden!(table_in_a_register_in_memory, LONG, |a| {
     a.movzx(eax, byte_ptr(r9 + rcx))?;
     a.movzx(edx, byte_ptr(r9 + rcx + 1))
 });
+
+/// What is relative to RIP, and the address to return to, where the code is made for one RIP.
+#[test]
+fn at_its_place() {
+    let entry = Entry { extends: true, placed: Some(0x40_2000), ..Entry::default() };
+    golden!(@ at_its_place, LONG, Exact::all(true), entry, |a| {
+        let mut there = a.create_label();
+        a.add(eax, dword_ptr(there))?;
+        a.set_label(&mut there)?;
+        a.call(0x2100)
+    });
+}

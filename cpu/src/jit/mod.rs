@@ -59,7 +59,11 @@ struct Native {
     /// Number of the decoded block.
     block: u32,
     near: usize,
+    /// Entry for jumps within the page from code that knows that the page is at `placed`.
+    sure: usize,
     far: usize,
+    /// The RIP of its page, if it is made for that alone.
+    placed: Option<u64>,
     /// Entry for its own jumps back to its start: they need not look again whether the next page is still there.
     inner: usize,
     /// Host address of the frame that it goes on in behind the page's end.
@@ -125,6 +129,17 @@ const MOST_STRAYS: u8 = 3;
 #[allow(missing_docs)]
 const STRAY_WORTH: u64 = 150;
 
+/// In place of a page: the code's own is at another RIP than it was made for.
+pub const MOVED: u64 = u64::MAX - 1;
+
+/// Where a link leads.
+enum Leads {
+    /// In the same pages; to the one at this RIP, if that is known.
+    Within(Option<u64>),
+    /// To the page at this RIP.
+    Out(u64),
+}
+
 /// What is different about a block's next translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remake {
@@ -132,6 +147,8 @@ pub enum Remake {
     Sharing(groups::Sharing),
     /// It keeps to its page.
     OnePage,
+    /// It isn't made for one RIP.
+    Anywhere,
 }
 
 /// Counts for `--statistics`.
@@ -235,6 +252,8 @@ pub struct Code<'a> {
     pub sharing: groups::Sharing,
     /// Whether pages are no longer guessed, having been other ones too often.
     pub certain: bool,
+    /// Whether it is known to run at more than one RIP.
+    pub anywhere: bool,
 }
 
 /// A branch in the middle of a trace.
@@ -340,7 +359,10 @@ impl Jit {
     /// Translates decoded block `block`, or as much of a trace that begins with it as can be. `None`: code memory is
     /// full, clear everything first.
     pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
-        let Code { insns, turns, key, ends, second, sharing, certain } = code;
+        let Code { insns, turns, key, ends, second, sharing, certain, anywhere } = code;
+        let page = guest.rip & !(PAGE - 1);
+        let plain = key.code_flat() && extends(page) && (key.code64() || page >> 32 == 0);
+        let placed = (plain && !anywhere).then_some(page);
         if key.alignment_checked() {
             self.statistics.refused += 1;
             return Some(REFUSED);
@@ -391,7 +413,7 @@ impl Jit {
                 &self.builder.ops,
                 key,
                 whole,
-                Entry { second, counter, sharing, certain, extends: extends(guest.rip & !(PAGE - 1)) },
+                Entry { second, counter, sharing, certain, extends: extends(page), placed },
                 &self.stubs,
             ) {
                 Ok(l) => {
@@ -433,7 +455,7 @@ impl Jit {
         let slot = l.bytes.len().next_multiple_of(8);
         l.bytes.resize(slot, 0);
         l.bytes.extend((insns.as_ptr() as u64).to_le_bytes());
-        let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot, l.near)?;
+        let site = self.memory.reserve(l.hot, l.bytes.len() - l.hot, l.sure)?;
         for (from, target) in &l.absolute {
             let value = match target {
                 Target::Insns => site.place(slot) as i64 - (site.place(*from) as i64 + 4),
@@ -458,6 +480,8 @@ impl Jit {
         self.natives.push(Some(Native {
             block,
             near: site.place(l.near),
+            sure: site.place(l.sure),
+            placed: l.placed,
             far: site.place(l.far),
             inner: site.place(l.inner),
             second,
@@ -496,10 +520,15 @@ impl Jit {
     /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
     /// A link to another page holds for the space `serial` and code whose page is at RIP `page`.
     pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
+        let there = self.leads_to(from, n, page);
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.sources.push((from, n));
         let number = to;
-        let near = if from == to { target.inner } else { target.near };
+        let near = match there {
+            Leads::Within(_) if from == to => target.inner,
+            Leads::Within(Some(at)) | Leads::Out(at) if target.placed == Some(at) => target.sure,
+            _ => target.near,
+        };
         let to = (near, target.incoming);
         let old = self.natives.get_mut(from as usize).and_then(Option::as_mut);
         let old = old.and_then(|f| f.links.get_mut(n as usize)).and_then(|l| l.to.replace(number));
@@ -511,6 +540,18 @@ impl Jit {
         }
         self.patch(from, n, Some(to), serial, page);
         self.statistics.links += 1;
+    }
+
+    /// What is known of the page that link `n` of `from` leads to, whose own is at `page`.
+    fn leads_to(&self, from: u32, n: u32, page: u64) -> Leads {
+        let native = self.natives.get(from as usize).and_then(Option::as_ref);
+        let Some((native, l)) = native.and_then(|f| Some((f, f.links.get(n as usize)?))) else {
+            return Leads::Within(None);
+        };
+        match l.far {
+            Some(far) => Leads::Out(page.wrapping_add_signed(far.pages)),
+            None => Leads::Within(native.placed.map(|p| if l.beyond { p.wrapping_add(PAGE) } else { p })),
+        }
     }
 
     /// Points a link at an offset in code memory, or back at its own stub.
@@ -563,6 +604,9 @@ impl Jit {
     /// and in which. The caller then drops this translation.
     pub fn group_missed(&mut self, id: u32, page: u64, count: u64) -> Option<(u32, Remake)> {
         let n = self.natives.get_mut(id as usize)?.as_mut()?;
+        if page == MOVED {
+            return Some((n.block, Remake::Anywhere));
+        }
         let m = &mut n.group_misses;
         if m.times == 0 {
             *m = GroupMisses { times: 0, since: count, page, moved: false };
@@ -725,7 +769,11 @@ impl Jit {
         let s = &mut x.cpu.scratch.0;
         let missed = std::mem::replace(&mut s.missed, u64::MAX);
         if missed != u64::MAX {
-            let page = if missed >> 32 == 0 { s.fill & !(PAGE - 1) } else { STRAYED };
+            let page = match missed >> 32 {
+                0 => s.fill & !(PAGE - 1),
+                1 => STRAYED,
+                _ => MOVED,
+            };
             x.derived.group_missed = Some((missed as u32, page));
         }
         let count = x.count;

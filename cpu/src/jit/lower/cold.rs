@@ -38,6 +38,8 @@ pub(super) enum Cold {
     Fpu { from: Label, back: Label, at: Place },
     /// Load the guest's vector state.
     Vectors { from: Label, back: Label },
+    /// The code is made for a page at another RIP than where it now runs. `near`: to be looked at whether that is so.
+    Moved { from: Label, near: Label, page: i32 },
     /// Leave before the instruction.
     Bail { from: Label, at: Place },
     /// Of the running page some is outside the code segment: `out` if `off` is.
@@ -387,6 +389,7 @@ impl Lower<'_> {
                     self.asm.bind(from);
                     self.bail(at);
                 }
+                Cold::Moved { from, near, page } => self.moved(from, near, page),
                 Cold::Limit { from, back, out, off, t } => {
                     self.asm.bind(from);
                     self.asm.load(8, t, field::page_rip());
@@ -439,6 +442,27 @@ impl Lower<'_> {
         }
     }
 
+    /// The entry for jumps that don't know whether the page is at the RIP that the code is made for; leaves where it isn't.
+    fn moved(&mut self, from: Label, near: Label, page: i32) {
+        let out = self.asm.label();
+        self.asm.bind(near);
+        self.near = self.asm.offset(near);
+        self.asm.alu_imm(7, 8, field::page_rip(), page);
+        if let Some(sure) = self.exits.sure {
+            self.asm.jcc(4, sure);
+        }
+        self.asm.jmp(out);
+        self.asm.bind(from);
+        let first = self.insns[0].off;
+        self.asm.lea(8, R::R14, Mem::at(R::R14, -i32::from(first)));
+        self.asm.store(8, field::page_rip(), R::R14);
+        self.asm.bind(out);
+        self.block_to(R::R14);
+        self.asm.store(8, field::missed(), R::R14);
+        self.asm.store_imm(4, field::plus(field::missed(), 4), 2);
+        self.leave(self.insns.len(), first, Target::Bail);
+    }
+
     /// What jumps to other pages do while they aren't linked, and in another space.
     pub(super) fn far_paths(&mut self) -> Vec<Link> {
         let mut links = Vec::new();
@@ -464,7 +488,8 @@ impl Lower<'_> {
             self.jump_to(Target::Jump);
             self.asm.bind(again);
             self.asm.jmp(f.ask);
-            let far = Far { serial: f.serial, page: f.page, extends: f.extends, other, cache, ask };
+            let pages = i64::from(f.off.div_euclid(4096)) * 4096;
+            let far = Far { serial: f.serial, page: f.page, extends: f.extends, pages, other, cache, ask };
             links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None, beyond: false });
         }
         links

@@ -61,6 +61,8 @@ pub struct Far {
     pub page: [Option<usize>; 2],
     /// The first is compared alone, with the sign of its top bit above it.
     pub extends: bool,
+    /// Bytes from the start of the page to the start of the other.
+    pub pages: i64,
     /// Offset of the 32-bit field of the jump for other spaces and places.
     pub other: usize,
     /// Offset of where that goes once linked: the jump cache.
@@ -116,6 +118,7 @@ pub struct Exits {
     pub(super) fars: Vec<FarSite>,
     pub(super) absolute: Vec<(usize, Target)>,
     pub(super) far: Option<Label>,
+    pub(super) sure: Option<Label>,
     pub(super) budget: Option<Label>,
     pub(super) code_limit: Option<Label>,
     pub(super) crossing: Option<Label>,
@@ -138,10 +141,23 @@ impl Lower<'_> {
         self.exits.far = Some(far);
         // The far entry stands before the near one and falls into it.
         self.asm.bind(far);
-        if off != 0 {
-            self.asm.lea(8, R::R14, Mem::at(R::R14, -off));
+        let page = self.known(0);
+        if let Some(page) = page {
+            let moved = self.asm.label();
+            self.asm.alu_imm(7, 8, R::R14, page + off);
+            self.asm.jcc(5, moved);
+            self.asm.store_imm(8, field::page_rip(), page);
+            self.cold.push(Cold::Moved { from: moved, near, page });
+            let sure = self.asm.label();
+            self.asm.bind(sure);
+            self.sure = self.asm.offset(sure);
+            self.exits.sure = Some(sure);
+        } else {
+            if off != 0 {
+                self.asm.lea(8, R::R14, Mem::at(R::R14, -off));
+            }
+            self.asm.store(8, field::page_rip(), R::R14);
         }
-        self.asm.store(8, field::page_rip(), R::R14);
         if !self.key.code_flat() {
             // Most limits are all ones: then this is exact. A page that begins below the segment has a huge number.
             self.asm.lea(8, R::R15, Mem::at(R::R14, 4095));
@@ -149,8 +165,11 @@ impl Lower<'_> {
             self.asm.alu_r_rm(7, 8, R::R15, field::code_limit());
             self.asm.setcc_mem(7, field::page_partly());
         }
-        self.asm.bind(near);
-        self.near = self.asm.offset(near);
+        if page.is_none() {
+            self.asm.bind(near);
+            self.near = self.asm.offset(near);
+            self.sure = self.near;
+        }
         if !self.key.code_flat() {
             // All of the block lies below the code segment's limit, or the interpreter finds out where not.
             let last = self.insns[self.insns.len() - 1];
@@ -163,7 +182,7 @@ impl Lower<'_> {
         }
         let inner = self.asm.label();
         self.asm.bind(inner);
-        self.inner = if self.spans { self.asm.offset(inner) } else { self.near };
+        self.inner = if self.spans { self.asm.offset(inner) } else { self.sure };
         if let Some(counter) = entry.counter {
             self.asm.mov_imm(R::R14, counter);
             self.asm.alu_imm(0, 8, Mem::at(R::R14, 0), 1);
@@ -368,15 +387,24 @@ impl Lower<'_> {
         let elsewhere = self.asm.label();
         self.asm.jcc(5, elsewhere);
         let mut page = [None; 2];
+        let pages = off.div_euclid(4096) * 4096;
         let extends = width == 8 && self.extends;
-        let (words, w) = if extends { (1, 8) } else { (usize::from(width / 4), 4) };
+        let there = self.known(pages.into());
+        let (words, w) = match there {
+            // It isn't run anywhere else.
+            Some(_) => (0, 8),
+            None if extends => (1, 8),
+            None => (usize::from(width / 4), 4),
+        };
         for (half, at) in page.iter_mut().enumerate().take(words) {
             self.asm.alu_imm32(7, w, field::plus(field::page_rip(), 4 * half as i32), 0);
             *at = Some(self.asm.here() - 4);
             self.asm.jcc(5, elsewhere);
         }
-        let pages = off.div_euclid(4096) * 4096;
-        self.asm.alu_imm(0, width, field::page_rip(), pages);
+        match there {
+            Some(there) => self.asm.store_imm(8, field::page_rip(), there),
+            None => self.asm.alu_imm(0, width, field::page_rip(), pages),
+        }
         self.asm.jmp(ask);
         let at = self.asm.here() - 4;
         self.exits.fars.push(FarSite { at, serial, page, extends, elsewhere, ask, off, width });
@@ -727,6 +755,8 @@ impl Lower<'_> {
             hot,
             crossing,
             near: self.near,
+            sure: self.sure,
+            placed: self.placed,
             inner: self.inner,
             far,
             incoming: Incoming { needed: true, dirty: 0 },

@@ -332,7 +332,9 @@ impl Lower<'_> {
     /// group has the sum of delta and that start.
     fn beyond_here(&self, ea: Option<Val>) -> Option<i32> {
         let i = self.insn();
-        let relative = i.base == IP_REG && ea.is_none_or(|ea| matches!(self.ops[ea.n()], Op::Ea));
+        let relative = i.base == IP_REG
+            && self.placed.is_none()
+            && ea.is_none_or(|ea| matches!(self.ops[ea.n()], Op::Ea));
         relative.then(|| self.after(i)).flatten()
     }
 

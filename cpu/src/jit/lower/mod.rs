@@ -8,6 +8,7 @@
 //! - Whatever may leave the block does so with all guest registers as at the start of the instruction, because meanings load
 //!   and check before they change anything.
 
+mod address;
 mod arith;
 mod cold;
 mod exit;
@@ -27,7 +28,7 @@ use super::groups::{self, Groups, Sharing};
 use super::ir::{Op, Val};
 use super::passes::{Facts, Incoming, analyse, chased, incoming};
 use super::regs::{Convention, STATE, convention, field, vector_temps};
-use crate::insn::{IP_REG, Insn, ModeKey};
+use crate::insn::{Insn, ModeKey};
 use cold::Cold;
 pub use exit::{Exits, Link, displacement};
 pub use recipe::Recipe;
@@ -207,7 +208,10 @@ pub struct Lower<'a> {
     begins: Vec<Begin>,
     exits: Exits,
     near: usize,
+    sure: usize,
     inner: usize,
+    /// See [`Entry::placed`].
+    placed: Option<u64>,
     /// It goes on in the next page, or links to it, and looks for that when it is entered; that holds until it ends, for no
     /// shared code runs in between.
     spans: bool,
@@ -226,6 +230,10 @@ pub struct Lowered {
     pub crossing: Vec<(u32, bool)>,
     /// Entry for jumps within the page.
     pub near: usize,
+    /// The same for code that knows that the page is at the RIP that this is made for, if it is made for one.
+    pub sure: usize,
+    /// See [`Entry::placed`].
+    pub placed: Option<u64>,
     /// Entry for its own jumps to its start.
     pub inner: usize,
     /// Entry for jumps from elsewhere: RIP in R14.
@@ -253,6 +261,8 @@ pub struct Entry {
     pub certain: bool,
     /// The RIP of the code's page is a number of 32 bits with its sign extended, as far as is known.
     pub extends: bool,
+    /// The RIP of the code's page, a number of 32 bits with its sign extended, if the code is made for that alone.
+    pub placed: Option<u64>,
 }
 
 /// Translates `ops`, made of `insns`.
@@ -305,7 +315,9 @@ pub fn lower(
         begins: Vec::with_capacity(insns.len() + 1),
         exits: Exits::default(),
         near: 0,
+        sure: 0,
         inner: 0,
+        placed: entry.placed,
         spans: entry.second.is_some() && first_call(ops, insns).is_none(),
         extends: entry.extends,
         common: stubs,
@@ -315,7 +327,9 @@ pub fn lower(
         l.at = i;
         l.locked = 0;
         l.free |= std::mem::take(&mut l.borrowed);
-        if !temps::keeps_temporaries(&op) && !l.keeps_flags_apart(&op) {
+        // No code is made for a direct target that lies in the segment anyway.
+        let nothing = matches!(op, Op::CheckDirect) && key.code_flat();
+        if !nothing && !temps::keeps_temporaries(&op) && !l.keeps_flags_apart(&op) {
             l.cached = [None; 16];
         }
         l.op(op)?;
@@ -392,7 +406,11 @@ impl Lower<'_> {
 
     /// A constant that fits a sign-extended 32-bit immediate of width `w`.
     fn imm32(&self, v: Val, w: u8) -> Option<i32> {
-        let c = crate::interp::flags::sext(w, self.constant(v)?);
+        let made = match self.loc[v.n()] {
+            Loc::Imm(c) => Some(c),
+            _ => None,
+        };
+        let c = crate::interp::flags::sext(w, self.constant(v).or(made)?);
         i32::try_from(c as i64).ok()
     }
 
@@ -519,84 +537,6 @@ impl Lower<'_> {
             | Loc::Xtemp(_) => return self.refuse(),
         }
         Ok(t)
-    }
-
-    /// What [`Loc::Sum`] says as an address.
-    fn sum(&self, r: u8, d: i32) -> Low<Mem> {
-        self.host(r).map_or_else(|| self.refuse(), |h| Ok(Mem::at(h, d)))
-    }
-
-    /// LEA of an effective address, truncated to `w` bytes.
-    fn lea(&mut self, t: R, m: Mem, w: u8) {
-        match w {
-            8 => self.asm.lea(8, t, m),
-            4 => self.asm.lea(4, t, m),
-            _ if let Mem { base: Some(r), index: None, disp: 0 } = m => self.asm.movzx(2, t, r),
-            _ => {
-                self.asm.lea(4, t, m);
-                self.asm.movzx(2, t, t);
-            }
-        }
-    }
-
-    /// How far from the start of the block's page an operand lies that is relative to RIP.
-    fn after(&self, i: &Insn) -> Option<i32> {
-        i32::try_from(i64::from(i.off) + i64::from(i.len) + i64::from(i.disp)).ok()
-    }
-
-    /// The instruction's memory operand as a host address expression, and its width. `t` may be used on the way.
-    fn ea_mem(&mut self, t: R) -> Low<(Mem, u8)> {
-        let i = *self.insn();
-        let mut m = Mem { base: None, index: None, disp: i.disp };
-        if i.base == IP_REG {
-            // Page base plus a constant.
-            let Some(disp) = self.after(&i) else { return self.refuse() };
-            self.asm.load(8, t, field::page_rip());
-            return Ok((Mem { base: Some(t), index: None, disp }, i.addr));
-        }
-        let mut t_used = false;
-        if i.base < 16 {
-            m.base = Some(match self.host(i.base) {
-                Some(h) => h,
-                None => match self.cached(Held::Guest(i.base)) {
-                    // Where it is read once only, it stays there.
-                    Some((from, _)) if i.index < 16 && self.host(i.index).is_some() => {
-                        let index = self.host(i.index).map(|h| (h, i.scale & 3));
-                        self.asm.lea(8, t, Mem { base: Some(from), index, disp: i.disp });
-                        return Ok((Mem::at(t, 0), i.addr));
-                    }
-                    Some((from, _)) if i.index >= 16 && self.free & !(1 << from.0) != 0 => {
-                        self.borrow(from);
-                        from
-                    }
-                    _ => {
-                        self.load_guest(t, i.base);
-                        t_used = true;
-                        t
-                    }
-                },
-            });
-        }
-        if i.index < 16 {
-            let h = match self.host(i.index) {
-                Some(h) => h,
-                None if !t_used => {
-                    self.load_guest(t, i.index);
-                    t
-                }
-                None => {
-                    // Both in memory: scale the index in, then add the base.
-                    let u = self.fresh()?;
-                    self.load_guest(u, i.index);
-                    let all = Mem { base: Some(t), index: Some((u, i.scale & 3)), disp: i.disp };
-                    self.asm.lea(8, t, all);
-                    self.give(u);
-                    return Ok((Mem::at(t, 0), i.addr));
-                }
-            };
-            m.index = Some((h, i.scale & 3));
-        }
-        Ok((m, i.addr))
     }
 
     /// Values that are an alias of guest register `r` and still needed after the operation at hand move away, because
@@ -788,9 +728,14 @@ impl Lower<'_> {
             Op::Ea => self.loc[v.n()] = Loc::Ea,
             Op::NextIp => {
                 let i = *self.insn();
+                let next = i32::from(i.off) + i32::from(i.len);
+                if let Some(at) = self.known(next.into()).filter(|_| i.code_width() >= 4) {
+                    self.loc[self.at] = Loc::Imm(i64::from(at) as u64);
+                    return Ok(());
+                }
                 let t = self.fresh()?;
                 self.asm.load(8, t, field::page_rip());
-                self.lea(t, Mem::at(t, i32::from(i.off) + i32::from(i.len)), i.code_width());
+                self.lea(t, Mem::at(t, next), i.code_width());
                 self.result(t, 8, true);
             }
             Op::SystemFlags => {
