@@ -106,6 +106,8 @@ pub struct Derived {
     pub(crate) times: [std::time::Duration; 3],
     /// The board was called: interrupt line and end of slice must be looked at before the next instruction.
     pub attention: bool,
+    /// Ring 3 was entered. For whoever clears it.
+    pub outer_ran: bool,
     /// What a debugger watches.
     pub watch: crate::watch::Watch,
     /// Stores to frames with decoded code that the engine has yet to look at.

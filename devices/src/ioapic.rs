@@ -59,6 +59,11 @@ impl IoApic {
         }
     }
 
+    /// Whether an edge at pin `pin` changes nothing.
+    pub fn is_masked(&self, pin: u8) -> bool {
+        self.table.get(usize::from(pin)).is_none_or(|entry| entry & MASKED != 0)
+    }
+
     /// A low pulse on pin `pin`, which is asserted afterwards: one edge.
     pub fn pulse(&mut self, pin: u8) {
         self.set_line(pin, false);

@@ -258,6 +258,7 @@ impl Exec<'_> {
     pub fn view_changed(&mut self) {
         let view = own_view(self.cpu);
         self.derived.tlb.switch_view(self.cpu, view);
+        self.derived.outer_ran |= self.cpu.cpl == 3;
         self.mode_event();
     }
 

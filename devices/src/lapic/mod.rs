@@ -421,6 +421,11 @@ impl Lapic {
         }
     }
 
+    /// Whether the timer goes on by itself after its interrupt.
+    pub fn timer_rearms(&self) -> bool {
+        timer::Mode::of(self.lvt(Lvt::Timer)) == timer::Mode::Periodic
+    }
+
     /// Catches the timer up.
     fn settle(&mut self, now: Time) {
         let entry = self.lvt(Lvt::Timer);

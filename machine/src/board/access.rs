@@ -385,6 +385,7 @@ impl lucid86_cpu::Board for Board {
     }
 
     fn port_out(&mut self, mem: &mut Memory, at: Moment, port: u16, width: u8, value: u32) {
+        self.stored = true;
         if self.log.unmapped || self.log.chips {
             self.log_port(at, "OUT to", port, value);
         }
@@ -461,6 +462,7 @@ impl lucid86_cpu::Board for Board {
         let now = Time(at.now_ns);
         let w = width_of(width);
         let frames = self.frames;
+        self.stored |= chip != region::LAPIC;
         let mut vram = VideoFrames { mem, first: frames.vram(), frames: frames.vram_pages };
         match chip {
             region::VGA => self.chips.vga.store(&mut vram, (addr - 0xa_0000) as u32, w, value),

@@ -43,7 +43,7 @@ use lucid86_devices::{Ctx, Time, Timed};
 pub(crate) use outside::Waiting;
 use outside::{Bus, Outside, VideoView};
 use serde::{Deserialize, Serialize};
-use wires::PortMap;
+use wires::{PortMap, ioapic_input, irq};
 
 /// Every chip. Saved and hashed as it stands, in this order.
 #[allow(missing_docs)]
@@ -138,6 +138,8 @@ pub struct Board {
     pub tsc_offsets: Vec<u64>,
     /// Changes with each write to the video chip.
     pub video_epoch: u64,
+    /// The guest has stored to a chip other than its local APIC. For whoever clears it.
+    pub stored: bool,
     must_end: bool,
     ports: PortMap,
     window: Option<DirectWindow>,
@@ -222,6 +224,21 @@ impl Board {
     /// The earliest moment at which a chip changes something by itself.
     pub fn deadline(&self) -> Option<Time> {
         self.timers().map(|t| t.1).min()
+    }
+
+    /// What a halted guest waits for: [`Board::timers`] but for the PIT where nobody hears its interrupt. Most guests leave it
+    /// running when they have done with it.
+    pub fn wakes(&self) -> impl Iterator<Item = Time> {
+        let c = &self.chips;
+        let masked =
+            c.pics.master.imr() & 1 << irq::TIMER != 0 && c.ioapic.is_masked(ioapic_input(irq::TIMER));
+        let deaf = masked || c.hpet.legacy();
+        self.timers().filter(move |(name, _)| !deaf || *name != "pit").map(|t| t.1)
+    }
+
+    /// When the timer of a local APIC ends that is set anew for each interrupt.
+    pub fn tick(&self) -> Option<Time> {
+        self.chips.lapics.iter().filter(|l| !l.timer_rearms()).filter_map(Timed::deadline).min()
     }
 
     /// The chips that will change something by themselves, and when.

@@ -101,6 +101,7 @@ impl Board {
             watch: Watch::default(),
             tsc_offsets: vec![0; config.cpus],
             video_epoch: 0,
+            stored: false,
             must_end: false,
             ports: PortMap::default(),
             window: None,

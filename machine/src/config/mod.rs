@@ -62,6 +62,8 @@ pub struct Config {
     /// Most bytes of translated code.
     pub code_memory: u64,
     pub clock: ClockKind,
+    /// Under the host clock: how late a tick may come, in nanoseconds, for which a guest waits that has nothing else to do.
+    pub tick_slack_ns: u64,
     /// `None`: the host's UTC under the host clock, a fixed date under the virtual one.
     pub rtc: Option<RtcStart>,
     /// `None`: from the host under the host clock, fixed under the virtual one.
@@ -127,6 +129,7 @@ impl Default for Config {
             engine: Engine::Auto,
             code_memory: 64 << 20,
             clock: ClockKind::Host,
+            tick_slack_ns: 50_000_000,
             rtc: None,
             seed: None,
             hd: [None, None, None, None],

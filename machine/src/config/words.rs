@@ -57,6 +57,7 @@ pub const WORDS: &[Word] = {
         w("engine", Value, "auto|interpreter|translator", "how instructions are run (default auto)"),
         w("code-memory", Number, "SIZE from 1M to 1G", "room for translated code (default 64M)"),
         w("clock", Value, "host|virtual", "virtual: 1 ns an instruction, every run the same (default host)"),
+        w("tick-slack", Value, "TIME up to 1s|off", "how late an idle guest's tick may come (default 50ms)"),
         w("rtc", Value, "utc|local|DATE", "the calendar at power-on; DATE as 2024-01-31T12:00:00"),
         w("seed", Number, "N", "seed of everything random"),
         w("hda", Value, "FILE", "first hard disk"),
@@ -176,6 +177,7 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
             c.statistics = true;
         }
         "clock" => c.clock = ClockKind::parse(v)?,
+        "tick-slack" => c.tick_slack_ns = tick_slack(v)?,
         "rtc" => c.rtc = Some(RtcStart::parse(v)?),
         "seed" => c.seed = Some(number(v)?),
         "hda" => c.hd[0] = Some(v.into()),
@@ -212,6 +214,15 @@ pub(super) fn set_value(c: &mut Config, name: &str, v: &str) -> Result<(), Strin
         other => unreachable!("word {other} is in the list of words"),
     }
     Ok(())
+}
+
+fn tick_slack(v: &str) -> Result<u64, String> {
+    match parse_duration_ns(v) {
+        _ if v == "off" => Ok(0),
+        Some(ns) if ns <= 1_000_000_000 => Ok(ns),
+        Some(_) => Err(format!("'{v}' is more than 1s")),
+        None => Err(format!("'{v}' is not a time such as 50ms, or off")),
+    }
 }
 
 fn code_memory(v: &str) -> Result<u64, String> {

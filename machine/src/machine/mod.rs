@@ -2,6 +2,7 @@
 
 mod drives;
 mod feed;
+mod lull;
 mod run;
 mod start;
 mod vary;
@@ -75,6 +76,7 @@ pub struct Machine {
     stop_count: Option<u64>,
     stop_ns: Option<u64>,
     pacer: Pacer,
+    lull: lull::Lull,
     sender: Option<Inputs>,
     mailbox: Mailbox,
     live: bool,

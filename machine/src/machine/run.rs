@@ -235,8 +235,13 @@ impl Machine {
 
     /// The next moment at which something is to be done: by chips, script or input.
     fn next_event(&self) -> Option<u64> {
+        [self.board.deadline().map(|t| t.0), self.next_outside()].into_iter().flatten().min()
+    }
+
+    /// The next moment at which script or input do something.
+    fn next_outside(&self) -> Option<u64> {
         let script = self.script.as_ref().and_then(|s| s.due());
-        [self.board.deadline().map(|t| t.0), script, self.feed.due(&self.board)].into_iter().flatten().min()
+        [script, self.feed.due(&self.board)].into_iter().flatten().min()
     }
 
     fn run_slice(&mut self, cpu: usize, until: Until) {
@@ -339,9 +344,34 @@ impl Machine {
                 }
                 self.set_time(t);
             }
-            _ => self.sleep(io, now, event),
+            _ => {
+                let event = self.nap(now, event, until);
+                self.sleep(io, now, event);
+            }
         }
         None
+    }
+
+    /// Until when the guest may sleep that waits for `event`: longer, where that is something that nobody hears, or a tick
+    /// that may be late.
+    fn nap(&mut self, now: u64, event: Option<u64>, until: Until) -> Option<u64> {
+        let acted = std::mem::take(&mut self.board.stored) | std::mem::take(&mut self.derived.outer_ran);
+        if self.config.clock == ClockKind::Virtual || event.is_none() || !self.live {
+            return event;
+        }
+        let tick = self.board.tick().map(|t| t.0);
+        let wakes = self.board.wakes().map(|t| t.0).filter(|t| Some(*t) != tick).min();
+        let others = [wakes, self.next_outside(), until.time_ns, self.stop_ns].into_iter().flatten().min();
+        match tick {
+            Some(tick) if others.is_none_or(|t| t > tick) => {
+                let late = tick.saturating_add(self.lull.slack_ns(now, self.progress.count, tick, acted));
+                Some(others.map_or(late, |t| t.min(late)))
+            }
+            _ => {
+                self.lull.end(now);
+                others
+            }
+        }
     }
 
     /// Makes it `t_ns` now, if that is later.
@@ -365,7 +395,10 @@ impl Machine {
         let wait = [wait, again].into_iter().flatten().min();
         if self.live {
             match self.mailbox.wait(wait) {
-                Ok(input) => self.arrived(input, true),
+                Ok(input) => {
+                    self.lull.end(now);
+                    self.arrived(input, true);
+                }
                 Err(RecvTimeoutError::Disconnected) => self.live = false,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -1,6 +1,7 @@
 //! Putting the machine together, and (re)starting it.
 
 use super::feed::Feed;
+use super::lull::Lull;
 use super::{Machine, Progress, drives};
 use crate::board::layout::Layout;
 use crate::board::setup::{Parts, VRAM_PAGES};
@@ -93,6 +94,7 @@ pub(super) fn build(mut config: Config) -> Result<Machine, ConfigError> {
         stop_count: None,
         stop_ns: None,
         pacer: Pacer::new(0),
+        lull: Lull::new(config.tick_slack_ns),
         sender: None,
         mailbox,
         live: false,
