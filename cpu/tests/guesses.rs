@@ -1,5 +1,5 @@
 //! What translated code supposes until it looks: that an access goes to the page of the time before, that a jump leads where it
-//! led in this address space. Expectations are computed here.
+//! led in this address space; that branches go on as they began. Expectations are computed here.
 
 mod rig;
 use iced_x86::code_asm::*;
@@ -112,6 +112,70 @@ fn pages_that_change() {
     check(&r);
     let Some(jit) = &r.derived.jit else { return };
     assert!(jit.statistics.dropped > 0, "no translation was given up");
+}
+
+/// A loop, and one in it, whose branches go one way at first and another way from then on: after some slices the translator
+/// looks how they run by now.
+#[test]
+fn branches_that_change_their_ways() {
+    const TURNS: u64 = 40_000;
+    const EARLY: u64 = 100;
+    let code = assemble(64, CODE, |a| {
+        let (mut top, mut late, mut inner, mut skip, mut next) =
+            (a.create_label(), a.create_label(), a.create_label(), a.create_label(), a.create_label());
+        a.set_label(&mut top)?;
+        a.mov(rax, rcx)?;
+        a.and(eax, 7)?;
+        a.cmp(rcx, (TURNS - EARLY) as i32)?;
+        a.jbe(late)?;
+        a.lea(rbx, ptr(rbx + rbx * 2 + 1))?;
+        a.jmp(next)?;
+        a.set_label(&mut late)?;
+        a.rol(rbx, 5)?;
+        a.test(eax, eax)?;
+        a.je(next)?;
+        a.set_label(&mut inner)?;
+        a.add(rbx, rax)?;
+        a.cmp(eax, 6)?;
+        a.je(skip)?;
+        a.xor(rbx, rcx)?;
+        a.set_label(&mut skip)?;
+        a.dec(eax)?;
+        a.jne(inner)?;
+        a.set_label(&mut next)?;
+        a.dec(rcx)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    let mut sum = 0u64;
+    for c in (1..=TURNS).rev() {
+        if c > TURNS - EARLY {
+            sum = sum.wrapping_mul(3).wrapping_add(1);
+            continue;
+        }
+        sum = sum.rotate_left(5);
+        for a in (1..=c & 7).rev() {
+            sum = sum.wrapping_add(a) ^ if a == 6 { 0 } else { c };
+        }
+    }
+    for slice in [u64::MAX, 977, 20_000] {
+        let mut r = long64();
+        r.mem.write_physical(CODE, &code);
+        r.cpu.gpr[gpr::RCX] = TURNS;
+        r.derived = Derived::new(Engine::Translator);
+        let mut slices = 0;
+        loop {
+            let mut x = r.exec();
+            x.limit = slice.min(10_000_000);
+            slices += 1;
+            if lucid86_cpu::interp::run(&mut x) == Stop::Halted {
+                break;
+            }
+        }
+        assert_eq!(r.cpu.gpr[gpr::RBX], sum, "slices of {slice}");
+        let Some(jit) = &r.derived.jit else { return };
+        assert_eq!(jit.statistics.dropped > 0, slices > 20, "{slices} slices of {slice}");
+    }
 }
 
 /// Calls through a register and returns in more address spaces than have a table of jumps, with other code at the same places,

@@ -22,7 +22,13 @@ const MAX_INSNS: usize = 1 << 19;
 /// Slots of the direct-mapped front of the index.
 const SLOTS: usize = 1 << 14;
 /// How often a block runs on the interpreter before it is translated.
-const HOT: u16 = 12;
+const HOT: u8 = 12;
+/// How often, where the translation is made again for how the code runs by now.
+const HOT_AGAIN: u8 = 64;
+/// Slices that end before a block until that is done.
+const SEEN: u8 = 3;
+/// In place of their number: it's a loop that goes back to its own start, which is as good as it gets.
+const FINE: u8 = u8::MAX;
 /// Up to how often that doubles where translations are lost again and again.
 const MAX_REWRITTEN: u8 = 4;
 /// No block.
@@ -59,7 +65,7 @@ pub struct Block {
     /// How often the interpreter ran it.
     pub heat: u16,
     /// From which run on it is worth a translation.
-    pub hot: u16,
+    pub hot: u8,
     /// It was found to be a short loop, which is unrolled.
     pub loops: bool,
     /// Its trace keeps to its page: which page comes next has changed too often.
@@ -68,6 +74,8 @@ pub struct Block {
     pub certain: bool,
     /// Its translation isn't made for one RIP, having run at others.
     pub anywhere: bool,
+    /// How many slices have ended before it, up to [`SEEN`]: then what it goes on with is chosen anew, once.
+    seen: u8,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -237,7 +245,30 @@ impl Blocks {
     pub fn warm(&mut self, id: u32) -> bool {
         let b = &mut self.blocks[id as usize];
         b.heat = b.heat.saturating_add(1);
-        b.heat >= b.hot
+        b.heat >= b.hot.into()
+    }
+
+    /// Counts a slice that ends before a block: whether that block was found so often now that its translation is worth a
+    /// second try.
+    pub fn seen_much(&mut self, id: u32) -> bool {
+        let b = &mut self.blocks[id as usize];
+        b.seen = b.seen.saturating_add(1);
+        b.seen == SEEN
+    }
+
+    /// A block's translation needs no second try.
+    pub fn fine(&mut self, id: u32) {
+        self.blocks[id as usize].seen = FINE;
+    }
+
+    /// A block's translation is to be made again, when it has run a while on the interpreter. Gives the old one.
+    pub fn cool(&mut self, id: u32) -> Option<u32> {
+        let b = &mut self.blocks[id as usize];
+        if b.native >= crate::jit::REFUSED || b.seen == FINE {
+            return None;
+        }
+        (b.heat, b.hot, b.seen) = (0, b.hot.max(HOT_AGAIN), SEEN);
+        Some(std::mem::replace(&mut b.native, crate::jit::NONE))
     }
 
     /// Remembers a block's translation, which takes `paid` instructions off the budget.
@@ -338,6 +369,7 @@ impl Blocks {
             one_page: false,
             certain: false,
             anywhere: false,
+            seen: 0,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

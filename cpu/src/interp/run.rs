@@ -358,6 +358,9 @@ impl Direct<'_> {
         }
         let native = if native == crate::jit::NONE { self.translate(blocks, j, id)? } else { native };
         if self.x.limit - self.x.count < u64::from(blocks.block(id).paid) {
+            if blocks.seen_much(id) {
+                self.reshape(blocks, j, id);
+            }
             return None;
         }
         match left {

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     decode,
     insn::Insn,
-    jit::{self, Turn},
+    jit::{self, Jit, Turn},
     memory::PAGE,
     ops::End,
 };
@@ -190,10 +190,47 @@ impl Direct<'_> {
             path.append(to, blocks.insns(part), part.end, if first { 0 } else { PAGE as u16 });
             back = false;
         }
+        if back {
+            blocks.fine(id);
+        }
         match within {
             // To look for the second page costs as much as a jump to it: only a loop does it once for several turns.
             Some(within) if !back && !self.x.derived.eager => within,
             _ => path,
+        }
+    }
+
+    /// The block `id` is one of those where much time is spent: its translation and those around it are made again. The first ones
+    /// were made after a dozen runs, the first of a loop as a rule, which often aren't as the later ones.
+    pub(super) fn reshape(&mut self, blocks: &mut Blocks, j: &mut Jit, id: u32) {
+        let b = blocks.block(id);
+        if !b.key.code_flat() {
+            return;
+        }
+        let (key, pages) = (b.key, self.pages(b));
+        let mut around = vec![id];
+        let mut k = 0;
+        while let Some(&id) = around.get(k)
+            && around.len() < MOST_PARTS
+        {
+            k += 1;
+            let b = blocks.block(id);
+            let beyond = Some(b.at / PAGE * PAGE) != pages.at[0];
+            let Some(last) = blocks.insns(b).last() else { continue };
+            let last = &Insn { off: last.off + if beyond { PAGE as u16 } else { 0 }, ..*last };
+            let w = ways(last, pages).unwrap_or(Ways { next: None, target: None, both: false });
+            let after = last.off + u16::from(last.len);
+            for off in [w.target, w.next, Some(after)].into_iter().flatten() {
+                let next = pages.place(off).and_then(|at| blocks.find(at, key));
+                around.extend(
+                    next.filter(|id| blocks.block(*id).native < jit::REFUSED && !around.contains(id)),
+                );
+            }
+        }
+        for id in around {
+            if let Some(native) = blocks.cool(id) {
+                j.drop_native(native);
+            }
         }
     }
 
