@@ -405,7 +405,7 @@ impl Direct<'_> {
             return None;
         }
         let started = self.x.derived.measure.then(Instant::now);
-        let path = self.trace(blocks, id);
+        let (asked, (id, rip, path)) = (id, self.trace(blocks, id));
         let b = blocks.block(id);
         let frame = if b.second == NONE { path.second } else { b.second };
         let second = (frame != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(frame) * PAGE);
@@ -419,7 +419,7 @@ impl Direct<'_> {
                 self.x.mem.ram.copy_out(from, &mut bytes[PAGE as usize..]);
             }
         }
-        let guest = Guest { at: b.at, rip: self.x.cpu.rip, bytes: &bytes };
+        let guest = Guest { at: b.at, rip, bytes: &bytes };
         let code = jit::Code {
             insns: &path.insns,
             turns: &path.turns,
@@ -441,12 +441,15 @@ impl Direct<'_> {
         };
         let paid = j.length(native);
         blocks.set_native(id, native, paid);
+        if path.back {
+            blocks.fine(id);
+        }
         for (part, from) in path.parts {
             if from < paid {
                 blocks.set_part(part, id, native);
             }
         }
-        (native != crate::jit::REFUSED).then_some(native)
+        (native != crate::jit::REFUSED && id == asked).then_some(native)
     }
 
     fn run_native(&mut self, blocks: &mut Blocks, j: &mut Jit, native: u32) -> Left {

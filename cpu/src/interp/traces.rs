@@ -45,6 +45,10 @@ pub(super) struct Path {
     pub end: End,
     /// The frame that it goes on in behind the page's end, or [`NONE`].
     pub second: u32,
+    /// It goes back to its own start.
+    pub back: bool,
+    /// The block that a backward jump in its middle leads to, and its distance in bytes from the first.
+    top: Option<(u32, u64)>,
 }
 
 impl Path {
@@ -117,15 +121,43 @@ fn ways(i: &Insn, pages: Pages) -> Option<Ways> {
 }
 
 impl Direct<'_> {
-    /// What to translate for the hot block `id`.
-    pub(super) fn trace(&mut self, blocks: &mut Blocks, id: u32) -> Path {
+    /// What to translate for the hot block `id`, which is at RIP: the block to begin with, its RIP and how it goes on.
+    ///
+    /// A loop that is entered in its middle gets hot there first. It is better begun where it goes back to: of what its body makes little
+    /// is needed there, as a rule not even the flags.
+    pub(super) fn trace(&mut self, blocks: &mut Blocks, id: u32) -> (u32, u64, Path) {
+        let rip = self.x.cpu.rip;
+        let path = self.trace_from(blocks, id, rip);
+        if path.back
+            && let Some((top, by)) = path.top
+            && blocks.block(top).native == jit::NONE
+        {
+            let rip = rip.wrapping_add(by);
+            let better = self.trace_from(blocks, top, rip);
+            if better.back && better.top.is_none() {
+                return (top, rip, better);
+            }
+        }
+        (id, rip, path)
+    }
+
+    fn trace_from(&mut self, blocks: &mut Blocks, id: u32, rip: u64) -> Path {
         let b = blocks.block(id);
         let insns = blocks.insns(b).to_vec();
-        let mut path = Path { insns, turns: Vec::new(), parts: Vec::new(), end: b.end, second: b.second };
+        let mut path = Path {
+            insns,
+            turns: Vec::new(),
+            parts: Vec::new(),
+            end: b.end,
+            second: b.second,
+            back: false,
+            top: None,
+        };
         if !b.key.code_flat() {
             return path;
         }
-        let pages = self.pages(b);
+        let pages = self.pages(b, rip);
+        let start = b.at % PAGE;
         // What it would be without the second page.
         let mut within = None;
         let mut back = false;
@@ -186,13 +218,15 @@ impl Direct<'_> {
                 within = Some(path.clone());
                 path.second = (pages.at[1].unwrap_or(0) / PAGE) as u32;
             }
+            let off = part.at % PAGE + if first { 0 } else { PAGE };
+            if turn.is_some_and(|t| t.taken) && off < u64::from(last.off) && path.top.is_none() {
+                path.top = Some((to, off.wrapping_sub(start)));
+            }
             path.turns.extend(turn);
             path.append(to, blocks.insns(part), part.end, if first { 0 } else { PAGE as u16 });
             back = false;
         }
-        if back {
-            blocks.fine(id);
-        }
+        path.back = back;
         match within {
             // To look for the second page costs as much as a jump to it: only a loop does it once for several turns.
             Some(within) if !back && !self.x.derived.eager => within,
@@ -207,7 +241,7 @@ impl Direct<'_> {
         if !b.key.code_flat() {
             return;
         }
-        let (key, pages) = (b.key, self.pages(b));
+        let (key, pages) = (b.key, self.pages(b, self.x.cpu.rip));
         let mut around = vec![id];
         let mut k = 0;
         while let Some(&id) = around.get(k)
@@ -234,10 +268,10 @@ impl Direct<'_> {
         }
     }
 
-    /// The pages that a trace from `b` on may lie in: the block is the one at RIP.
-    fn pages(&self, b: &Block) -> Pages {
+    /// The pages that a trace from `b` on may lie in, which is at `rip`.
+    fn pages(&self, b: &Block, rip: u64) -> Pages {
         let here = b.at / PAGE * PAGE;
-        let next = (self.x.cpu.rip | (PAGE - 1)).wrapping_add(1);
+        let next = (rip | (PAGE - 1)).wrapping_add(1);
         let wraps = next == 0 || !b.key.code64() && next >> 32 != 0;
         let beyond = if b.one_page || wraps || self.x.derived.watch.has_code() {
             None
