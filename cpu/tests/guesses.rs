@@ -178,6 +178,55 @@ fn branches_that_change_their_ways() {
     }
 }
 
+/// A loop that is entered in its middle, where it is hot first: its translation begins where it goes back to.
+#[test]
+fn a_loop_entered_in_its_middle() {
+    const TURNS: u64 = 5000;
+    let mut top_at = 0;
+    let code = assemble(64, CODE, |a| {
+        let (mut top, mut middle) = (a.create_label(), a.create_label());
+        a.jmp(middle)?;
+        a.nop()?;
+        top_at = CODE + 3;
+        a.set_label(&mut top)?;
+        a.adc(rbx, rcx)?;
+        a.test(ecx, 1 << 20)?;
+        a.je(middle)?;
+        a.ud2()?;
+        a.set_label(&mut middle)?;
+        a.rol(rbx, 7)?;
+        a.add(rbx, rax)?;
+        a.dec(rcx)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    const PLUS: u64 = 0xfedc_ba98_7654_3210;
+    let sum = (0..TURNS).rev().fold(0u64, |sum, c| {
+        let (sum, carry) = sum.rotate_left(7).overflowing_add(PLUS);
+        if c == 0 { sum } else { sum.wrapping_add(c).wrapping_add(carry.into()) }
+    });
+    for slice in [10_000_000, 777] {
+        let mut r = long64();
+        r.mem.write_physical(CODE, &code);
+        r.cpu.gpr[gpr::RCX] = TURNS;
+        r.cpu.gpr[gpr::RAX] = PLUS;
+        r.derived = Derived::new(Engine::Translator).measured(true, 1);
+        loop {
+            let mut x = r.exec();
+            x.limit = slice;
+            if lucid86_cpu::interp::run(&mut x) == Stop::Halted {
+                break;
+            }
+        }
+        assert_eq!(r.cpu.gpr[gpr::RBX], sum, "slices of {slice}");
+        if r.derived.jit.is_some() {
+            let report = lucid86_cpu::report::report(&r.derived, 8 * TURNS);
+            let hottest = format!("block at {top_at:x}h");
+            assert!(report.contains(&hottest), "no {hottest}: {report}");
+        }
+    }
+}
+
 /// Calls through a register and returns in more address spaces than have a table of jumps, with other code at the same places,
 /// RIP 0 and 1 among them; some of it needs the flags of before the call.
 #[test]
