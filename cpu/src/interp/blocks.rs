@@ -25,10 +25,20 @@ const SLOTS: usize = 1 << 14;
 const HOT: u8 = 12;
 /// How often, where the translation is made again for how the code runs by now.
 const HOT_AGAIN: u8 = 64;
-/// Slices that end before a block until that is done.
-const SEEN: u8 = 3;
-/// In place of their number: it's a loop that goes back to its own start, which is as good as it gets.
-const FINE: u8 = u8::MAX;
+/// That is done for a block before which so many of the last slices have ended: code whose time is spread evenly, as a kernel's,
+/// would pay for it and gain nothing.
+const SEEN: (usize, usize) = (3, 32);
+
+/// What a second try would bring a block's translation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Again {
+    #[default]
+    Open,
+    /// It was made.
+    Done,
+    /// Nothing: it's a loop that goes back to its own start.
+    Useless,
+}
 /// Up to how often that doubles where translations are lost again and again.
 const MAX_REWRITTEN: u8 = 4;
 /// No block.
@@ -74,8 +84,8 @@ pub struct Block {
     pub certain: bool,
     /// Its translation isn't made for one RIP, having run at others.
     pub anywhere: bool,
-    /// How many slices have ended before it, up to [`SEEN`]: then what it goes on with is chosen anew, once.
-    seen: u8,
+    /// Whether what it goes on with is to be chosen anew, if much time is spent there.
+    again: Again,
 }
 
 const _: () = assert!(size_of::<Block>() == 64);
@@ -180,6 +190,11 @@ pub struct Blocks {
     pub dropped: Vec<u32>,
     /// Everything was dropped, translations included.
     pub emptied: bool,
+    /// Blocks before which the last slices have ended, and the last of them.
+    seen: Vec<u32>,
+    slices: usize,
+    /// This slice is among them.
+    noted: bool,
     /// Counters.
     pub statistics: BlockStatistics,
 }
@@ -248,26 +263,38 @@ impl Blocks {
         b.heat >= b.hot.into()
     }
 
-    /// Counts a slice that ends before a block: whether that block was found so often now that its translation is worth a
-    /// second try.
+    /// A slice begins.
+    pub fn begin_slice(&mut self) {
+        self.noted = false;
+    }
+
+    /// Notes that a block is too long for the rest of the slice, unless one before it was: whether that block was found so
+    /// often lately that its translation is worth a second try.
     pub fn seen_much(&mut self, id: u32) -> bool {
-        let b = &mut self.blocks[id as usize];
-        b.seen = b.seen.saturating_add(1);
-        b.seen == SEEN
+        if std::mem::replace(&mut self.noted, true) {
+            return false;
+        }
+        match self.seen.get_mut(self.slices % SEEN.1) {
+            Some(oldest) => *oldest = id,
+            None => self.seen.push(id),
+        }
+        self.slices = self.slices.wrapping_add(1);
+        let times = self.seen.iter().filter(|&&seen| seen == id).count();
+        times >= SEEN.0 && self.blocks[id as usize].again == Again::Open
     }
 
     /// A block's translation needs no second try.
     pub fn fine(&mut self, id: u32) {
-        self.blocks[id as usize].seen = FINE;
+        self.blocks[id as usize].again = Again::Useless;
     }
 
     /// A block's translation is to be made again, when it has run a while on the interpreter. Gives the old one.
     pub fn cool(&mut self, id: u32) -> Option<u32> {
         let b = &mut self.blocks[id as usize];
-        if b.native >= crate::jit::REFUSED || b.seen == FINE {
+        if b.native >= crate::jit::REFUSED || b.again == Again::Useless {
             return None;
         }
-        (b.heat, b.hot, b.seen) = (0, b.hot.max(HOT_AGAIN), SEEN);
+        (b.heat, b.hot, b.again) = (0, b.hot.max(HOT_AGAIN), Again::Done);
         Some(std::mem::replace(&mut b.native, crate::jit::NONE))
     }
 
@@ -369,7 +396,7 @@ impl Blocks {
             one_page: false,
             certain: false,
             anywhere: false,
-            seen: 0,
+            again: Again::Open,
         });
         self.slots[slot_of(at)] = Slot { at, key, id };
         self.index.insert((at, key.0), id);

@@ -31,6 +31,7 @@ const DR6_BS: u64 = 1 << 14;
 pub fn run(exec: &mut Exec<'_>) -> Stop {
     exec.begin();
     let mut blocks = std::mem::take(&mut exec.derived.blocks);
+    blocks.begin_slice();
     let flags = Flags::from_rflags(exec.cpu.rflags);
     let mut d = Direct {
         x: Exec {

@@ -356,7 +356,7 @@ impl Machine {
     /// that may be late.
     fn nap(&mut self, now: u64, event: Option<u64>, until: Until) -> Option<u64> {
         let acted = std::mem::take(&mut self.board.stored) | std::mem::take(&mut self.derived.outer_ran);
-        if self.config.clock == ClockKind::Virtual || event.is_none() || !self.live {
+        if self.config.clock == ClockKind::Virtual || event.is_none() {
             return event;
         }
         let tick = self.board.tick().map(|t| t.0);
@@ -369,7 +369,8 @@ impl Machine {
             }
             _ => {
                 self.lull.end(now);
-                others
+                // If nothing ever wakes the guest, input may; without input the thread has to sleep until something.
+                if self.live { others } else { others.or(event) }
             }
         }
     }
