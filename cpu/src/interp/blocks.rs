@@ -156,6 +156,21 @@ impl std::hash::Hasher for Mix {
 /// For maps whose keys are addresses and numbers of our own making.
 pub(crate) type BuildMix = std::hash::BuildHasherDefault<Mix>;
 
+/// Where a block has returned to.
+#[derive(Clone, Copy)]
+struct Returns {
+    rip: u64,
+    /// Always there.
+    same: bool,
+    /// So often.
+    times: u8,
+}
+
+/// A block that has returned to one place so often is expected to go on doing that.
+const SURE: u8 = 4;
+/// The last so many runs before its translation are looked at.
+const LOOKED_AT: u16 = 8;
+
 /// Counts for `--statistics`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -186,6 +201,8 @@ pub struct Blocks {
     crossings: Vec<Option<Crossing>>,
     /// Translations of traces that a block is part of, but doesn't begin: (first block, translation).
     traces: HashMap<u32, Vec<(u32, u32)>, BuildMix>,
+    /// Where blocks have returned to lately.
+    returns: HashMap<u32, Returns, BuildMix>,
     /// Translations of dropped blocks, for the translator to drop.
     pub dropped: Vec<u32>,
     /// Everything was dropped, translations included.
@@ -263,6 +280,24 @@ impl Blocks {
         b.heat >= b.hot.into()
     }
 
+    /// Whether a block will soon be translated if it goes on running.
+    pub fn nearly_hot(&self, id: u32) -> bool {
+        let b = self.block(id);
+        b.native == crate::jit::NONE && b.heat + LOOKED_AT >= b.hot.into()
+    }
+
+    /// Remembers that a block, or the function that it begins, returns to `rip`.
+    pub fn note_return(&mut self, id: u32, rip: u64) {
+        let r = self.returns.entry(id).or_insert(Returns { rip, same: true, times: 0 });
+        r.same &= r.rip == rip;
+        r.times = r.times.saturating_add(1);
+    }
+
+    /// Where a block, or the function that it begins, is expected to return to.
+    pub fn returns_to(&self, id: u32) -> Option<u64> {
+        self.returns.get(&id).filter(|r| r.same && r.times >= SURE).map(|r| r.rip)
+    }
+
     /// A slice begins.
     pub fn begin_slice(&mut self) {
         self.noted = false;
@@ -283,6 +318,11 @@ impl Blocks {
         times >= SEEN.0 && self.blocks[id as usize].again == Again::Open
     }
 
+    /// Whether a block's translation is made anew because much time is spent there.
+    pub fn tried_again(&self, id: u32) -> bool {
+        self.block(id).again == Again::Done
+    }
+
     /// A block's translation needs no second try.
     pub fn fine(&mut self, id: u32) {
         self.blocks[id as usize].again = Again::Useless;
@@ -295,6 +335,7 @@ impl Blocks {
             return None;
         }
         (b.heat, b.hot, b.again) = (0, b.hot.max(HOT_AGAIN), Again::Done);
+        self.returns.remove(&id);
         Some(std::mem::replace(&mut b.native, crate::jit::NONE))
     }
 
@@ -481,6 +522,7 @@ impl Blocks {
         self.frames.clear();
         self.crossings.clear();
         self.traces.clear();
+        self.returns.clear();
         self.dropped.clear();
         self.emptied = true;
     }

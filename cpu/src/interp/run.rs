@@ -18,7 +18,7 @@ use crate::{
     jit::{self, Guest, Jit, Left},
     memory::{PAGE, Place},
     ops::End,
-    state::{Activity, Seg, Shadow, flag},
+    state::{Activity, Seg, Shadow, flag, gpr},
     watch::Hit,
 };
 use iced_x86::Code;
@@ -291,13 +291,43 @@ impl Direct<'_> {
             // Cold, or longer than what is left of the slice.
             j.statistics.cold += 1;
             *left = Left::Go;
-            return self.run_block(blocks, id);
+            if !self.key.code_flat() || !blocks.nearly_hot(id) {
+                return self.run_block(blocks, id);
+            }
+            self.note_caller(blocks, id);
+            self.run_block(blocks, id)?;
+            let b = blocks.block(id);
+            if b.end == End::Jump && blocks.insns(b).last().is_some_and(super::traces::is_return) {
+                blocks.note_return(id, self.x.cpu.rip);
+            }
+            return Ok(());
         }
         *left = Left::Go;
         self.rip_base = self.x.cpu.rip.wrapping_sub(b.at % PAGE);
         let insns = blocks.insns(b);
         j.handed[insns[0].code as usize] += 1;
         self.run_insns(insns, 1, b.end)
+    }
+
+    /// Block `id` is about to run: if it has just been called, from this place most likely, its function will return to behind that.
+    fn note_caller(&mut self, blocks: &mut Blocks, id: u32) {
+        let (w, mask) = if self.key.code64() { (8, u64::MAX) } else { (4, 0xffff_ffff) };
+        let (rip, sp) = (self.x.cpu.rip, self.x.cpu.gpr[gpr::RSP] & mask);
+        let tlb = &self.x.derived.tlb;
+        let Some(at) = tlb.hit_read(sp, w - 1).filter(|_| self.key.flat() >> Seg::Ss as u8 & 1 != 0) else {
+            return;
+        };
+        let to = if w == 8 { self.x.mem.ram.read::<u64>(at) } else { self.x.mem.ram.read::<u32>(at).into() };
+        // CALL rel32
+        let call = to.wrapping_sub(5) & mask;
+        if call % PAGE > PAGE - 5 {
+            return;
+        }
+        let Some(at) = tlb.hit_execute(call) else { return };
+        let by = i64::from(self.x.mem.ram.read::<u32>(at + 1) as i32);
+        if self.x.mem.ram.read::<u8>(at) == 0xe8 && to.wrapping_add_signed(by) & mask == rip {
+            blocks.note_return(id, to);
+        }
     }
 
     /// Whether the next instruction must run alone for RF only, which no breakpoint asks for: translated code may begin with it.
@@ -371,7 +401,7 @@ impl Direct<'_> {
                     let f = blocks.block(f);
                     let there = match j.link_beyond(from, n) {
                         Some(second) => second == page,
-                        None => f.at / PAGE == at / PAGE,
+                        None => j.link_page(from, n).unwrap_or(f.at) / PAGE == at / PAGE,
                     };
                     there && f.key == self.key
                 });
@@ -410,16 +440,7 @@ impl Direct<'_> {
         let b = blocks.block(id);
         let frame = if b.second == NONE { path.second } else { b.second };
         let second = (frame != NONE).then(|| self.x.mem.ram.base() as u64 + u64::from(frame) * PAGE);
-        let mut bytes = Vec::new();
-        if j.list {
-            bytes.resize(PAGE as usize, 0);
-            self.x.mem.ram.copy_out((b.at / PAGE * PAGE) as usize, &mut bytes);
-            if frame != NONE {
-                bytes.resize(2 * PAGE as usize, 0);
-                let from = frame as usize * PAGE as usize;
-                self.x.mem.ram.copy_out(from, &mut bytes[PAGE as usize..]);
-            }
-        }
+        let bytes = if j.list { self.bytes_of(b.at, frame, &path) } else { Vec::new() };
         let guest = Guest { at: b.at, rip, bytes: &bytes };
         let code = jit::Code {
             insns: &path.insns,
@@ -430,6 +451,7 @@ impl Direct<'_> {
             sharing: b.sharing,
             certain: b.certain,
             anywhere: b.anywhere,
+            returns: path.returns,
         };
         let made = j.translate(id, guest, code);
         if let Some(t) = started {
@@ -440,6 +462,7 @@ impl Direct<'_> {
             blocks.forget_natives();
             return None;
         };
+        j.open_hops(&mut self.x, native, rip);
         let paid = j.length(native);
         blocks.set_native(id, native, paid);
         if path.back {
@@ -451,6 +474,23 @@ impl Direct<'_> {
             }
         }
         (native != crate::jit::REFUSED && id == asked).then_some(native)
+    }
+
+    /// The bytes of a path's instructions: it begins at `at` in RAM, and goes on in the page `frame` behind that.
+    fn bytes_of(&self, at: u64, frame: u32, path: &super::traces::Path) -> Vec<u8> {
+        let (mut page, mut bytes, mut byte) = (at / PAGE * PAGE, Vec::new(), [0]);
+        let mut turns = path.turns.iter().peekable();
+        for (n, i) in path.insns.iter().enumerate() {
+            for off in (0..u64::from(i.len)).map(|k| u64::from(i.off) + k) {
+                let at = if off < PAGE { page + off } else { u64::from(frame) * PAGE + off - PAGE };
+                self.x.mem.ram.copy_out(at as usize, &mut byte);
+                bytes.push(byte[0]);
+            }
+            if let Some(hop) = turns.next_if(|t| usize::from(t.n) == n).and_then(|t| t.hop) {
+                page = hop.at;
+            }
+        }
+        bytes
     }
 
     fn run_native(&mut self, blocks: &mut Blocks, j: &mut Jit, native: u32) -> Left {

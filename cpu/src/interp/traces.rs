@@ -15,7 +15,7 @@ use super::{
 use crate::{
     decode,
     insn::Insn,
-    jit::{self, Jit, Turn},
+    jit::{self, Hop, Jit, Turn, Way},
     memory::PAGE,
     ops::End,
 };
@@ -23,7 +23,9 @@ use crate::{
 /// Most instructions of a trace.
 const MOST_INSNS: usize = 96;
 /// Most blocks of a trace.
-const MOST_PARTS: usize = 12;
+const MOST_PARTS: usize = 24;
+/// Most instructions from a call to its return that are copied into a trace though they have translations of their own.
+const MOST_COPIED: usize = 48;
 /// A loop that has no more instructions than half of these is unrolled to as many at most: what each turn pays for its
 /// budget and for going back is then paid once for several.
 const MOST_UNROLLED: usize = 40;
@@ -49,6 +51,16 @@ pub(super) struct Path {
     pub back: bool,
     /// The block that a backward jump in its middle leads to, and its distance in bytes from the first.
     top: Option<(u32, u64)>,
+    /// Where the return at its end is expected to lead, in bytes from the start of the page that it is in.
+    pub returns: Option<i32>,
+    /// Where calls on the way return to, in bytes from the start of the first page.
+    calls: Vec<i64>,
+    /// From so many of them on code is copied that has translations of its own; 0: it isn't.
+    copies: usize,
+    /// The pages that it begins in.
+    first: Option<Pages>,
+    /// It goes on in other pages than these.
+    hopped: bool,
 }
 
 impl Path {
@@ -73,9 +85,13 @@ impl Path {
     }
 }
 
-/// The pages of a trace.
+/// The page that a trace is in, and the one behind it.
 #[derive(Clone, Copy)]
 struct Pages {
+    /// Bytes from the start of the trace's first page to its start.
+    by: i64,
+    /// RIP of the trace's first page.
+    rip: u64,
     /// Places in RAM of the first byte of the first, and of the one behind it, if that may be gone on in.
     at: [Option<u64>; 2],
 }
@@ -84,6 +100,12 @@ impl Pages {
     /// The place in RAM of what is `off` bytes behind the start of the first.
     fn place(&self, off: u16) -> Option<u64> {
         Some(self.at.get(usize::from(off / PAGE as u16))?.as_ref()? + u64::from(off) % PAGE)
+    }
+
+    /// What a jump to another of a trace's pages is.
+    fn hop(&self, there: Pages) -> Option<Hop> {
+        let (pages, by) = ((there.by - self.by) as i32, there.by as i32);
+        (pages != 0).then_some(Hop { pages, by, at: there.at[0]? })
     }
 
     /// Whether a way leads there.
@@ -100,6 +122,29 @@ struct Ways {
     target: Option<u16>,
     /// Neither is where the block certainly ends up.
     both: bool,
+}
+
+fn is_call(i: &Insn) -> bool {
+    i.code().is_call_near() && i.size >= i.code_width() && i.code_width() >= 4
+}
+
+fn is_jump(i: &Insn) -> bool {
+    i.code().is_jmp_short_or_near() && i.size >= i.code_width() && i.code_width() >= 4
+}
+
+/// Whether it is a return to code of its own width.
+pub(super) fn is_return(i: &Insn) -> bool {
+    use iced_x86::Code::*;
+    match i.code() {
+        Retnd | Retnd_imm16 => i.code_width() == 4,
+        Retnq | Retnq_imm16 => i.code_width() == 8,
+        _ => false,
+    }
+}
+
+/// Where a direct jump leads, in bytes from the start of the trace's first page.
+fn target(i: &Insn, pages: Pages) -> i64 {
+    pages.by + i64::from(i.off) + i64::from(i.len) + jit::displacement(i)
 }
 
 fn ways(i: &Insn, pages: Pages) -> Option<Ways> {
@@ -152,12 +197,25 @@ impl Direct<'_> {
             second: b.second,
             back: false,
             top: None,
+            returns: None,
+            calls: Vec::new(),
+            copies: 0,
+            first: None,
+            hopped: false,
         };
         if !b.key.code_flat() {
             return path;
         }
-        let pages = self.pages(b, rip);
         let start = b.at % PAGE;
+        let mut pages = self.pages(b, rip);
+        path.first = Some(pages);
+        let (certain, page, bold) = (b.certain, pages.rip, blocks.tried_again(id));
+        let guess = |blocks: &Blocks, id| {
+            let rip = blocks.returns_to(id).filter(|_| bold && !certain)?;
+            Some(rip.wrapping_sub(page) as i64)
+        };
+        path.calls.extend(guess(blocks, id));
+        let callers = path.calls.len();
         // What it would be without the second page.
         let mut within = None;
         let mut back = false;
@@ -165,35 +223,87 @@ impl Direct<'_> {
             let n = (path.insns.len() - 1) as u16;
             let last = path.insns[usize::from(n)];
             let next = last.off + u16::from(last.len);
-            let b = blocks.block(id);
-            let (to, turn) = match path.end {
+            let (heat, loops) = (blocks.block(id).heat, blocks.block(id).loops);
+            let mut hop = None;
+            let (to, way) = match path.end {
+                End::Jump if is_return(&last) => {
+                    // Where its call says, or where it has led before.
+                    let end = path.parts.last().map_or(id, |p| p.0);
+                    let Some(to) = path.calls.pop().or_else(|| guess(blocks, end)) else { break };
+                    if path.calls.len() < path.copies {
+                        path.copies = 0;
+                    }
+                    let Some((there, off)) = self.page_of(&path, pages, to) else { break };
+                    let way = (to - pages.by) as i32;
+                    path.returns = Some(way);
+                    let Some(part) = self.look(blocks, there, off) else { break };
+                    let b = blocks.block(part);
+                    let free = b.native == jit::NONE && b.heat >= heat / 2 && there.by == pages.by;
+                    if !bold && !free && !self.x.derived.eager {
+                        break;
+                    }
+                    hop = pages.hop(there);
+                    pages = there;
+                    (part, Some(Way::Back(way)))
+                }
+                End::Jump if is_call(&last) && target(&last, pages) != start as i64 => {
+                    let Some((there, to, copy)) = self.called(blocks, &path, pages, &last, (heat / 2, bold))
+                    else {
+                        break;
+                    };
+                    path.calls.push(pages.by + i64::from(next));
+                    if copy && path.copies == 0 {
+                        path.copies = path.calls.len();
+                    }
+                    hop = pages.hop(there);
+                    pages = there;
+                    (to, Some(Way::Target(0)))
+                }
+                // A call in the last place.
+                End::Jump
+                    if bold
+                        && is_jump(&last)
+                        && path.copies == 0
+                        && !path.calls.is_empty()
+                        && let Some((there, to, true)) =
+                            self.called(blocks, &path, pages, &last, (heat, bold)) =>
+                {
+                    path.copies = path.calls.len();
+                    hop = pages.hop(there);
+                    pages = there;
+                    (to, Some(Way::Target(0)))
+                }
                 End::Jump => {
                     let Some(w) = ways(&last, pages) else { break };
-                    if b.loops && w.target == Some((b.at % PAGE) as u16) {
+                    let own = (pages.by == 0).then_some(start as u16);
+                    if loops && w.target.is_some() && w.target == own {
                         // Its translation is made again.
-                        path.unroll(Some(Turn { n, taken: true, exit: w.next.unwrap_or(0) }));
+                        let way = Way::Target(w.next.unwrap_or(0));
+                        path.unroll(Some(Turn { n, way, hop: None }));
                         back = true;
                         break;
                     }
-                    back = w.target == Some((b.at % PAGE) as u16);
-                    let Some((to, taken)) = self.likelier(blocks, pages, w, b.heat / 2) else { break };
+                    back = w.target.is_some() && w.target == own;
+                    let least = if path.copies > 0 { None } else { Some(heat / 2) };
+                    let Some((to, taken)) = self.likelier(blocks, pages, w, least) else { break };
                     let exit = if taken { w.next } else { w.target };
-                    let turn = Turn { n, taken, exit: exit.unwrap_or(0) };
+                    let off = exit.unwrap_or(0);
+                    let way = if taken { Way::Target(off) } else { Way::Next(off) };
                     let left = exit.and_then(|off| blocks.find(pages.place(off)?, self.key));
                     let left = left.map_or(0, |id| blocks.block(id).heat);
                     if to == id && left <= blocks.block(id).heat / OFTEN {
                         if path.parts.is_empty() {
                             blocks.set_loop(id);
                         }
-                        path.unroll(Some(turn));
+                        path.unroll(Some(Turn { n, way, hop: None }));
                         back = true;
                         break;
                     }
-                    (to, Some(turn))
+                    (to, Some(way))
                 }
                 // It stops before an instruction that lies across the page's end, or at that.
                 End::No if pages.at[1].is_some() && next <= PAGE as u16 => {
-                    let Some(to) = self.behind(blocks, pages, next, b.heat / 2) else { break };
+                    let Some(to) = self.behind(blocks, pages, next, heat / 2) else { break };
                     if to == id {
                         path.unroll(None);
                         back = true;
@@ -204,26 +314,39 @@ impl Direct<'_> {
                 _ => break,
             };
             let part = blocks.block(to);
-            let seen = to == id || path.parts.iter().any(|p| p.0 == to);
+            let copied = path.copies > 0;
+            let seen = to == id || !copied && path.parts.iter().any(|p| p.0 == to);
             let long = path.insns.len() + usize::from(part.count) > MOST_INSNS;
             let stops = blocks.insns(part).iter().any(|i| self.x.derived.watch.stops_in(i.off));
-            let first = Some(part.at / PAGE * PAGE) == pages.at[0];
-            let second = if first { part.second } else { (part.at / PAGE) as u32 };
+            let here = Some(part.at / PAGE * PAGE) == pages.at[0];
+            let second = if here { part.second } else { (part.at / PAGE) as u32 };
             let strange = second != NONE && Some(u64::from(second) * PAGE) != pages.at[1];
             if seen || long || stops || part.key != self.key || strange {
                 break;
             }
-            let spans = second != NONE || turn.is_some_and(|t| t.exit >= PAGE as u16);
+            if hop.is_some() {
+                // What is behind the page is not looked for any more.
+                (path.hopped, pages.at[1]) = (true, None);
+            }
+            let turn = way.map(|way| Turn { n, way, hop });
+            let spans = second != NONE || turn.is_some_and(|t| t.exit() >= Some(PAGE as u16));
             if spans && path.second == NONE {
                 within = Some(path.clone());
                 path.second = (pages.at[1].unwrap_or(0) / PAGE) as u32;
             }
-            let off = part.at % PAGE + if first { 0 } else { PAGE };
-            if turn.is_some_and(|t| t.taken) && off < u64::from(last.off) && path.top.is_none() {
+            let off = part.at % PAGE + if here { 0 } else { PAGE };
+            let taken = matches!(way, Some(Way::Target(_)));
+            if taken
+                && pages.by == 0
+                && path.calls.len() <= callers
+                && off < u64::from(last.off)
+                && path.top.is_none()
+            {
                 path.top = Some((to, off.wrapping_sub(start)));
             }
             path.turns.extend(turn);
-            path.append(to, blocks.insns(part), part.end, if first { 0 } else { PAGE as u16 });
+            path.returns = None;
+            path.append(to, blocks.insns(part), part.end, if here { 0 } else { PAGE as u16 });
             back = false;
         }
         path.back = back;
@@ -241,27 +364,28 @@ impl Direct<'_> {
         if !b.key.code_flat() {
             return;
         }
-        let (key, pages) = (b.key, self.pages(b, self.x.cpu.rip));
-        let mut around = vec![id];
+        let key = b.key;
+        let mut around = vec![(id, self.x.cpu.rip)];
         let mut k = 0;
-        while let Some(&id) = around.get(k)
+        while let Some(&(id, rip)) = around.get(k)
             && around.len() < MOST_PARTS
         {
             k += 1;
             let b = blocks.block(id);
-            let beyond = Some(b.at / PAGE * PAGE) != pages.at[0];
             let Some(last) = blocks.insns(b).last() else { continue };
-            let last = &Insn { off: last.off + if beyond { PAGE as u16 } else { 0 }, ..*last };
-            let w = ways(last, pages).unwrap_or(Ways { next: None, target: None, both: false });
-            let after = last.off + u16::from(last.len);
-            for off in [w.target, w.next, Some(after)].into_iter().flatten() {
-                let next = pages.place(off).and_then(|at| blocks.find(at, key));
-                around.extend(
-                    next.filter(|id| blocks.block(*id).native < jit::REFUSED && !around.contains(id)),
-                );
+            let after = (rip & !(PAGE - 1)) + u64::from(last.off) + u64::from(last.len);
+            let direct = last.code().is_jcc_short_or_near() || is_call(last) || is_jump(last);
+            let target = direct.then(|| after.wrapping_add_signed(jit::displacement(last)));
+            let returns = blocks.returns_to(id).filter(|_| is_return(last));
+            for rip in [target, Some(after), returns].into_iter().flatten() {
+                let at = self.x.derived.tlb.hit_execute(rip).map(|at| at as u64);
+                let next = at.and_then(|at| blocks.find(at, key));
+                let fits =
+                    |id: &u32| blocks.block(*id).native < jit::REFUSED && !around.iter().any(|a| a.0 == *id);
+                around.extend(next.filter(fits).map(|id| (id, rip)));
             }
         }
-        for id in around {
+        for (id, _) in around {
             if let Some(native) = blocks.cool(id) {
                 j.drop_native(native);
             }
@@ -281,7 +405,88 @@ impl Direct<'_> {
             // The same page twice would leave open which of both a block is in.
             self.x.derived.tlb.hit_execute(next).map(|at| at as u64).filter(|&at| at != here)
         };
-        Pages { at: [Some(here), beyond] }
+        Pages { by: 0, rip: rip & !(PAGE - 1), at: [Some(here), beyond] }
+    }
+
+    /// The page of what is `to` bytes from the start of the trace's first, and where in there that is; the trace is in `pages`.
+    fn page_of(&mut self, path: &Path, pages: Pages, to: i64) -> Option<(Pages, u16)> {
+        let first = path.first?;
+        for p in [pages, first] {
+            let off = to - p.by;
+            let end = if path.second != NONE && p.at[1].is_some() { 2 * PAGE } else { PAGE };
+            if (0..end as i64).contains(&off) {
+                return Some((p, off as u16));
+            }
+        }
+        let by = i64::from(i32::try_from(to).ok()?) & !(PAGE as i64 - 1);
+        let rip = first.rip.wrapping_add_signed(by);
+        // Not around the ends of what addresses there are, nor from what spaces share to what they don't.
+        let top = if self.key.code64() { (rip ^ first.rip) >> 46 } else { rip >> 32 };
+        let tlb = &mut self.x.derived.tlb;
+        let halves = tlb.is_shared(self.x.cpu, rip) != tlb.is_shared(self.x.cpu, first.rip);
+        if path.second != NONE || self.x.derived.watch.has_code() || top != 0 || halves {
+            return None;
+        }
+        let at = self.x.derived.tlb.hit_execute(rip)? as u64;
+        Some((Pages { by, rip: first.rip, at: [Some(at), None] }, (to - by) as u16))
+    }
+
+    /// The block at `off`.
+    fn look(&mut self, blocks: &mut Blocks, pages: Pages, off: u16) -> Option<u32> {
+        let at = pages.place(off)?;
+        if self.x.derived.eager { self.made(blocks, pages, at) } else { blocks.find(at, self.key) }
+    }
+
+    /// What a call in the middle of a trace goes on with, and whether that is a copy of code that may have a translation of its own:
+    /// that is worth while where it soon returns.
+    fn called(
+        &mut self,
+        blocks: &mut Blocks,
+        path: &Path,
+        pages: Pages,
+        i: &Insn,
+        (least, bold): (u16, bool),
+    ) -> Option<(Pages, u32, bool)> {
+        let to = target(i, pages);
+        let (there, off) = self.page_of(path, pages, to)?;
+        let id = self.look(blocks, there, off)?;
+        if self.x.derived.eager {
+            return (!off.is_multiple_of(5)).then_some((there, id, off.is_multiple_of(2)));
+        }
+        if bold
+            && let Some(more) = self.comes_back(blocks, path, there, id)
+            && path.insns.len() + more <= MOST_INSNS
+        {
+            return Some((there, id, true));
+        }
+        let b = blocks.block(id);
+        let free = b.native == jit::NONE && b.heat >= least && path.copies == 0;
+        (free && there.by == pages.by).then_some((there, id, false))
+    }
+
+    /// How many instructions run before the code that begins with block `id` returns, if those are few.
+    fn comes_back(&mut self, blocks: &mut Blocks, path: &Path, pages: Pages, id: u32) -> Option<usize> {
+        let (mut id, mut pages, mut calls, mut n) = (id, pages, Vec::new(), 0);
+        for _ in 0..MOST_PARTS {
+            let b = blocks.block(id);
+            n += usize::from(b.count);
+            if n > MOST_COPIED || b.second != NONE || b.native == jit::REFUSED || b.end != End::Jump {
+                return None;
+            }
+            let last = *blocks.insns(b).last()?;
+            if is_return(&last) {
+                let Some(to) = calls.pop() else { return Some(n) };
+                let (there, off) = self.page_of(path, pages, to)?;
+                (id, pages) = (self.look(blocks, there, off)?, there);
+            } else if is_call(&last) {
+                calls.push(pages.by + i64::from(last.off) + i64::from(last.len));
+                let (there, off) = self.page_of(path, pages, target(&last, pages))?;
+                (id, pages) = (self.look(blocks, there, off)?, there);
+            } else {
+                id = self.likelier(blocks, pages, ways(&last, pages)?, None)?.0;
+            }
+        }
+        None
     }
 
     /// The block at `off`, behind one that stops where the page does, if it may be gone on with.
@@ -295,9 +500,15 @@ impl Direct<'_> {
         self.made(blocks, pages, at)
     }
 
-    /// The block that ran more often of those that a branch leads to, if it has no translation and ran at least `least` times;
-    /// and whether the branch is taken there.
-    fn likelier(&mut self, blocks: &mut Blocks, pages: Pages, w: Ways, least: u16) -> Option<(u32, bool)> {
+    /// The block that ran more often of those that a branch leads to, and whether the branch is taken there: if it has no translation
+    /// and ran at least `least` times, or in a copy (`None`), where it may have.
+    fn likelier(
+        &mut self,
+        blocks: &mut Blocks,
+        pages: Pages,
+        w: Ways,
+        least: Option<u16>,
+    ) -> Option<(u32, bool)> {
         if self.x.derived.eager {
             return self.any(blocks, pages, w);
         }
@@ -313,7 +524,8 @@ impl Direct<'_> {
         // Where both are about as likely, two links cost less than a way out of the trace's middle.
         let other = if taken { heat(next) } else { heat(target) };
         let (id, heat, free) = if taken { target? } else { next? };
-        (free && heat >= least && heat >= 2 * other).then_some((id, taken))
+        let may = least.is_none_or(|least| free && heat >= least);
+        (may && heat >= other.saturating_mul(2)).then_some((id, taken))
     }
 
     /// For tests, which run code once: one of both ways, as the place of the branch has it, or none.

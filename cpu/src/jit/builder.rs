@@ -2,7 +2,7 @@
 
 use super::ir::{Op, Place, Val};
 use super::lower::x87;
-use super::vectors;
+use super::{Turn, Way, vectors};
 use crate::Fault;
 use crate::insn::{Insn, ModeKey};
 use crate::ops::{
@@ -45,15 +45,29 @@ impl Builder {
         self.ops.push(branch);
     }
 
-    /// The branch written down last is in the middle of a trace, which goes on with its target (`taken`) or with the next
-    /// instruction. Where it leads otherwise, if it is conditional, is at `exit` in the page.
-    pub fn go_on(&mut self, taken: bool, exit: u16) {
+    /// The jump written down last is in the middle of a trace, which goes on as `turn` says.
+    pub fn go_on(&mut self, turn: Turn) {
+        if let Way::Back(to) = turn.way {
+            self.expect(to);
+        }
         let Some(op) = self.ops.last_mut() else { return };
-        match *op {
-            Op::BranchCond(c) => *op = Op::SideExit { c: Cond(c.0 ^ u8::from(taken)), to: exit },
-            Op::JumpDirect(_) => *op = Op::Inner,
+        match (*op, turn.way) {
+            (Op::BranchCond(c), Way::Next(to)) => *op = Op::SideExit { c, to },
+            (Op::BranchCond(c), Way::Target(to)) => *op = Op::SideExit { c: Cond(c.0 ^ 1), to },
+            (Op::JumpDirect(_) | Op::GoBack(_), _) => *op = Op::Inner(turn.hop),
             _ => {}
         }
+    }
+
+    /// The return written down last is expected to lead to what is so many bytes from the start of the page: it ends with
+    /// a jump there.
+    pub fn expect(&mut self, to: i32) {
+        let check = |op: &Op| matches!(op, Op::CheckIndirect(_));
+        let Some(Op::JumpIndirect(Jump::Return, v)) = self.ops.last().copied() else { return };
+        // Values are numbered by place, but nothing refers to a check or a jump.
+        let (Some(at), end) = (self.ops.iter().rposition(check), self.ops.len() - 1) else { return };
+        self.ops[at] = Op::Expect { v, to };
+        self.ops[end] = Op::GoBack(to);
     }
 
     /// See [`first_call`].

@@ -6,6 +6,7 @@ use super::encode::Asm;
 use super::host::Exact;
 use super::lower::{self, Entry, lower};
 use super::stubs::{self, Runtime};
+use super::{Turn, Way};
 use crate::decode;
 use crate::insn::{Insn, ModeKey};
 use crate::interp::Handlers;
@@ -50,7 +51,8 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact, entry: Entry) -> String {
         let (_, i, _) = decode::with(Handlers, &bytes[at..], off, key, &model).expect("an instruction");
         assert!(builder.add(insns.len() as u16, &i), "lowered");
         if i.code().is_jcc_short_or_near() && at + usize::from(i.len) < bytes.len() {
-            builder.go_on(false, (i64::from(off) + i64::from(i.len) + lower::displacement(&i)) as u16);
+            let exit = (i64::from(off) + i64::from(i.len) + lower::displacement(&i)) as u16;
+            builder.go_on(Turn { n: insns.len() as u16, way: Way::Next(exit), hop: None });
         }
         at += usize::from(i.len);
         insns.push(i);

@@ -270,6 +270,9 @@ struct Search<'a> {
     tables: Vec<Option<(Known, i64)>>,
     /// How large contents of registers are at most, where that is little.
     bounds: Vec<(u32, u64)>,
+    /// How far the page of the instruction at hand is from the first, if that is known.
+    by: Option<i64>,
+    placed: bool,
     /// From here on groups are open.
     open: usize,
     groups: Vec<Group>,
@@ -277,7 +280,8 @@ struct Search<'a> {
 }
 
 /// Finds the groups of a block.
-pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Groups {
+/// `placed`: how far pages lie from one another is how far their RIPs do.
+pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: bool) -> Groups {
     // In 16-bit code, and in compatibility mode, addresses are made step by step.
     if sharing == Sharing::Nothing || key.bits() == 16 || key.long_mode() && !key.code64() {
         return Groups::none();
@@ -296,6 +300,8 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing) -> Group
         bases: vec![None; ops.len()],
         tables: vec![None; ops.len()],
         bounds: Vec::new(),
+        by: Some(0),
+        placed,
         open: 0,
         groups: Vec::with_capacity(insns.len()),
         members: Vec::with_capacity(insns.len()),
@@ -456,7 +462,7 @@ impl Search<'_> {
         i.disp.checked_sub(PAGE as i32)?;
         let base = match i.base {
             NO_REG => Known::constant(0),
-            IP_REG => Known { plus: i64::from(i.off) + i64::from(i.len), ..Known::content(HERE) },
+            IP_REG => Known { plus: self.by? + i64::from(i.off) + i64::from(i.len), ..Known::content(HERE) },
             r => *self.regs.get(usize::from(r))?,
         };
         let mut k = Known { plus: base.plus.checked_add(i64::from(i.disp))?, ..base };
@@ -528,6 +534,9 @@ impl Search<'_> {
                 self.values.fill(None);
                 self.tables.fill(None);
                 self.open = self.groups.len();
+            }
+            Op::Inner(Some(hop)) => {
+                self.by = Some(i64::from(hop.by)).filter(|by| self.placed || *by == 0);
             }
             Op::Load(at) | Op::LoadX { at, aligned: false } => self.access(i, at, false),
             Op::Store { at, .. } | Op::StoreX { at, aligned: false, .. } => self.access(i, at, true),

@@ -4,6 +4,7 @@
 //! The builder ([`super::builder`]) makes the list by running each instruction's meaning; [`super::passes`] finds out which flags
 //! and values are needed; [`super::lower`] turns it into host code.
 
+use super::Hop;
 use crate::insn::Insn;
 use crate::ops::{Alu, BitOp, Bits, Call, Cond, Helper, Jump, Pure, Shift, Unary};
 use crate::{Exec, Fault, ops::Vec128};
@@ -205,8 +206,15 @@ pub enum Op {
         c: Cond,
         to: u16,
     },
-    /// A jump in the middle of a trace, which goes on with its target.
-    Inner,
+    /// A jump in the middle of a trace, which goes on with its target, in another page perhaps.
+    Inner(Option<Hop>),
+    /// A return leads to `v`: leaves, with what it pops popped, if that isn't so many bytes from the start of the page.
+    Expect {
+        v: Val,
+        to: i32,
+    },
+    /// A jump, at the end, to where a return has been found to lead: so many bytes from the start of the page.
+    GoBack(i32),
     /// Rust code in the middle of the block.
     Call {
         how: Call,
@@ -294,6 +302,7 @@ impl Op {
             | Op::Branch(v)
             | Op::CheckIndirect(v)
             | Op::JumpIndirect(_, v)
+            | Op::Expect { v, .. }
             | Op::Unary { a: v, .. }
             | Op::LoadAt { p: v, .. }
             | Op::SetXmm { x: v, .. }
@@ -348,7 +357,8 @@ impl Op {
             | Op::JumpDirect(_)
             | Op::BranchCond(_)
             | Op::SideExit { .. }
-            | Op::Inner
+            | Op::Inner(_)
+            | Op::GoBack(_)
             | Op::Call { .. }
             | Op::Xmm(_)
             | Op::Mmx(_)

@@ -11,7 +11,7 @@ pub(super) struct Source {
     pub at: u64,
     /// Mode.
     pub key: ModeKey,
-    /// Bytes of its page.
+    /// Bytes of its instructions, one after the other.
     pub bytes: Box<[u8]>,
     /// Micro-operations, a line each.
     pub ops: Vec<String>,
@@ -56,10 +56,11 @@ impl Jit {
                 b.site.cold
             );
             out.push_str("  guest code\n");
+            let mut rest = &*s.bytes;
             for i in &s.insns {
-                let from = usize::from(i.off);
-                let to = (from + usize::from(i.len)).min(s.bytes.len());
-                disassemble(&mut out, s.key.bits(), &s.bytes[from..to], u64::from(i.off));
+                let (bytes, behind) = rest.split_at(usize::from(i.len).min(rest.len()));
+                disassemble(&mut out, s.key.bits(), bytes, u64::from(i.off));
+                rest = behind;
             }
             out.push_str("  micro-operations\n");
             for (k, op) in s.ops.iter().enumerate() {

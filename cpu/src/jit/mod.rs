@@ -226,7 +226,7 @@ pub struct Guest<'a> {
     pub at: u64,
     /// Where it is in the address space that it runs in now.
     pub rip: u64,
-    /// Bytes of its page, or of both, if listings are wanted.
+    /// Bytes of its instructions, one after the other, if listings are wanted.
     pub bytes: &'a [u8],
 }
 
@@ -254,17 +254,51 @@ pub struct Code<'a> {
     pub certain: bool,
     /// Whether it is known to run at more than one RIP.
     pub anywhere: bool,
+    /// Where a return at its end is expected to lead, in bytes from the start of the page that it is in.
+    pub returns: Option<i32>,
 }
 
-/// A branch in the middle of a trace.
+/// A jump in the middle of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// Number of the instruction.
     pub n: u16,
-    /// Whether the trace follows it.
-    pub taken: bool,
-    /// Offset of where it leads otherwise, from the start of the page.
-    pub exit: u16,
+    /// How the trace goes on.
+    pub way: Way,
+    /// The page that it goes on in, if that is another one.
+    pub hop: Option<Hop>,
+}
+
+/// How a trace goes on after a jump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// With the next instruction; the target of the branch is at this offset from the start of the page.
+    Next(u16),
+    /// With the target; the instruction behind a branch is at this offset.
+    Target(u16),
+    /// With where a return is expected to lead: so many bytes from the start of the page that it is in.
+    Back(i32),
+}
+
+impl Turn {
+    /// Where a branch leads otherwise, as an offset from the start of the page.
+    pub fn exit(&self) -> Option<u16> {
+        match self.way {
+            Way::Next(off) | Way::Target(off) => Some(off),
+            Way::Back(_) => None,
+        }
+    }
+}
+
+/// A page, not the one behind it, that a trace goes on in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Bytes from the start of the page before to its start.
+    pub pages: i32,
+    /// Bytes from the start of the first page to its start.
+    pub by: i32,
+    /// Place in RAM of its first byte.
+    pub at: u64,
 }
 
 /// What the engine does next.
@@ -359,7 +393,7 @@ impl Jit {
     /// Translates decoded block `block`, or as much of a trace that begins with it as can be. `None`: code memory is
     /// full, clear everything first.
     pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
-        let Code { insns, turns, key, ends, second, sharing, certain, anywhere } = code;
+        let Code { insns, turns, key, ends, second, sharing, certain, anywhere, returns } = code;
         let page = guest.rip & !(PAGE - 1);
         let plain = key.code_flat() && extends(page) && (key.code64() || page >> 32 == 0);
         let placed = (plain && !anywhere).then_some(page);
@@ -377,9 +411,14 @@ impl Jit {
             let mut ahead = turns.iter().take_while(|t| usize::from(t.n) + 1 < count).peekable();
             while n < count && self.builder.add(n as u16, &insns[n]) {
                 if let Some(t) = ahead.next_if(|t| usize::from(t.n) == n) {
-                    self.builder.go_on(t.taken, t.exit);
+                    self.builder.go_on(*t);
                 }
                 n += 1;
+            }
+            if n == insns.len()
+                && let Some(to) = returns
+            {
+                self.builder.expect(to);
             }
             if n == 0 {
                 self.statistics.refused += 1;
@@ -395,7 +434,7 @@ impl Jit {
             let spans = |i: &Insn| i.off + u16::from(i.len) > PAGE as u16;
             let beyond = insns[..n].iter().any(spans);
             let exits = turns.iter().take_while(|t| usize::from(t.n) < n);
-            let second = second.filter(|_| beyond || exits.clone().any(|t| t.exit >= PAGE as u16));
+            let second = second.filter(|_| beyond || exits.clone().any(|t| t.exit() >= Some(PAGE as u16)));
             if second.is_some()
                 && let Some(k) = self.builder.first_call(insns)
             {
@@ -517,15 +556,21 @@ impl Jit {
         native.second.filter(|_| native.links.get(n as usize).is_some_and(|l| l.beyond))
     }
 
+    /// The page in RAM, by the place of its first byte, that link `n` of native block `from` is in, if that isn't the block's first.
+    pub fn link_page(&self, from: u32, n: u32) -> Option<u64> {
+        Some(self.natives.get(from as usize)?.as_ref()?.links.get(n as usize)?.page?.at)
+    }
+
     /// Lets link `n` of `from` go straight to `to`, which is at the link's place in the same page.
     /// A link to another page holds for the space `serial` and code whose page is at RIP `page`.
     pub fn link(&mut self, from: u32, n: u32, to: u32, serial: u32, page: u64) {
         let there = self.leads_to(from, n, page);
+        let first = self.link_page(from, n).is_none();
         let Some(Some(target)) = self.natives.get_mut(to as usize) else { return };
         target.sources.push((from, n));
         let number = to;
         let near = match there {
-            Leads::Within(_) if from == to => target.inner,
+            Leads::Within(_) if from == to && first => target.inner,
             Leads::Within(Some(at)) | Leads::Out(at) if target.placed == Some(at) => target.sure,
             _ => target.near,
         };
@@ -550,7 +595,10 @@ impl Jit {
         };
         match l.far {
             Some(far) => Leads::Out(page.wrapping_add_signed(far.pages)),
-            None => Leads::Within(native.placed.map(|p| if l.beyond { p.wrapping_add(PAGE) } else { p })),
+            None => {
+                let by = l.page.map_or(0, |p| i64::from(p.by)) + if l.beyond { PAGE as i64 } else { 0 };
+                Leads::Within(native.placed.map(|p| p.wrapping_add_signed(by)))
+            }
         }
     }
 
@@ -572,7 +620,9 @@ impl Jit {
             }
             (Some((near, _)), _) => near,
         };
-        jump(site.place(l.at), target);
+        if l.hop.is_none() {
+            jump(site.place(l.at), target);
+        }
         if let Some(far) = l.far {
             jump(site.place(far.other), site.place(if to.is_some() { far.cache } else { far.ask }));
             self.memory.write(site.place(far.serial), &serial.to_le_bytes());
@@ -638,22 +688,53 @@ impl Jit {
     /// Links a jump to another page, for the processor's present space.
     pub fn link_far(&mut self, x: &mut Exec<'_>, from: u32, n: u32, to: u32, linear: u64) {
         let page = x.cpu.scratch.0.page_rip;
+        let hop = self.natives.get(from as usize).and_then(Option::as_ref);
+        let hop = hop.and_then(|f| f.links.get(n as usize)).and_then(|l| l.hop);
+        if let Some(hop) = hop {
+            if x.derived.tlb.hit_execute(linear & !(PAGE - 1)) == Some(hop.at as usize) {
+                self.open_hop(x, from, n, page, linear);
+            }
+            return;
+        }
+        if let Some(serial) = self.far_serial(x, from, n, page, linear) {
+            self.link(from, n, to, serial, page);
+        }
+    }
+
+    /// Lets native block `id`, which has just been made of code at `rip`, go on in other pages in the processor's present space.
+    pub fn open_hops(&mut self, x: &mut Exec<'_>, id: u32, rip: u64) {
+        let Some(Some(native)) = self.natives.get(id as usize) else { return };
+        let hops = native.links.iter().enumerate().filter_map(|(n, l)| Some((n as u32, l.hop?)));
+        for (n, hop) in hops.collect::<Vec<_>>() {
+            let to = (rip & !(PAGE - 1)).wrapping_add_signed(hop.by.into());
+            self.open_hop(x, id, n, to.wrapping_add_signed(-i64::from(hop.pages)), to);
+        }
+    }
+
+    /// Lets link `n` of native block `from`, whose page is at `page`, go on in the page of `linear`.
+    fn open_hop(&mut self, x: &mut Exec<'_>, from: u32, n: u32, page: u64, linear: u64) {
+        if let Some(serial) = self.far_serial(x, from, n, page, linear) {
+            let flags = passes::Incoming { needed: true, dirty: 0 };
+            self.patch(from, n, Some((0, flags)), serial, page);
+            self.statistics.links += 1;
+        }
+    }
+
+    /// The number that jump `n` of native block `from`, whose page is at `page`, to `linear` in another page is to compare with that of
+    /// the processor's space, if there is one.
+    fn far_serial(&mut self, x: &mut Exec<'_>, from: u32, n: u32, page: u64, linear: u64) -> Option<u32> {
         let shared = x.derived.tlb.is_shared(x.cpu, page);
         if shared != x.derived.tlb.is_shared(x.cpu, linear) {
             // The number that the jump can compare is the one of the half that it comes from.
-            return;
+            return None;
         }
         x.derived.tlb.note_code(x.cpu, x.mem, linear, shared);
         let serial = x.derived.tlb.code_serial(x.cpu, x.mem, shared);
         let far = |l: &Link| l.far.is_some_and(|f| f.extends && !extends(page));
         let links = self.natives.get(from as usize).and_then(Option::as_ref).map(|f| &f.links);
         let wide = links.and_then(|l| l.get(n as usize)).is_some_and(far);
-        if wide {
-            // No space has this number: it always goes by the jump cache.
-            self.link(from, n, to, 0, page);
-        } else if serial != 0 {
-            self.link(from, n, to, serial, page);
-        }
+        // No space has the number 0: it always goes by the jump cache.
+        if wide { Some(0) } else { Some(serial).filter(|n| *n != 0) }
     }
 
     /// Remembers where a jump to RIP leads in the processor's present space and mode.

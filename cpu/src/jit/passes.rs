@@ -97,6 +97,8 @@ pub fn may_leave(op: &Op) -> bool {
             | Op::CheckDirect
             | Op::CheckIndirect(_)
             | Op::SideExit { .. }
+            | Op::Inner(Some(_))
+            | Op::Expect { .. }
             | Op::Call { .. }
             | Op::Vec { native: false, .. }
             | Op::MmxReady
@@ -163,7 +165,9 @@ pub fn incoming(ops: &[Op], groups: &Groups) -> Incoming {
             Op::SetFlags { mask, .. } => from_rflags(*mask) != 0,
             _ => kills != 0,
         };
-        if reads != 0 || partly && kills != fl::ALL {
+        // Some ways to other code take flags only as they are in memory.
+        let leaves = matches!(op, Op::Inner(Some(_)) | Op::Expect { .. });
+        if reads != 0 || leaves || partly && kills != fl::ALL {
             break;
         }
         if kills == fl::ALL {

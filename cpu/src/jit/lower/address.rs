@@ -24,14 +24,15 @@ impl Lower<'_> {
         }
     }
 
-    /// What is so far from the start of the block's page, if the code is made for one RIP.
+    /// What is so far from the start of the page at hand, if the code is made for one RIP.
     pub(super) fn known(&self, from: i64) -> Option<i32> {
-        let at = i32::try_from(self.placed? as i64 + from).ok()?;
+        let by = self.hop.map_or(0, |h| i64::from(h.by));
+        let at = i32::try_from(self.placed? as i64 + by + from).ok()?;
         // Addresses of 32 bits have zeros above them.
         (self.long() || at >= 0).then_some(at)
     }
 
-    /// How far from the start of the block's page an operand lies that is relative to RIP.
+    /// How far from the start of the page at hand an operand lies that is relative to RIP.
     pub(super) fn after(&self, i: &Insn) -> Option<i32> {
         i32::try_from(i64::from(i.off) + i64::from(i.len) + i64::from(i.disp)).ok()
     }

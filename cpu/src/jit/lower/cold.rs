@@ -3,7 +3,8 @@
 use super::exit::{Far, Handed, Link, Near, SIGN};
 use super::recipe::Recipe;
 use super::{Held, Linear, Lower, Place, Range, x87};
-use crate::jit::encode::{Label, Mem, R};
+use crate::jit::Hop;
+use crate::jit::encode::{Label, Mem, R, Rm};
 use crate::jit::groups::{self, Role};
 use crate::jit::ir::Op;
 use crate::jit::regs::{TABLE, field};
@@ -45,7 +46,9 @@ pub(super) enum Cold {
     /// Of the running page some is outside the code segment: `out` if `off` is.
     Limit { from: Label, back: Label, out: Label, off: u16, t: R },
     /// Leave after instruction `n` to offset `to` of the page.
-    Side { from: Label, n: u16, to: u16, flags: Handed, note: Option<x87::Note> },
+    Side { from: Label, n: u16, to: u16, flags: Handed, note: Option<x87::Note>, hop: Option<Hop> },
+    /// The return at hand, which pops so many bytes, leads elsewhere than was expected: to what `to` holds.
+    Elsewhere { from: Label, at: Place, to: Rm, w: u8, popped: i32 },
     /// The first slot of the jump cache has no code for the target, in R14, of the indirect jump at the end. `popped`: what a
     /// return has added to RSP.
     Unknown { from: Label, why: Jump, popped: i32 },
@@ -55,7 +58,8 @@ pub(super) enum Cold {
 
 impl Lower<'_> {
     /// The cold part of a side exit.
-    pub(super) fn side_path(&mut self, n: u16, to: u16, flags: Handed, note: Option<x87::Note>) {
+    fn side_path(&mut self, n: u16, to: u16, flags: Handed, note: Option<x87::Note>, hop: Option<Hop>) {
+        self.hop = hop;
         if let Some(note) = note {
             self.store_note(note, R::R14);
         }
@@ -77,8 +81,7 @@ impl Lower<'_> {
                 self.asm.store_imm(4, field::recipe(), 0);
             }
         }
-        let rest = self.insns.len() - usize::from(n) - 1;
-        self.asm.alu_imm(0, 8, field::budget(), rest as i32);
+        self.give_back(usize::from(n) + 1);
         self.link_with(to, Some(left));
     }
 
@@ -103,7 +106,9 @@ impl Lower<'_> {
                 | Op::Branch(_)
                 | Op::BranchCond(_)
                 | Op::SideExit { .. }
-                | Op::Inner
+                | Op::Inner(_)
+                | Op::Expect { .. }
+                | Op::GoBack(_)
                 | Op::CheckDirect
                 | Op::CheckIndirect(_) => can[n] = false,
                 _ => {}
@@ -296,6 +301,36 @@ impl Lower<'_> {
         self.jump_to(Target::JumpMiss);
     }
 
+    /// A return in the middle: goes where it leads, if that is canonical; else the interpreter runs it.
+    fn elsewhere(&mut self, at: Place, to: Rm, w: u8, popped: i32) {
+        self.asm.load(w, R::R14, to);
+        self.asm.store(8, field::exit_rip(), R::R14);
+        if let Some(note) = at.note {
+            self.store_note(note, R::R14);
+        }
+        self.cook_cold(at.flags);
+        self.asm.load(8, R::R14, field::exit_rip());
+        let n = usize::from(at.n);
+        if self.key.code64() {
+            let good = self.asm.label();
+            self.asm.mov(8, R::R15, R::R14);
+            self.asm.shift_imm(4, 8, R::R15, 16);
+            self.asm.shift_imm(7, 8, R::R15, 16);
+            self.asm.alu_rm_r(7, 8, R::R15, R::R14);
+            self.asm.jcc(4, good);
+            self.leave(n, self.insns[n].off, Target::Bail);
+            self.asm.bind(good);
+        }
+        if let Some(sp) = self.host(gpr::RSP as u8) {
+            self.asm.lea(if self.key.code64() { 8 } else { 4 }, sp, Mem::at(sp, popped));
+        }
+        self.give_back(n + 1);
+        let on = self.asm.label();
+        self.stray(R::R15, on);
+        self.asm.bind(on);
+        self.jump_to(Target::Jump);
+    }
+
     /// A probe as elsewhere, for a page that is then noted as the stack's.
     #[allow(clippy::too_many_arguments)]
     fn stack_path(
@@ -398,9 +433,13 @@ impl Lower<'_> {
                     self.asm.jcc(6, back);
                     self.asm.jmp(out);
                 }
-                Cold::Side { from, n, to, flags, note } => {
+                Cold::Elsewhere { from, at, to, w, popped } => {
                     self.asm.bind(from);
-                    self.side_path(n, to, flags, note);
+                    self.elsewhere(at, to, w, popped);
+                }
+                Cold::Side { from, n, to, flags, note, hop } => {
+                    self.asm.bind(from);
+                    self.side_path(n, to, flags, note, hop);
                 }
                 Cold::Unknown { from, why, popped } => {
                     self.asm.bind(from);
@@ -469,6 +508,13 @@ impl Lower<'_> {
         for f in std::mem::take(&mut self.exits.fars) {
             let n = self.exits.links.len() + links.len();
             self.asm.bind(f.elsewhere);
+            if let Some(Place { n, note, flags }) = f.inner {
+                if let Some(note) = note {
+                    self.store_note(note, R::R14);
+                }
+                self.cook_cold(flags);
+                self.give_back(usize::from(n) + 1);
+            }
             self.asm.jmp(f.ask);
             let other = self.asm.here() - 4;
             self.asm.bind(f.ask);
@@ -482,7 +528,9 @@ impl Lower<'_> {
             let again = self.asm.label();
             self.asm.alu_imm(5, 8, field::relink(), 1);
             self.asm.jcc(SIGN, again);
-            self.cook_cold(self.left);
+            if f.inner.is_none() {
+                self.cook_cold(self.left);
+            }
             self.asm.load(8, R::R14, field::page_rip());
             self.lea(R::R14, Mem::at(R::R14, f.off), f.width);
             self.jump_to(Target::Jump);
@@ -490,7 +538,17 @@ impl Lower<'_> {
             self.asm.jmp(f.ask);
             let pages = i64::from(f.off.div_euclid(4096)) * 4096;
             let far = Far { serial: f.serial, page: f.page, extends: f.extends, pages, other, cache, ask };
-            links.push(Link { at: f.at, stub: ask, to: None, far: Some(far), tail: None, beyond: false });
+            let (at, hop) = (f.at, f.hop);
+            links.push(Link {
+                at,
+                stub: ask,
+                to: None,
+                far: Some(far),
+                tail: None,
+                beyond: false,
+                page: None,
+                hop,
+            });
         }
         links
     }

@@ -1,8 +1,9 @@
 //! Entering and leaving a block: budget, links, cold paths, calls of shared Rust code.
 
 use super::recipe::Recipe;
-use super::{Cold, Loc, Low, Lower, Lowered};
+use super::{Cold, Loc, Low, Lower, Lowered, Place};
 use crate::insn::Insn;
+use crate::jit::Hop;
 use crate::jit::encode::{Label, Mem, R};
 use crate::jit::groups::Sharing;
 use crate::jit::ir::{Op, Val};
@@ -30,6 +31,10 @@ pub struct Link {
     pub tail: Option<Tail>,
     /// It leads to the page behind the block's own, in the frame that the block looked for when it was entered.
     pub beyond: bool,
+    /// The page that it is in, if that isn't the first.
+    pub page: Option<Hop>,
+    /// It leads to where the block itself goes on.
+    pub hop: Option<Hop>,
 }
 
 /// What comes between a block that leaves its flags as a recipe and a target that can't be entered with that.
@@ -83,6 +88,10 @@ pub(super) struct FarSite {
     /// Offset of the target from the start of the page.
     pub(super) off: i32,
     pub(super) width: u8,
+    /// See [`Link::hop`].
+    pub(super) hop: Option<Hop>,
+    /// The jump, if the block goes on behind it.
+    pub(super) inner: Option<Place>,
 }
 
 /// A jump within the page, or to the one behind it, in the making.
@@ -98,6 +107,8 @@ pub(super) struct Near {
     pub(super) beyond: bool,
     /// What the block leaves with there, if it isn't what it ends with.
     pub(super) side: Option<Option<Recipe>>,
+    /// See [`Link::page`].
+    pub(super) page: Option<Hop>,
 }
 
 /// How the flags stand at a side exit of a trace.
@@ -262,12 +273,17 @@ impl Lower<'_> {
 
     /// Gives back the budget of instructions from `n` on and leaves at offset `off` of the page.
     pub(super) fn leave(&mut self, n: usize, off: u16, why: Target) {
+        self.give_back(n);
+        self.asm.store_imm(4, field::exit_rip(), i32::from(off));
+        self.jump_to(why);
+    }
+
+    /// Gives back the budget of instructions from `n` on.
+    pub(super) fn give_back(&mut self, n: usize) {
         let rest = self.insns.len() - n;
         if rest > 0 {
             self.asm.alu_imm(0, 8, field::budget(), rest as i32);
         }
-        self.asm.store_imm(4, field::exit_rip(), i32::from(off));
-        self.jump_to(why);
     }
 
     pub(super) fn check_direct(&mut self) -> Low<()> {
@@ -381,6 +397,14 @@ impl Lower<'_> {
     /// A jump to a fixed place in another page: straight on while the space is the one it was linked in.
     fn far_link(&mut self, off: i32, width: u8) {
         let ask = self.asm.label();
+        let site = self.cross(off, width, ask);
+        self.asm.jmp(ask);
+        let at = self.asm.here() - 4;
+        self.exits.fars.push(FarSite { at, ..site });
+    }
+
+    /// Goes to another page, with what is so far from the start of the one at hand, if that is where it was.
+    fn cross(&mut self, off: i32, width: u8, ask: Label) -> FarSite {
         // CMP dword [space's serial], imm32
         self.asm.alu_imm32(7, 4, field::plus(field::space(), 4), 0);
         let serial = self.asm.here() - 4;
@@ -405,9 +429,64 @@ impl Lower<'_> {
             Some(there) => self.asm.store_imm(8, field::page_rip(), there),
             None => self.asm.alu_imm(0, width, field::page_rip(), pages),
         }
-        self.asm.jmp(ask);
-        let at = self.asm.here() - 4;
-        self.exits.fars.push(FarSite { at, serial, page, extends, elsewhere, ask, off, width });
+        FarSite { at: 0, serial, page, extends, elsewhere, ask, off, width, hop: None, inner: None }
+    }
+
+    /// A trace goes on in another page behind the jump at hand.
+    pub(super) fn go_on_in(&mut self, hop: Hop) -> Low<()> {
+        self.expose()?;
+        let (ask, at, i) = (self.asm.label(), self.here(), *self.insn());
+        let off = match self.ops[..self.at]
+            .iter()
+            .rev()
+            .find(|op| matches!(op, Op::Begin(_) | Op::Expect { .. }))
+        {
+            Some(Op::Expect { to, .. }) => *to,
+            _ => match i32::try_from(i64::from(i.off) + i64::from(i.len) + displacement(&i)) {
+                Ok(off) => off,
+                Err(_) => return self.refuse(),
+            },
+        };
+        let site = self.cross(off, i.code_width(), ask);
+        self.exits.fars.push(FarSite { hop: Some(hop), inner: Some(at), ..site });
+        self.hop = (hop.by != 0).then_some(hop);
+        Ok(())
+    }
+
+    /// A return, to what `v` holds, that is expected to lead to so many bytes from the start of the page.
+    pub(super) fn expect(&mut self, v: Val, to: i32) -> Low<()> {
+        self.expose()?;
+        let Op::Load(from) = self.ops[v.n()] else { return self.refuse() };
+        let popped = i32::from(from.w) + i32::from(self.insn().imm as u16);
+        let rm = self.operand(v, from.w)?;
+        match self.known(to.into()) {
+            Some(at) => self.asm.alu_imm(7, from.w, rm, at),
+            None => {
+                let t = self.fresh()?;
+                self.asm.load(8, t, field::page_rip());
+                self.lea(t, Mem::at(t, to), from.w);
+                self.asm.alu_rm_r(7, from.w, rm, t);
+                self.give(t);
+            }
+        }
+        let at = self.here();
+        let elsewhere = self.asm.label();
+        self.asm.jcc(5, elsewhere);
+        self.cold.push(Cold::Elsewhere { from: elsewhere, at, to: rm, w: from.w, popped });
+        Ok(())
+    }
+
+    /// Goes to where a return at the end has been found to lead.
+    pub(super) fn go_back(&mut self, to: i32) -> Low<()> {
+        self.leave_recipe()?;
+        self.flags.host = 0;
+        if (0..self.reach()).contains(&to.into()) {
+            self.link_with(to as u16, None);
+        } else {
+            let width = self.insn().code_width();
+            self.far_link(to, width);
+        }
+        Ok(())
     }
 
     /// How far from the start of the page links lead.
@@ -425,7 +504,7 @@ impl Lower<'_> {
         let stub = self.asm.label();
         self.asm.jmp(stub);
         let at = self.asm.here() - 4;
-        self.exits.links.push(Near { stub, at, to: to % 4096, beyond, side });
+        self.exits.links.push(Near { stub, at, to: to % 4096, beyond, side, page: self.hop });
     }
 
     /// Goes to the RIP in `t` by way of the jump cache.
@@ -539,7 +618,7 @@ impl Lower<'_> {
         };
         let from = self.asm.label();
         self.asm.jcc(cc, from);
-        self.cold.push(Cold::Side { from, n: self.n, to, flags, note: self.note });
+        self.cold.push(Cold::Side { from, n: self.n, to, flags, note: self.note, hop: self.hop });
         Ok(())
     }
 
@@ -563,7 +642,8 @@ impl Lower<'_> {
             let stub = self.asm.label();
             self.asm.jcc(cc, stub);
             let field = self.asm.here() - 4;
-            self.exits.links.push(Near { stub, at: field, to: off as u16, beyond: false, side: None });
+            let page = self.hop;
+            self.exits.links.push(Near { stub, at: field, to: off as u16, beyond: false, side: None, page });
             return self.go(&i, true);
         }
         self.asm.jcc(cc, taken);
@@ -730,7 +810,8 @@ impl Lower<'_> {
             .iter()
             .map(|l| {
                 let stub = self.asm.offset(l.stub);
-                Link { at: l.at, stub, to: None, far: None, tail: None, beyond: l.beyond }
+                let (at, beyond, page) = (l.at, l.beyond, l.page);
+                Link { at, stub, to: None, far: None, tail: None, beyond, page, hop: None }
             })
             .chain(fars)
             .collect();

@@ -22,6 +22,7 @@ mod temps;
 mod vector;
 pub mod x87;
 
+use super::Hop;
 use super::builder::first_call;
 use super::encode::{Asm, Label, Mem, R, Rm};
 use super::groups::{self, Groups, Sharing};
@@ -212,6 +213,8 @@ pub struct Lower<'a> {
     inner: usize,
     /// See [`Entry::placed`].
     placed: Option<u64>,
+    /// The page of the instruction at hand, if it isn't the first.
+    hop: Option<Hop>,
     /// It goes on in the next page, or links to it, and looks for that when it is entered; that holds until it ends, for no
     /// shared code runs in between.
     spans: bool,
@@ -275,7 +278,7 @@ pub fn lower(
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
-    let groups = groups::find(ops, insns, key, entry.sharing);
+    let groups = groups::find(ops, insns, key, entry.sharing, entry.placed.is_some());
     let fewer = groups.fewer();
     let incoming = incoming(ops, &groups);
     let n = ops.len();
@@ -318,6 +321,7 @@ pub fn lower(
         sure: 0,
         inner: 0,
         placed: entry.placed,
+        hop: None,
         spans: entry.second.is_some() && first_call(ops, insns).is_none(),
         extends: entry.extends,
         common: stubs,
@@ -684,6 +688,9 @@ impl Lower<'_> {
                 | Op::CheckIret
                 | Op::CheckDirect
                 | Op::CheckIndirect(_)
+                | Op::Expect { .. }
+                | Op::Inner(_)
+                | Op::GoBack(_)
         ) || self.keeps_flags_apart(&op);
         let partly = match op {
             Op::Call { .. } if self.may_defer => false,
@@ -799,7 +806,7 @@ impl Lower<'_> {
             Op::CmpXchg { p, w, new } => self.compare_exchange(p, w, new)?,
             Op::CheckDirect => self.check_direct()?,
             Op::CheckIndirect(v) => self.check_indirect(v)?,
-            Op::JumpDirect(_) | Op::JumpIndirect(..) | Op::Branch(_) | Op::BranchCond(_)
+            Op::JumpDirect(_) | Op::JumpIndirect(..) | Op::Branch(_) | Op::BranchCond(_) | Op::GoBack(_)
                 if self.note.is_some() =>
             {
                 self.flush_note()?;
@@ -810,7 +817,10 @@ impl Lower<'_> {
             Op::Branch(c) => self.branch(c)?,
             Op::BranchCond(c) => self.branch_cond(c.0)?,
             Op::SideExit { c, to } => self.side_exit(c.0, to)?,
-            Op::Inner => {}
+            Op::Inner(Some(hop)) => self.go_on_in(hop)?,
+            Op::Inner(None) => {}
+            Op::Expect { v, to } => self.expect(v, to)?,
+            Op::GoBack(to) => self.go_back(to)?,
             Op::Call { how, f } => self.call(how, f)?,
             Op::Xmm(r) => self.loc[v.n()] = Loc::Xmm(r),
             Op::SetXmm { r, x } => {

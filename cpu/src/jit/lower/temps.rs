@@ -29,7 +29,8 @@ pub(super) fn keeps_temporaries(op: &Op) -> bool {
             | Op::Load(_)
             | Op::Store { .. }
             | Op::SideExit { .. }
-            | Op::Inner
+            | Op::Inner(_)
+            | Op::Expect { .. }
     )
 }
 
