@@ -328,15 +328,21 @@ impl Blocks {
         self.blocks[id as usize].again = Again::Useless;
     }
 
+    /// Whether a block's translation needs no second try, as far as is known.
+    pub fn is_fine(&self, id: u32) -> bool {
+        self.block(id).again == Again::Useless
+    }
+
     /// A block's translation is to be made again, when it has run a while on the interpreter. Gives the old one.
     pub fn cool(&mut self, id: u32) -> Option<u32> {
         let b = &mut self.blocks[id as usize];
-        if b.native >= crate::jit::REFUSED || b.again == Again::Useless {
+        if b.native == crate::jit::REFUSED || b.again != Again::Open {
             return None;
         }
         (b.heat, b.hot, b.again) = (0, b.hot.max(HOT_AGAIN), Again::Done);
         self.returns.remove(&id);
-        Some(std::mem::replace(&mut b.native, crate::jit::NONE))
+        let native = std::mem::replace(&mut b.native, crate::jit::NONE);
+        (native != crate::jit::NONE).then_some(native)
     }
 
     /// Remembers a block's translation, which takes `paid` instructions off the budget.

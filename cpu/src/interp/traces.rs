@@ -24,6 +24,8 @@ use crate::{
 const MOST_INSNS: usize = 96;
 /// Most blocks of a trace.
 const MOST_PARTS: usize = 24;
+/// Of so many blocks at most around one where much time is spent traces are chosen anew.
+const MOST_AROUND: usize = 64;
 /// Most instructions from a call to its return that are copied into a trace though they have translations of their own.
 const MOST_COPIED: usize = 48;
 /// A loop that has no more instructions than half of these is unrolled to as many at most: what each turn pays for its
@@ -219,7 +221,8 @@ impl Direct<'_> {
         // What it would be without the second page.
         let mut within = None;
         let mut back = false;
-        while path.parts.len() + 1 < MOST_PARTS {
+        let most = if bold { MOST_PARTS } else { MOST_PARTS / 2 };
+        while path.parts.len() + 1 < most {
             let n = (path.insns.len() - 1) as u16;
             let last = path.insns[usize::from(n)];
             let next = last.off + u16::from(last.len);
@@ -368,7 +371,7 @@ impl Direct<'_> {
         let mut around = vec![(id, self.x.cpu.rip)];
         let mut k = 0;
         while let Some(&(id, rip)) = around.get(k)
-            && around.len() < MOST_PARTS
+            && around.len() < MOST_AROUND
         {
             k += 1;
             let b = blocks.block(id);
@@ -380,8 +383,7 @@ impl Direct<'_> {
             for rip in [target, Some(after), returns].into_iter().flatten() {
                 let at = self.x.derived.tlb.hit_execute(rip).map(|at| at as u64);
                 let next = at.and_then(|at| blocks.find(at, key));
-                let fits =
-                    |id: &u32| blocks.block(*id).native < jit::REFUSED && !around.iter().any(|a| a.0 == *id);
+                let fits = |id: &u32| !around.iter().any(|a| a.0 == *id);
                 around.extend(next.filter(fits).map(|id| (id, rip)));
             }
         }
@@ -516,7 +518,9 @@ impl Direct<'_> {
         let mut look = |off: Option<u16>| {
             let id = blocks.find(pages.place(off?)?, key)?;
             let b = blocks.block(id);
-            Some((id, b.heat, b.native == jit::NONE))
+            // A loop's counts for nothing: its translation was made before others' were made again, and stays.
+            let heat = if blocks.is_fine(id) { u16::MAX } else { b.heat };
+            Some((id, heat, b.native == jit::NONE))
         };
         let (next, target) = (look(w.next), look(w.target));
         let heat = |x: Option<(u32, u16, bool)>| x.map_or(0, |x| x.1);
