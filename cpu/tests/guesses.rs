@@ -418,3 +418,46 @@ fn code_that_moves() {
         assert_eq!(r.cpu.gpr[gpr::RBX] as u32, sum, "{bits} bits");
     }
 }
+
+/// A loop that lies across a page's end, and data whose page has the same place in the TLB as the page behind that: neither the look
+/// at what follows nor the access leaves the translated code each time.
+#[test]
+fn data_in_the_place_of_code() {
+    const TURNS: u64 = 20_000;
+    const FAR: u64 = 0x2000 + (2048 << 12);
+    let at = 0x1ff4;
+    let code = assemble(64, at, |a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        a.lea(rax, ptr(rcx + rcx * 4 + 1))?;
+        a.add(rbx, rax)?;
+        a.mov(rax, 0x1234_5678_9abc_def0u64)?; // It ends behind 0x2000.
+        a.xor(rbx, rax)?;
+        a.mov(qword_ptr(rsi), rbx)?;
+        a.dec(ecx)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    let mut r = long64();
+    r.put64(0x10_2000, 0x10_3003);
+    (0..512).for_each(|n| r.put64(0x10_3000 + 8 * n, n << 12 | 3));
+    // The same place in a TLB of 2048 entries.
+    r.put64(0x10_2000 + 8 * (FAR >> 21), 0x10_4003);
+    r.put64(0x10_4000 + 8 * (FAR >> 12 & 511), 0x8003);
+    r.mem.write_physical(at, &code);
+    r.cpu.rip = at;
+    (r.cpu.gpr[gpr::RCX], r.cpu.gpr[gpr::RSI]) = (TURNS, FAR + 0x800);
+    let sum = (1..=TURNS).rev().fold(0u64, |sum, c| sum.wrapping_add(5 * c + 1) ^ 0x1234_5678_9abc_def0);
+    r.derived = Derived::new(Engine::Translator);
+    loop {
+        let mut x = r.exec();
+        x.limit = 5000;
+        if lucid86_cpu::interp::run(&mut x) == Stop::Halted {
+            break;
+        }
+    }
+    assert_eq!(r.cpu.gpr[gpr::RBX], sum);
+    let Some(jit) = &r.derived.jit else { return };
+    let s = &jit.statistics;
+    assert!(s.entered < TURNS / 10, "{s:?}");
+}

@@ -66,7 +66,14 @@ impl Jit {
     }
 
     /// Points a link at an offset in code memory, or back at its own stub.
-    pub(super) fn patch(&mut self, from: u32, n: u32, to: Option<(usize, passes::Incoming)>, serial: u32, page: u64) {
+    pub(super) fn patch(
+        &mut self,
+        from: u32,
+        n: u32,
+        to: Option<(usize, passes::Incoming)>,
+        serial: u32,
+        page: u64,
+    ) {
         let Some(Some(native)) = self.natives.get(from as usize) else { return };
         let Some(l) = native.links.get(n as usize).copied() else { return };
         let site = native.site;

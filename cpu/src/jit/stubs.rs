@@ -40,6 +40,9 @@ pub enum Target {
     /// Notes the stack's page, in which the linear address `fill` lies and whose delta has been stored, if it may be
     /// stored to directly. Keeps all registers but EFLAGS.
     NoteStack,
+    /// Looks whether the second entry of its place has the page that the field `fill` is the address of, for execution: then it is the
+    /// first, and ZF set. Keeps all registers.
+    SecondCode,
     /// The same with the whole RIP in R14.
     Out,
     /// [`crate::ops::Helper`] in R14, instruction in R15, the block's instructions in R11.
@@ -126,6 +129,7 @@ pub struct Set {
     seek: usize,
     fill: [usize; 2],
     note_stack: usize,
+    second_code: usize,
     helper: [usize; 5],
     one: usize,
     vector: usize,
@@ -156,6 +160,7 @@ impl Stubs {
             Target::FillRead(w) => s.fill[0] + fill_entry(w),
             Target::FillWrite(w) => s.fill[1] + fill_entry(w),
             Target::NoteStack => s.note_stack,
+            Target::SecondCode => s.second_code,
             Target::Out => s.exits[5],
             Target::Helper(how) => s.helper[kind(how)],
             Target::One => s.one,
@@ -431,6 +436,14 @@ fn emit_set(a: &mut Asm, rt: Runtime, tlb_size: usize, long: bool) -> Set {
     align(a);
     s.note_stack = a.here();
     note_stack(a, tlb_size);
+    align(a);
+    s.second_code = a.here();
+    a.push(R::RDX);
+    a.mov_imm(R::RDX, 1);
+    second_entry(a, tlb_size, Array::Execute);
+    a.pop(R::RDX);
+    a.test(8, R::RSP, R::RSP);
+    a.ret();
     s.fpu_load = fpu_load(a, rt.fpu_load, &s);
     s.shared = FORMS.map(|form| {
         align(a);

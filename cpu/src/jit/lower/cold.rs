@@ -41,6 +41,8 @@ pub(super) enum Cold {
     Vectors { from: Label, back: Label },
     /// The code is made for a page at another RIP than where it now runs. `near`: to be looked at whether that is so.
     Moved { from: Label, near: Label, page: i32 },
+    /// The page behind, at R14, isn't in the first entry of its place in the TLB.
+    SecondCode { from: Label, back: Label, out: Label },
     /// Leave before the instruction.
     Bail { from: Label, at: Place },
     /// Of the running page some is outside the code segment: `out` if `off` is.
@@ -419,6 +421,13 @@ impl Lower<'_> {
                     self.asm.bind(from);
                     self.call_to(Target::VecLoad);
                     self.asm.jmp(back);
+                }
+                Cold::SecondCode { from, back, out } => {
+                    self.asm.bind(from);
+                    self.asm.store(8, field::fill(), R::R14);
+                    self.call_to(Target::SecondCode);
+                    self.asm.jcc(4, back);
+                    self.asm.jmp(out);
                 }
                 Cold::Bail { from, at } => {
                     self.asm.bind(from);

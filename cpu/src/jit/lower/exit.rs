@@ -215,7 +215,7 @@ impl Lower<'_> {
 
     /// Leaves unless the next page is still mapped, executable, to the host page `frame`.
     fn guard(&mut self, frame: u64) {
-        let out = self.asm.label();
+        let (out, from, back) = (self.asm.label(), self.asm.label(), self.asm.label());
         self.asm.load(8, R::R14, field::page_rip());
         self.asm.lea(8, R::R14, Mem::at(R::R14, 4096));
         if !self.key.code_flat() {
@@ -224,10 +224,12 @@ impl Lower<'_> {
         if !self.key.code64() {
             self.asm.mov(4, R::R14, R::R14);
         }
+        self.asm.bind(back);
         self.asm.bextr(R::R15, R::R14, TABLE);
         let (tag, delta) = (self.entry(R::R15, Array::Execute), self.entry(R::R15, Array::Delta));
         self.asm.alu_r_rm(7, 8, R::R14, tag);
-        self.asm.jcc(5, out);
+        self.asm.jcc(5, from);
+        self.cold.push(Cold::SecondCode { from, back, out });
         self.asm.alu_r_rm(0, 8, R::R14, delta);
         self.asm.mov_imm(R::R15, frame);
         self.asm.alu_rm_r(7, 8, R::R14, R::R15);
