@@ -300,3 +300,132 @@ fn a_return_to_no_address() {
         assert_eq!(r.cpu.gpr[gpr::RDI] & 0x8d5, 0x91, "slices of {slice}");
     }
 }
+
+/// A function stores by a register, which now and then points to where its return address is, and now and then to where its caller has put
+/// a number that it then adds. And the same with its stack where no RAM is.
+#[test]
+fn constants_that_are_stored_over() {
+    const TURNS: u64 = 20_000;
+    const FUNCTION: u64 = CODE + 0x4000;
+    const ELSEWHERE: u64 = 0x7000;
+    let masks = [(!0, !0), (0x1f, !0), (!0, 0x1f), (0x7f, 0x3f), (1, 1)];
+    for (bits, (over_return, over_number)) in [32, 64].into_iter().flat_map(|b| masks.map(|m| (b, m))) {
+        let w = bits as i32 / 8;
+        let assembled = |far: u32| {
+            assemble(bits, CODE, |a| {
+                let mut top = a.create_label();
+                a.set_label(&mut top)?;
+                a.mov(edi, ELSEWHERE as i32)?;
+                a.lea(edx, ptr(esp - w))?;
+                a.test(ecx, over_return)?;
+                a.cmove(edi, edx)?;
+                a.lea(edx, ptr(esp + 0x20))?;
+                a.test(ecx, over_number)?;
+                a.cmove(edi, edx)?;
+                a.mov(eax, far)?;
+                if bits == 64 {
+                    a.mov(dword_ptr(rsp + 0x20), 7)?
+                } else {
+                    a.mov(dword_ptr(esp + 0x20), 7)?
+                }
+                a.call(FUNCTION)?;
+                a.add(ebx, 3)?; // 83 c3 03
+                a.rol(ebx, 1)?;
+                a.dec(ecx)?;
+                a.jne(top)?;
+                a.hlt()
+            })
+        };
+        let at = assembled(0).windows(3).position(|c| c == [0x83, 0xc3, 3]).expect("ADD EBX, 3");
+        let far = CODE as u32 + at as u32 + 3;
+        let code = assembled(far);
+        let function = assemble(bits, FUNCTION, |a| {
+            if bits == 64 {
+                a.push(rcx)?;
+                a.mov(qword_ptr(rdi), rax)?;
+                a.add(ebx, dword_ptr(rsp + 16 + 0x20))?;
+                a.pop(rdx)?;
+            } else {
+                a.push(ecx)?;
+                a.mov(dword_ptr(edi), eax)?;
+                a.add(ebx, dword_ptr(esp + 8 + 0x20))?;
+                a.pop(edx)?;
+            }
+            a.ret()
+        });
+        let model = |turns: u64| {
+            (1..=turns).rev().fold(0u32, |sum, c| {
+                let number = c as i32 & over_number == 0;
+                let skips = c as i32 & over_return == 0 && !number;
+                let sum = sum.wrapping_add(if number { far } else { 7 });
+                sum.wrapping_add(if skips { 0 } else { 3 }).rotate_left(1)
+            })
+        };
+        let setup = |turns: u64| {
+            let mut r = if bits == 64 { long64() } else { flat32() };
+            r.mem.write_physical(CODE, &code);
+            r.mem.write_physical(FUNCTION, &function);
+            (r.cpu.gpr[gpr::RCX], r.cpu.gpr[gpr::RSP]) = (turns, 0x8800);
+            r
+        };
+        let mut r = setup(300);
+        assert_eq!(run(&mut r, 100_000).0, Stop::Halted);
+        assert_eq!(r.cpu.gpr[gpr::RBX] as u32, model(300), "{bits} bits");
+        for slice in SLICES {
+            let mut r = setup(TURNS);
+            translated(&mut r, slice);
+            let how = format!("{bits} bits, {over_return:x}, {over_number:x}, slices of {slice}");
+            assert_eq!(r.cpu.gpr[gpr::RBX] as u32, model(TURNS), "{how}");
+        }
+    }
+}
+
+/// The stack is where a chip is: what calls store isn't what returns load.
+#[test]
+fn a_stack_without_memory() {
+    /// Behind the 256 frames of RAM.
+    const CHIP: u64 = 256 << 12;
+    const FUNCTION: u64 = CODE + 0x1000;
+    let code = assemble(32, CODE, |a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        a.call(FUNCTION)?;
+        a.inc(ebx)?;
+        a.dec(ecx)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    let function = assemble(32, FUNCTION, |a| {
+        a.mov(edx, dword_ptr(esp))?;
+        a.add(esi, edx)?;
+        a.ret()
+    });
+    let mut ends = Vec::new();
+    for engine in [Engine::Interpreter, Engine::Translator] {
+        for (turns, slice) in [(40, 10_000), (3000, 977)] {
+            let mut r = flat32();
+            r.mem.write_physical(CODE, &code);
+            r.mem.write_physical(FUNCTION, &function);
+            r.derived = Derived::new(engine);
+            // First in RAM, until it is hot.
+            (r.cpu.gpr[gpr::RCX], r.cpu.gpr[gpr::RSP]) = (turns, 0x8800);
+            loop {
+                let mut x = r.exec();
+                x.limit = slice;
+                if lucid86_cpu::interp::run(&mut x) == Stop::Halted {
+                    break;
+                }
+            }
+            // Then in the page of the rig's chip, whose loads don't give what was stored.
+            r.cpu.rip = CODE;
+            r.cpu.activity = lucid86_cpu::state::Activity::Running;
+            (r.cpu.gpr[gpr::RCX], r.cpu.gpr[gpr::RSP]) = (turns, CHIP + 0x800);
+            let mut x = r.exec();
+            x.limit = 50;
+            let stop = lucid86_cpu::interp::run(&mut x);
+            let count = x.count;
+            ends.push((turns, stop, count, r.cpu.gpr, r.cpu.rip));
+        }
+    }
+    assert_eq!(ends[..2], ends[2..]);
+}

@@ -14,6 +14,8 @@
 //! - Where addresses differ by a constant inside a sum that is cut to 32 bits, as of an index in 64-bit code, they are as far
 //!   apart as that says only if none of the sums wraps: the leader looks at its own, and lets the interpreter run the
 //!   instruction if others may. Outside long mode all addresses are sums of 32 bits, and a follower cuts its own.
+//! - What a load of a group finds where a store of the same group has put a constant, with nothing stored since but to other places of
+//!   the group, is that constant: neither can have gone to anything but RAM.
 //! - A block whose leaders fail often, because the range lies across a page's end or is only read, is translated again
 //!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 
@@ -94,9 +96,24 @@ pub enum Role {
     },
 }
 
+/// A constant that has been stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Constant {
+    /// This number.
+    Number(u64),
+    /// The RIP so many bytes from the start of the first page.
+    Rip(i64),
+}
+
 /// The roles of a block's operations.
 #[derive(Debug, Default)]
-pub struct Groups(Vec<Option<Role>>);
+pub struct Groups {
+    roles: Vec<Option<Role>>,
+    /// What loads find.
+    found: Vec<(usize, Constant)>,
+    /// Addresses of accesses that are always the same, for what is in registers.
+    fixed: Vec<(usize, i64)>,
+}
 
 impl Groups {
     /// None at all.
@@ -106,14 +123,24 @@ impl Groups {
 
     /// The role of operation `i`.
     pub fn role(&self, i: usize) -> Option<Role> {
-        self.0.get(i).copied().flatten()
+        self.roles.get(i).copied().flatten()
+    }
+
+    /// What the load that is operation `i` finds, if that is known.
+    pub fn found(&self, i: usize) -> Option<Constant> {
+        self.found.iter().find(|f| f.0 == i).map(|f| f.1)
+    }
+
+    /// The address of the access that is operation `i`, if it is always the same because of what is in its registers.
+    pub fn fixed(&self, i: usize) -> Option<i64> {
+        self.fixed.iter().find(|f| f.0 == i).map(|f| f.1)
     }
 
     /// How the block would be translated without those of these groups that are likeliest to fail.
     pub fn fewer(&self) -> Sharing {
         let stored = |r: &Option<Role>| matches!(r, Some(Role::Leads { stored: true, .. }));
         let table = |r: &Option<Role>| matches!(r, Some(Role::Leads { table: true, .. }));
-        match &self.0 {
+        match &self.roles {
             roles if roles.iter().any(stored) => Sharing::Rights,
             roles if roles.iter().any(table) => Sharing::Near,
             _ => Sharing::Nothing,
@@ -228,6 +255,8 @@ struct Group {
     end: i64,
     /// Some store.
     write: bool,
+    /// Some load is known for what was stored.
+    finds: bool,
     /// The first does.
     begins_with_store: bool,
     /// Content of the base register that the leader's operand names.
@@ -237,6 +266,14 @@ struct Group {
     members: u32,
     /// Among those of the groups that are worth one.
     slot: Option<u8>,
+}
+
+/// A constant that was stored at some place of a group.
+struct Stored {
+    group: usize,
+    place: i64,
+    w: u8,
+    what: Constant,
 }
 
 /// An access that belongs to a group.
@@ -272,7 +309,14 @@ struct Search<'a> {
     bounds: Vec<(u32, u64)>,
     /// How far the page of the instruction at hand is from the first, if that is known.
     by: Option<i64>,
-    placed: bool,
+    /// The same where it isn't known whether that is how far their RIPs are from one another.
+    page: i64,
+    /// The RIP of the first page, if the code is made for that alone.
+    placed: Option<u64>,
+    /// What is known to be stored.
+    stored: Vec<Stored>,
+    found: Vec<(usize, Constant)>,
+    fixed: Vec<(usize, i64)>,
     /// From here on groups are open.
     open: usize,
     groups: Vec<Group>,
@@ -280,8 +324,8 @@ struct Search<'a> {
 }
 
 /// Finds the groups of a block.
-/// `placed`: how far pages lie from one another is how far their RIPs do.
-pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: bool) -> Groups {
+/// `placed`: the RIP of its page, if it is made for that alone.
+pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: Option<u64>) -> Groups {
     // In 16-bit code, and in compatibility mode, addresses are made step by step.
     if sharing == Sharing::Nothing || key.bits() == 16 || key.long_mode() && !key.code64() {
         return Groups::none();
@@ -301,7 +345,11 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: 
         tables: vec![None; ops.len()],
         bounds: Vec::new(),
         by: Some(0),
+        page: 0,
         placed,
+        stored: Vec::new(),
+        found: Vec::new(),
+        fixed: Vec::new(),
         open: 0,
         groups: Vec::with_capacity(insns.len()),
         members: Vec::with_capacity(insns.len()),
@@ -314,8 +362,13 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: 
         s.look(i, n);
     }
     let mut roles = vec![None; ops.len()];
-    let worth = s.groups.iter_mut().filter(|g| g.members > 1);
-    worth.take(SLOTS).enumerate().for_each(|(slot, g)| g.slot = Some(slot as u8));
+    // Those first that something rests on.
+    let mut slots = 0..SLOTS as u8;
+    for finds in [true, false] {
+        for g in s.groups.iter_mut().filter(|g| g.members > 1 && g.finds == finds) {
+            g.slot = slots.next();
+        }
+    }
     for m in &s.members {
         let g = &s.groups[m.group];
         let Some(slot) = g.slot else { continue };
@@ -331,7 +384,7 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: 
             Role::Follows { slot, at: before, span, same: m.same, table, sure }
         });
     }
-    Groups(roles)
+    Groups { roles, found: s.found, fixed: s.fixed }
 }
 
 impl Search<'_> {
@@ -472,6 +525,11 @@ impl Search<'_> {
         // Outside long mode a sum is cut to 32 bits; with a register and a small displacement it isn't, as none agrees with a tag
         // that wrapped. Accesses of both kinds don't meet: see `Lower::follow`.
         let far = i.index >= 16 && i.base != NO_REG && i.disp.unsigned_abs() >= 1 << 12;
+        // One that is known is the same in either case, and taken as it is.
+        let whole = k.is_constant() && base.is_constant() && i.base != NO_REG;
+        if whole && !self.key.code64() {
+            return (k.plus as u32 <= i32::MAX as u32).then_some(Known::constant(k.plus as u32 as i64));
+        }
         (self.key.code64() || !far).then_some(k)
     }
 
@@ -507,12 +565,20 @@ impl Search<'_> {
         if let Op::Ea = self.ops[i] {
             self.tables[i] = self.table(&self.insns[n]);
         }
+        if let Op::StoreX { aligned: true, .. }
+        | Op::StoreIn { .. }
+        | Op::StoreAt { .. }
+        | Op::CmpXchg { .. }
+        | Op::Call { .. } = self.ops[i]
+        {
+            self.stored.clear();
+        }
         match self.ops[i] {
             Op::Set { r, w: sw, v } if r < 16 && self.domain(sw).is_some() => {
                 let low = sw != w;
                 let known = self.value(v, low).filter(|k| !k.has(HERE));
                 match if low { known.and_then(|k| self.cut(k)) } else { known } {
-                    Some(k) if !k.is_constant() => self.regs[usize::from(r)] = k,
+                    Some(k) if !k.is_constant() || self.known(v) => self.regs[usize::from(r)] = k,
                     _ => self.renew(r, sw, v),
                 }
             }
@@ -536,12 +602,75 @@ impl Search<'_> {
                 self.open = self.groups.len();
             }
             Op::Inner(Some(hop)) => {
-                self.by = Some(i64::from(hop.by)).filter(|by| self.placed || *by == 0);
+                self.page = hop.by.into();
+                self.by = Some(self.page).filter(|by| self.placed.is_some() || *by == 0);
             }
-            Op::Load(at) | Op::LoadX { at, aligned: false } => self.access(i, at, false),
-            Op::Store { at, .. } | Op::StoreX { at, aligned: false, .. } => self.access(i, at, true),
-            Op::CheckStore(at) | Op::Probe(at) => self.access(i, at, true),
+            Op::Load(at) => {
+                if let Some(place) = self.access(i, at, false) {
+                    self.find_stored(i, place, at.w);
+                }
+            }
+            Op::LoadX { at, aligned: false } => {
+                self.access(i, at, false);
+            }
+            Op::Store { at, v } => {
+                let place = self.access(i, at, true);
+                self.note_stored(place, at.w, self.constant_stored(v, at.w, n));
+            }
+            Op::StoreX { at, aligned: false, .. } | Op::CheckStore(at) | Op::Probe(at) => {
+                let place = self.access(i, at, true);
+                self.note_stored(place, at.w, None);
+            }
             _ => {}
+        }
+    }
+
+    /// Whether a value is one that was found, or made of such.
+    fn known(&self, v: Val) -> bool {
+        match self.ops[v.n()] {
+            Op::Load(_) => self.found.iter().any(|f| f.0 == v.n()),
+            Op::Alu { a, b, .. } => [a, b].into_iter().all(|v| self.constant(v).is_some() || self.known(v)),
+            Op::Get { r, .. } => self.regs.get(usize::from(r)).is_some_and(Known::is_constant),
+            _ => false,
+        }
+    }
+
+    /// What instruction `n` stores, if that is a constant.
+    fn constant_stored(&self, v: Val, w: u8, n: usize) -> Option<Constant> {
+        match self.ops[v.n()] {
+            Op::Imm(c) => Some(Constant::Number(c & Insn::mask(w))),
+            Op::NextIp if w == self.w => {
+                let i = &self.insns[n];
+                Some(Constant::Rip(self.page + i64::from(i.off) + i64::from(i.len)))
+            }
+            _ => None,
+        }
+    }
+
+    /// `what` has been stored in `w` bytes at a place of a group, if it is known where and what.
+    fn note_stored(&mut self, at: Option<(usize, i64)>, w: u8, what: Option<Constant>) {
+        let Some((group, place)) = at else { return self.stored.clear() };
+        self.stored.retain(|s| {
+            s.group == group && (s.place + i64::from(s.w) <= place || place + i64::from(w) <= s.place)
+        });
+        self.stored.extend(what.map(|what| Stored { group, place, w, what }));
+    }
+
+    /// Operation `i` loads `w` bytes from a place of a group.
+    fn find_stored(&mut self, i: usize, (group, place): (usize, i64), w: u8) {
+        let s = self.stored.iter().find(|s| (s.group, s.place, s.w) == (group, place, w));
+        let Some(what) = s.map(|s| s.what) else { return };
+        if !self.groups[group].finds && self.groups.iter().filter(|g| g.finds).count() == SLOTS {
+            return;
+        }
+        self.groups[group].finds = true;
+        self.found.push((i, what));
+        let c = match what {
+            Constant::Number(c) => Some(crate::interp::flags::sext(w, c) as i64),
+            Constant::Rip(by) => self.placed.map(|p| p.wrapping_add_signed(by) as i64),
+        };
+        if w == self.w {
+            self.values[i] = c.map(|c| (Known::constant(c), false));
         }
     }
 
@@ -550,21 +679,30 @@ impl Search<'_> {
         (w == self.w || w == 4).then_some(w != self.w)
     }
 
-    fn access(&mut self, i: usize, at: Place, write: bool) {
+    /// Which group it belongs to, and where in there it is.
+    fn access(&mut self, i: usize, at: Place, write: bool) -> Option<(usize, i64)> {
         let table = self.tables[at.ea.n()];
         let value = self.values[at.ea.n()].filter(|v| !v.1).map(|v| (v.0, 0));
-        let Some((k, most)) = table.or(value) else { return };
+        let (k, most) = table.or(value)?;
         // Those that are relative to RIP go by a slot of another kind.
         if k.has(HERE) && !matches!(self.ops[at.ea.n()], Op::Ea) {
-            return;
+            return None;
         }
         let base = self.bases[at.ea.n()];
-        self.join(i, at.seg, (k, most + i64::from(at.w), table.is_some()), base, write);
+        let table = table.is_some();
+        let place = self.join(i, at.seg, (k, most + i64::from(at.w), table), base, write)?;
+        if k.is_constant() && base.is_some() {
+            self.fixed.push((i, k.plus));
+        }
+        (!table).then_some(place)
     }
 
     /// An access of `w` bytes to the operand of instruction `n`, by an operation that finds its address itself.
     fn access_operand(&mut self, i: usize, n: usize, w: u8, write: bool) {
         let insn = self.insns[n];
+        if write {
+            self.stored.clear();
+        }
         let Some(k) = self.operand(&insn) else { return };
         let base = if insn.index < 16 { None } else { self.regs.get(usize::from(insn.base)).copied() };
         self.join(i, insn.seg, (k, w.into(), false), base, write);
@@ -578,9 +716,9 @@ impl Search<'_> {
         (k, bytes, table): (Known, i64, bool),
         base: Option<Known>,
         write: bool,
-    ) {
+    ) -> Option<(usize, i64)> {
         if self.key.flat() >> seg & 1 == 0 {
-            return;
+            return None;
         }
         let limit = if table { TABLE_SPAN } else { SPAN };
         let end = k.plus.saturating_add(bytes);
@@ -638,6 +776,7 @@ impl Search<'_> {
                     low: k.plus,
                     end,
                     write,
+                    finds: false,
                     begins_with_store: write,
                     lead: base,
                     leader: i,
@@ -649,5 +788,6 @@ impl Search<'_> {
         };
         let group = joined.map_or(self.groups.len() - 1, |n| self.open + n);
         self.members.push(Member { op: i, group, place, same });
+        Some((group, place))
     }
 }

@@ -4,7 +4,7 @@ use super::recipe::{self, Recipe};
 use super::{Cold, Held, Linear, Loc, Low, Lower, Range};
 use crate::insn::{IP_REG, Insn};
 use crate::jit::encode::{Label, Mem, R, Rm};
-use crate::jit::groups::{Cut, Role};
+use crate::jit::groups::{Constant, Cut, Role};
 use crate::jit::ir::{Op, Place, Val};
 use crate::jit::passes::fl;
 use crate::jit::regs::{GUESSES, STACK_SPANS, TABLE, field};
@@ -37,6 +37,13 @@ impl Lower<'_> {
 
     /// The offset of an access as an expression.
     fn address(&mut self, ea: Val) -> Low<Address> {
+        if let Some(at) = self.groups.fixed(self.at) {
+            let (at, w) = if self.long() { (at, 8) } else { (i64::from(at as u32), 4) };
+            // Of 32 bits it is extended with zeros.
+            if let Ok(disp) = i32::try_from(at) {
+                return Ok(Address { m: Mem { base: None, index: None, disp }, w, held: None });
+            }
+        }
         match self.loc[ea.n()] {
             Loc::Ea => self.operand_address(),
             Loc::Sum { r, d, w } => Ok(Address { m: self.sum(r, d)?, w, held: None }),
@@ -527,6 +534,15 @@ impl Lower<'_> {
     }
 
     pub(super) fn load(&mut self, at: Place) -> Low<()> {
+        let v = self.at;
+        let for_nothing = match self.ops[self.facts.last[v] as usize] {
+            Op::Expect { to, .. } => self.facts.uses[v] == 1 && self.is_expected(Val(v as u32), to),
+            _ => false,
+        };
+        if let Some(c) = if for_nothing { Some(0) } else { self.found() } {
+            self.loc[v] = Loc::Imm(c);
+            return Ok(());
+        }
         let m = self.probe(at, false)?;
         self.loc[self.at] = Loc::At { m, w: at.w };
         if let Some((set, r, _)) = self.goes_to(at.w) {
@@ -550,6 +566,17 @@ impl Lower<'_> {
             self.pull(Val(self.at as u32))?;
         }
         Ok(())
+    }
+
+    /// What the load at hand is known to find.
+    fn found(&self) -> Option<u64> {
+        match self.groups.found(self.at)? {
+            Constant::Number(c) => Some(c),
+            Constant::Rip(by) => {
+                let at = i32::try_from(self.placed? as i64 + by).ok()?;
+                (self.long() || at >= 0).then_some(i64::from(at) as u64)
+            }
+        }
     }
 
     /// Whether a value is only jumped to.

@@ -278,7 +278,7 @@ pub fn lower(
     stubs: &super::stubs::Stubs,
 ) -> Low<Lowered> {
     let conv = convention(key.code64());
-    let groups = groups::find(ops, insns, key, entry.sharing, entry.placed.is_some());
+    let groups = groups::find(ops, insns, key, entry.sharing, entry.placed);
     let fewer = groups.fewer();
     let incoming = incoming(ops, &groups);
     let n = ops.len();

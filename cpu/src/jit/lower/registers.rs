@@ -19,7 +19,11 @@ impl Lower<'_> {
             return self.set_high(r & 3, v);
         }
         let to = self.guest_rm(r);
-        if let Some(c) = self.constant(v) {
+        let made = match self.loc[v.n()] {
+            Loc::Imm(c) => Some(c),
+            _ => None,
+        };
+        if let Some(c) = self.constant(v).or(made) {
             return self.set_constant(to, w, c);
         }
         if let (Rm::Reg(d), 1, Loc::Cond(c)) = (to, w, self.loc[v.n()]) {
