@@ -28,6 +28,8 @@ const MOST_PARTS: usize = 24;
 const MOST_AROUND: usize = 64;
 /// Most instructions from a call to its return that are copied into a trace though they have translations of their own.
 const MOST_COPIED: usize = 48;
+/// Most instructions of a function's first block that is copied behind its call, where more isn't.
+const MOST_BEGUN: usize = 12;
 /// A loop that has no more instructions than half of these is unrolled to as many at most: what each turn pays for its
 /// budget and for going back is then paid once for several.
 const MOST_UNROLLED: usize = 40;
@@ -462,8 +464,10 @@ impl Direct<'_> {
             return Some((there, id, true));
         }
         let b = blocks.block(id);
-        let free = b.native == jit::NONE && b.heat >= least && path.copies == 0;
-        (free && there.by == pages.by).then_some((there, id, false))
+        let free = b.native == jit::NONE && b.heat >= least && path.copies == 0 && there.by == pages.by;
+        // How a function begins is little more than what it takes to go there.
+        let short = b.second == NONE && usize::from(b.count) <= MOST_BEGUN && b.native != jit::REFUSED;
+        (free || bold && short && path.copies == 0 && is_call(i)).then_some((there, id, false))
     }
 
     /// How many instructions run before the code that begins with block `id` returns, if those are few.
