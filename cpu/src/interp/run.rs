@@ -462,7 +462,7 @@ impl Direct<'_> {
             blocks.forget_natives();
             return None;
         };
-        j.open_hops(&mut self.x, native, rip);
+        j.open_hops(&mut self.x, native, rip & !(PAGE - 1));
         let paid = j.length(native);
         blocks.set_native(id, native, paid);
         if path.back {

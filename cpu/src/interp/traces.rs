@@ -107,9 +107,9 @@ impl Pages {
     }
 
     /// What a jump to another of a trace's pages is.
-    fn hop(&self, there: Pages) -> Option<Hop> {
+    fn hop(&self, there: Pages, path: &Path) -> Option<Hop> {
         let (pages, by) = ((there.by - self.by) as i32, there.by as i32);
-        (pages != 0).then_some(Hop { pages, by, at: there.at[0]? })
+        (pages != 0).then_some(Hop { pages, by, at: there.at[0]?, first: !path.hopped })
     }
 
     /// Whether a way leads there.
@@ -247,7 +247,7 @@ impl Direct<'_> {
                     if !bold && !free && !self.x.derived.eager {
                         break;
                     }
-                    hop = pages.hop(there);
+                    hop = pages.hop(there, &path);
                     pages = there;
                     (part, Some(Way::Back(way)))
                 }
@@ -260,7 +260,7 @@ impl Direct<'_> {
                     if copy && path.copies == 0 {
                         path.copies = path.calls.len();
                     }
-                    hop = pages.hop(there);
+                    hop = pages.hop(there, &path);
                     pages = there;
                     (to, Some(Way::Target(0)))
                 }
@@ -274,7 +274,7 @@ impl Direct<'_> {
                             self.called(blocks, &path, pages, &last, (heat, bold)) =>
                 {
                     path.copies = path.calls.len();
-                    hop = pages.hop(there);
+                    hop = pages.hop(there, &path);
                     pages = there;
                     (to, Some(Way::Target(0)))
                 }

@@ -2,7 +2,7 @@
 //! space where they leave their page, and taken back when their target is dropped.
 
 use super::lower::Link;
-use super::{Exec, Jit, PAGE, extends, passes};
+use super::{Exec, Hop, Jit, PAGE, extends, passes};
 
 /// Where a link leads.
 enum Leads {
@@ -109,10 +109,9 @@ impl Jit {
         let page = x.cpu.scratch.0.page_rip;
         let hop = self.natives.get(from as usize).and_then(Option::as_ref);
         let hop = hop.and_then(|f| f.links.get(n as usize)).and_then(|l| l.hop);
-        if let Some(hop) = hop {
-            if x.derived.tlb.hit_execute(linear & !(PAGE - 1)) == Some(hop.at as usize) {
-                self.open_hop(x, from, n, page, linear);
-            }
+        if hop.is_some() {
+            // It is the first of its block's.
+            self.open_hops(x, from, page);
             return;
         }
         if let Some(serial) = self.far_serial(x, from, n, page, linear) {
@@ -120,21 +119,25 @@ impl Jit {
         }
     }
 
-    /// Lets native block `id`, which has just been made of code at `rip`, go on in other pages in the processor's present space.
-    pub fn open_hops(&mut self, x: &mut Exec<'_>, id: u32, rip: u64) {
+    /// Lets native block `id`, whose first page is at RIP `page`, go on in its other pages in the processor's present space, if these are
+    /// where they were when it was made: the first jump to one of them looks whether the space's code is mapped as it is now, and for the
+    /// next ones that still holds.
+    pub fn open_hops(&mut self, x: &mut Exec<'_>, id: u32, page: u64) {
         let Some(Some(native)) = self.natives.get(id as usize) else { return };
-        let hops = native.links.iter().enumerate().filter_map(|(n, l)| Some((n as u32, l.hop?)));
-        for (n, hop) in hops.collect::<Vec<_>>() {
-            let to = (rip & !(PAGE - 1)).wrapping_add_signed(hop.by.into());
-            self.open_hop(x, id, n, to.wrapping_add_signed(-i64::from(hop.pages)), to);
+        let first = native.links.iter().enumerate().find_map(|(n, l)| Some((n as u32, l.hop?)));
+        let Some((n, first)) = first else { return };
+        let there = |by: i32| page.wrapping_add_signed(by.into());
+        let holds = |h: &Hop| x.derived.tlb.hit_execute(there(h.by)) == Some(h.at as usize);
+        if !native.hops.iter().all(holds) {
+            return;
         }
-    }
-
-    /// Lets link `n` of native block `from`, whose page is at `page`, go on in the page of `linear`.
-    fn open_hop(&mut self, x: &mut Exec<'_>, from: u32, n: u32, page: u64, linear: u64) {
-        if let Some(serial) = self.far_serial(x, from, n, page, linear) {
+        let shared = x.derived.tlb.is_shared(x.cpu, page);
+        for h in &native.hops {
+            x.derived.tlb.note_code(x.cpu, x.mem, there(h.by), shared);
+        }
+        if let Some(serial) = self.far_serial(x, id, n, page, there(first.by)) {
             let flags = passes::Incoming { needed: true, dirty: 0 };
-            self.patch(from, n, Some((0, flags)), serial, page);
+            self.patch(id, n, Some((0, flags)), serial, page);
             self.statistics.links += 1;
         }
     }

@@ -73,6 +73,8 @@ struct Native {
     /// What it does with the flags that it is entered with.
     incoming: passes::Incoming,
     links: Vec<Link>,
+    /// The other pages that it goes on in.
+    hops: Vec<Hop>,
     /// (block, link number) that go here directly.
     sources: Vec<(u32, u32)>,
     /// Pairs of slots of the jump cache that may name it; all may, if these are [`MANY`].
@@ -292,6 +294,8 @@ pub struct Hop {
     pub by: i32,
     /// Place in RAM of its first byte.
     pub at: u64,
+    /// It is the first of its trace's: see [`Jit::open_hops`].
+    pub first: bool,
 }
 
 /// What the engine does next.
@@ -519,6 +523,7 @@ impl Jit {
             second,
             site,
             links: l.links,
+            hops: l.hops,
             incoming: l.incoming,
             sources: Vec::new(),
             slots: Vec::new(),

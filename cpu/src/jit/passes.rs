@@ -4,6 +4,7 @@
 //! the block first: at its end, or wherever an instruction may have to be handed to the interpreter, which sees all
 //! state exact.
 
+use super::Hop;
 use super::groups::Groups;
 use super::ir::{Op, Val};
 use crate::insn::{Insn, ModeKey};
@@ -97,7 +98,7 @@ pub fn may_leave(op: &Op) -> bool {
             | Op::CheckDirect
             | Op::CheckIndirect(_)
             | Op::SideExit { .. }
-            | Op::Inner(Some(_))
+            | Op::Inner(Some(Hop { first: true, .. }))
             | Op::Expect { .. }
             | Op::Call { .. }
             | Op::Vec { native: false, .. }
@@ -166,7 +167,7 @@ pub fn incoming(ops: &[Op], groups: &Groups) -> Incoming {
             _ => kills != 0,
         };
         // Some ways to other code take flags only as they are in memory.
-        let leaves = matches!(op, Op::Inner(Some(_)) | Op::Expect { .. });
+        let leaves = matches!(op, Op::Inner(Some(Hop { first: true, .. })) | Op::Expect { .. });
         if reads != 0 || leaves || partly && kills != fl::ALL {
             break;
         }

@@ -436,8 +436,22 @@ impl Lower<'_> {
 
     /// A trace goes on in another page behind the jump at hand.
     pub(super) fn go_on_in(&mut self, hop: Hop) -> Low<()> {
+        let i = *self.insn();
+        self.hops.push(hop);
+        if !hop.first {
+            // What the first has looked at still holds: whatever might change it leaves the block.
+            match self.known(hop.pages.into()) {
+                Some(there) => self.asm.store_imm(8, field::page_rip(), there),
+                None => {
+                    self.clobber()?;
+                    self.asm.alu_imm(0, i.code_width(), field::page_rip(), hop.pages);
+                }
+            }
+            self.hop = (hop.by != 0).then_some(hop);
+            return Ok(());
+        }
         self.expose()?;
-        let (ask, at, i) = (self.asm.label(), self.here(), *self.insn());
+        let (ask, at) = (self.asm.label(), self.here());
         let off = match self.ops[..self.at]
             .iter()
             .rev()
@@ -854,6 +868,7 @@ impl Lower<'_> {
             incoming: Incoming { needed: true, dirty: 0 },
             fewer: Sharing::Nothing,
             links,
+            hops: self.hops,
             absolute: self.exits.absolute,
             bytes: self.asm.bytes,
         }

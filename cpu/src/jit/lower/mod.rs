@@ -215,6 +215,7 @@ pub struct Lower<'a> {
     placed: Option<u64>,
     /// The page of the instruction at hand, if it isn't the first.
     hop: Option<Hop>,
+    hops: Vec<Hop>,
     /// It goes on in the next page, or links to it, and looks for that when it is entered; that holds until it ends, for no
     /// shared code runs in between.
     spans: bool,
@@ -247,6 +248,8 @@ pub struct Lowered {
     pub fewer: Sharing,
     /// Links to be patched.
     pub links: Vec<Link>,
+    /// The other pages that it goes on in.
+    pub hops: Vec<Hop>,
     /// Calls and jumps to absolute addresses: (offset of the 32-bit field, target).
     pub absolute: Vec<(usize, super::stubs::Target)>,
 }
@@ -322,6 +325,7 @@ pub fn lower(
         inner: 0,
         placed: entry.placed,
         hop: None,
+        hops: Vec::new(),
         spans: entry.second.is_some() && first_call(ops, insns).is_none(),
         extends: entry.extends,
         common: stubs,
