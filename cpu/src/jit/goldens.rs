@@ -39,13 +39,13 @@ fn disassemble(s: &mut String, bits: u32, bytes: &[u8], at: u64) {
 }
 
 /// Guest code, micro-operations, and the host code of the hot path. A conditional jump before the end is one that a trace
-/// doesn't take.
+/// doesn't take; it goes on over calls, to what is behind them, and their returns.
 fn listing(key: ModeKey, bytes: &[u8], exact: Exact, entry: Entry) -> String {
     let model = CpuModel::parse("x86-64-v2").expect("a model");
     let mut insns: Vec<Insn> = Vec::new();
     let mut builder = Builder::default();
     builder.key = key;
-    let mut at = 0;
+    let (mut at, mut calls) = (0, Vec::new());
     while at < bytes.len() {
         let off = 0x100 + at as u16;
         let (_, i, _) = decode::with(Handlers, &bytes[at..], off, key, &model).expect("an instruction");
@@ -53,6 +53,17 @@ fn listing(key: ModeKey, bytes: &[u8], exact: Exact, entry: Entry) -> String {
         if i.code().is_jcc_short_or_near() && at + usize::from(i.len) < bytes.len() {
             let exit = (i64::from(off) + i64::from(i.len) + lower::displacement(&i)) as u16;
             builder.go_on(Turn { n: insns.len() as u16, way: Way::Next(exit), hop: None });
+        }
+        let (n, next) = (insns.len() as u16, i32::from(off) + i32::from(i.len));
+        if at + usize::from(i.len) < bytes.len() {
+            if i.code().is_call_near() {
+                calls.push(next);
+                builder.go_on(Turn { n, way: Way::Target(0), hop: None });
+            } else if let iced_x86::FlowControl::Return = i.code().flow_control()
+                && let Some(to) = calls.pop()
+            {
+                builder.go_on(Turn { n, way: Way::Back(to), hop: None });
+            }
         }
         at += usize::from(i.len);
         insns.push(i);
@@ -246,5 +257,25 @@ fn at_its_place() {
         a.add(eax, dword_ptr(there))?;
         a.set_label(&mut there)?;
         a.call(0x2100)
+    });
+}
+
+/// A function that only loads its return address, and one that stores before it returns.
+#[test]
+fn calls_in_a_trace() {
+    let entry = Entry { extends: true, placed: Some(0x40_2000), ..Entry::default() };
+    golden!(@ calls_in_a_trace, FLAT32, Exact::all(true), entry, |a| {
+        let (mut first, mut second) = (a.create_label(), a.create_label());
+        a.call(first)?;
+        a.set_label(&mut first)?;
+        a.mov(edx, ptr(esp))?;
+        a.ret()?;
+        a.add(edx, 0x1000)?;
+        a.mov(ptr(edx + 0x1230), ebx)?;
+        a.call(second)?;
+        a.set_label(&mut second)?;
+        a.mov(ptr(ecx), eax)?;
+        a.ret()?;
+        a.nop()
     });
 }
