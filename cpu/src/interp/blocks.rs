@@ -283,7 +283,7 @@ impl Blocks {
     /// Whether a block will soon be translated if it goes on running.
     pub fn nearly_hot(&self, id: u32) -> bool {
         let b = self.block(id);
-        b.native == crate::jit::NONE && b.heat + LOOKED_AT >= b.hot.into()
+        b.native == crate::jit::NONE && b.heat.saturating_add(LOOKED_AT) >= b.hot.into()
     }
 
     /// Remembers that a block, or the function that it begins, returns to `rip`.

@@ -216,7 +216,7 @@ impl Direct<'_> {
         let (certain, page, bold) = (b.certain, pages.rip, blocks.tried_again(id));
         let guess = |blocks: &Blocks, id| {
             let rip = blocks.returns_to(id).filter(|_| bold && !certain)?;
-            Some(rip.wrapping_sub(page) as i64)
+            i32::try_from(rip.wrapping_sub(page) as i64).ok().map(i64::from)
         };
         path.calls.extend(guess(blocks, id));
         let callers = path.calls.len();
@@ -378,7 +378,7 @@ impl Direct<'_> {
             k += 1;
             let b = blocks.block(id);
             let Some(last) = blocks.insns(b).last() else { continue };
-            let after = (rip & !(PAGE - 1)) + u64::from(last.off) + u64::from(last.len);
+            let after = (rip & !(PAGE - 1)).wrapping_add(u64::from(last.off) + u64::from(last.len));
             let direct = last.code().is_jcc_short_or_near() || is_call(last) || is_jump(last);
             let target = direct.then(|| after.wrapping_add_signed(jit::displacement(last)));
             let returns = blocks.returns_to(id).filter(|_| is_return(last));
@@ -415,7 +415,9 @@ impl Direct<'_> {
     /// The page of what is `to` bytes from the start of the trace's first, and where in there that is; the trace is in `pages`.
     fn page_of(&mut self, path: &Path, pages: Pages, to: i64) -> Option<(Pages, u16)> {
         let first = path.first?;
-        for p in [pages, first] {
+        // As far as one jump leads.
+        let near = |by: i64| i32::try_from(by - pages.by).is_ok() && i32::try_from(to - pages.by).is_ok();
+        for p in [pages, first].into_iter().filter(|p| near(p.by)) {
             let off = to - p.by;
             let end = if path.second != NONE && p.at[1].is_some() { 2 * PAGE } else { PAGE };
             if (0..end as i64).contains(&off) {
@@ -428,7 +430,7 @@ impl Direct<'_> {
         let top = if self.key.code64() { (rip ^ first.rip) >> 46 } else { rip >> 32 };
         let tlb = &mut self.x.derived.tlb;
         let halves = tlb.is_shared(self.x.cpu, rip) != tlb.is_shared(self.x.cpu, first.rip);
-        if path.second != NONE || self.x.derived.watch.has_code() || top != 0 || halves {
+        if !near(by) || path.second != NONE || self.x.derived.watch.has_code() || top != 0 || halves {
             return None;
         }
         let at = self.x.derived.tlb.hit_execute(rip)? as u64;
