@@ -397,7 +397,7 @@ impl Direct<'_> {
     }
 
     /// The pages that a trace from `b` on may lie in, which is at `rip`.
-    fn pages(&self, b: &Block, rip: u64) -> Pages {
+    fn pages(&mut self, b: &Block, rip: u64) -> Pages {
         let here = b.at / PAGE * PAGE;
         let next = (rip | (PAGE - 1)).wrapping_add(1);
         let wraps = next == 0 || !b.key.code64() && next >> 32 != 0;
@@ -407,7 +407,7 @@ impl Direct<'_> {
             Some(u64::from(b.second) * PAGE)
         } else {
             // The same page twice would leave open which of both a block is in.
-            self.x.derived.tlb.hit_execute(next).map(|at| at as u64).filter(|&at| at != here)
+            self.x.derived.tlb.find_execute(next).map(|at| at as u64).filter(|&at| at != here)
         };
         Pages { by: 0, rip: rip & !(PAGE - 1), at: [Some(here), beyond] }
     }
@@ -433,7 +433,7 @@ impl Direct<'_> {
         if !near(by) || path.second != NONE || self.x.derived.watch.has_code() || top != 0 || halves {
             return None;
         }
-        let at = self.x.derived.tlb.hit_execute(rip)? as u64;
+        let at = self.x.derived.tlb.find_execute(rip)? as u64;
         Some((Pages { by, rip: first.rip, at: [Some(at), None] }, (to - by) as u16))
     }
 

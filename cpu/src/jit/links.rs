@@ -2,7 +2,7 @@
 //! space where they leave their page, and taken back when their target is dropped.
 
 use super::lower::Link;
-use super::{Exec, Hop, Jit, PAGE, extends, passes};
+use super::{Exec, Jit, PAGE, extends, passes};
 
 /// Where a link leads.
 enum Leads {
@@ -127,8 +127,8 @@ impl Jit {
         let first = native.links.iter().enumerate().find_map(|(n, l)| Some((n as u32, l.hop?)));
         let Some((n, first)) = first else { return };
         let there = |by: i32| page.wrapping_add_signed(by.into());
-        let holds = |h: &Hop| x.derived.tlb.hit_execute(there(h.by)) == Some(h.at as usize);
-        if !native.hops.iter().all(holds) {
+        let tlb = &mut x.derived.tlb;
+        if !native.hops.iter().all(|h| tlb.find_execute(there(h.by)) == Some(h.at as usize)) {
             return;
         }
         let shared = x.derived.tlb.is_shared(x.cpu, page);

@@ -242,6 +242,11 @@ impl Tlb {
         self.hot.hit(Array::Execute, linear, 0).map(|at| at.wrapping_sub(self.base) as usize)
     }
 
+    /// The same, of the second entry of its place, too, which then is the first.
+    pub fn find_execute(&mut self, linear: u64) -> Option<usize> {
+        if self.hot.bring(linear) { self.hit_execute(linear) } else { None }
+    }
+
     /// The processor's paging state (CR0, CR3, CR4, EFER, SMM) may have changed, or another processor runs.
     #[inline]
     pub fn space_changed(&mut self) {
