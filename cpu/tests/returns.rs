@@ -194,6 +194,82 @@ fn pages_that_change_under_a_trace() {
     }
 }
 
+/// A loop that lies across a page's end, whose second page becomes another frame while it doesn't run; in between, that of another
+/// function does.
+#[test]
+fn second_pages_that_change() {
+    const ROUNDS: u64 = 3000;
+    const LOOP: u64 = CODE + 0x1_8ff4;
+    const BEHIND: u64 = (LOOP | 0xfff) + 1;
+    const OTHER: u64 = CODE + 0x1_c000;
+    const TABLE: u64 = 0x10_3000;
+    let entry = |at: u64| TABLE + 8 * (at >> 12);
+    let inner = |plus: i32| {
+        assemble(64, LOOP, |a| {
+            let mut top = a.create_label();
+            a.set_label(&mut top)?;
+            a.add(eax, 0x1234)?;
+            a.rol(eax, 3)?;
+            a.db(&[0x66, 0x0f, 0x1f, 0x44, 0, 0])?;
+            a.add(eax, plus)?;
+            a.dec(ecx)?;
+            a.jne(top)?;
+            a.ret()
+        })
+    };
+    // Each of both pages is another frame when the number of the round has these bits clear.
+    let masks = [(OTHER, 3), (BEHIND, 7)];
+    let outer = assemble(64, CODE, |a| {
+        let mut top = a.create_label();
+        a.set_label(&mut top)?;
+        a.call(OTHER)?;
+        a.mov(ecx, 20)?;
+        a.call(LOOP)?;
+        for (at, mask) in masks {
+            let mut same = a.create_label();
+            a.test(esi, mask)?;
+            a.jne(same)?;
+            a.xor(dword_ptr(entry(at)), 0x2_0000)?;
+            a.invlpg(byte_ptr(at))?;
+            a.set_label(&mut same)?;
+        }
+        a.dec(esi)?;
+        a.jne(top)?;
+        a.hlt()
+    });
+    for slice in SLICES {
+        let mut r = long64();
+        r.put64(0x10_2000, TABLE | 3);
+        (0..512).for_each(|n| r.put64(TABLE + 8 * n, n << 12 | 0x63));
+        r.mem.write_physical(CODE, &outer);
+        let code = inner(0x1111_1111);
+        let head = (BEHIND - LOOP) as usize;
+        r.mem.write_physical(LOOP, &code[..head]);
+        for (frame, plus) in [(0, 0x1111_1111), (0x2_0000, 0x2222_2222)] {
+            r.mem.write_physical(BEHIND ^ frame, &inner(plus)[head..]);
+            let other = assemble(64, OTHER, |a| {
+                a.xor(eax, plus)?;
+                a.ret()
+            });
+            r.mem.write_physical(OTHER ^ frame, &other);
+        }
+        r.cpu.gpr[gpr::RAX] = 0;
+        r.cpu.gpr[gpr::RSI] = ROUNDS;
+        translated(&mut r, slice);
+        let (mut sum, mut now) = (0u32, [0x1111_1111u32; 2]);
+        for round in (1..=ROUNDS).rev() {
+            sum ^= now[0];
+            for _ in 0..20 {
+                sum = sum.wrapping_add(0x1234).rotate_left(3).wrapping_add(now[1]);
+            }
+            for (now, (_, mask)) in now.iter_mut().zip(masks) {
+                *now ^= if round & mask as u64 == 0 { 0x3333_3333 } else { 0 };
+            }
+        }
+        assert_eq!(r.cpu.gpr[gpr::RAX] as u32, sum, "slices of {slice}");
+    }
+}
+
 /// A function in another page that is stored to, by the code that calls it and from outside.
 #[test]
 fn functions_that_are_rewritten() {

@@ -333,6 +333,11 @@ impl Blocks {
         self.block(id).again == Again::Useless
     }
 
+    /// A block's translation isn't as it was when it needed no second try.
+    pub fn reopen(&mut self, id: u32) {
+        self.blocks[id as usize].again = Again::Open;
+    }
+
     /// A block's translation is to be made again, when it has run a while on the interpreter. Gives the old one.
     pub fn cool(&mut self, id: u32) -> Option<u32> {
         let b = &mut self.blocks[id as usize];

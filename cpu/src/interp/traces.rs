@@ -176,13 +176,13 @@ impl Direct<'_> {
     /// is needed there, as a rule not even the flags.
     pub(super) fn trace(&mut self, blocks: &mut Blocks, id: u32) -> (u32, u64, Path) {
         let rip = self.x.cpu.rip;
-        let path = self.trace_from(blocks, id, rip);
+        let path = self.path(blocks, id, rip);
         if path.back
             && let Some((top, by)) = path.top
             && blocks.block(top).native == jit::NONE
         {
             let rip = rip.wrapping_add(by);
-            let better = self.trace_from(blocks, top, rip);
+            let better = self.path(blocks, top, rip);
             if better.back && better.top.is_none() {
                 return (top, rip, better);
             }
@@ -190,7 +190,20 @@ impl Direct<'_> {
         (id, rip, path)
     }
 
-    fn trace_from(&mut self, blocks: &mut Blocks, id: u32, rip: u64) -> Path {
+    /// How `id` goes on. Where a loop's translation has been given up, blocks of it that have been translated for themselves since,
+    /// because they were entered in its middle, are copied.
+    fn path(&mut self, blocks: &mut Blocks, id: u32, rip: u64) -> Path {
+        if blocks.is_fine(id) && !self.x.derived.eager {
+            let path = self.trace_from(blocks, id, rip, true);
+            if path.back {
+                return path;
+            }
+            blocks.reopen(id);
+        }
+        self.trace_from(blocks, id, rip, false)
+    }
+
+    fn trace_from(&mut self, blocks: &mut Blocks, id: u32, rip: u64, again: bool) -> Path {
         let b = blocks.block(id);
         let insns = blocks.insns(b).to_vec();
         let mut path = Path {
@@ -213,11 +226,12 @@ impl Direct<'_> {
         let start = b.at % PAGE;
         let mut pages = self.pages(b, rip);
         path.first = Some(pages);
-        let (certain, page, bold) = (b.certain, pages.rip, blocks.tried_again(id));
+        let (certain, page, bold) = (b.certain, pages.rip, again || blocks.tried_again(id));
         let guess = |blocks: &Blocks, id| {
             let rip = blocks.returns_to(id).filter(|_| bold && !certain)?;
             i32::try_from(rip.wrapping_sub(page) as i64).ok().map(i64::from)
         };
+        let placed = !b.anywhere && jit::is_placed(self.key, page);
         path.calls.extend(guess(blocks, id));
         let callers = path.calls.len();
         // What it would be without the second page.
@@ -289,7 +303,7 @@ impl Direct<'_> {
                         break;
                     }
                     back = w.target.is_some() && w.target == own;
-                    let least = if path.copies > 0 { None } else { Some(heat / 2) };
+                    let least = if path.copies > 0 || again { None } else { Some(heat / 2) };
                     let Some((to, taken)) = self.likelier(blocks, pages, w, least) else { break };
                     let exit = if taken { w.next } else { w.target };
                     let off = exit.unwrap_or(0);
@@ -308,7 +322,7 @@ impl Direct<'_> {
                 }
                 // It stops before an instruction that lies across the page's end, or at that.
                 End::No if pages.at[1].is_some() && next <= PAGE as u16 => {
-                    let Some(to) = self.behind(blocks, pages, next, heat / 2) else { break };
+                    let Some(to) = self.behind(blocks, pages, next, heat / 2, again) else { break };
                     if to == id {
                         path.unroll(None);
                         back = true;
@@ -356,8 +370,9 @@ impl Direct<'_> {
         }
         path.back = back;
         match within {
-            // To look for the second page costs as much as a jump to it: only a loop does it once for several turns.
-            Some(within) if !back && !self.x.derived.eager => within,
+            // To look for the second page costs as much as a jump to it: only a loop does it once for several turns. What is made for
+            // one RIP compares the number of the space's code mapping alone.
+            Some(within) if !(back || self.x.derived.eager || bold && placed) => within,
             _ => path,
         }
     }
@@ -497,19 +512,20 @@ impl Direct<'_> {
         None
     }
 
-    /// The block at `off`, behind one that stops where the page does, if it may be gone on with.
-    fn behind(&mut self, blocks: &mut Blocks, pages: Pages, off: u16, least: u16) -> Option<u32> {
+    /// The block at `off`, behind one that stops where the page does, if it may be gone on with; in a copy (`any`) it may have a translation.
+    fn behind(&mut self, blocks: &mut Blocks, pages: Pages, off: u16, least: u16, any: bool) -> Option<u32> {
         let at = pages.place(off)?;
         if !self.x.derived.eager {
             let id = blocks.find(at, self.key)?;
             let b = blocks.block(id);
-            return (b.native == jit::NONE && b.heat >= least).then_some(id);
+            return (any || b.native == jit::NONE && b.heat >= least).then_some(id);
         }
         self.made(blocks, pages, at)
     }
 
     /// The block that ran more often of those that a branch leads to, and whether the branch is taken there: if it has no translation
-    /// and ran at least `least` times, or in a copy (`None`), where it may have.
+    /// and ran at least `least` times, or in a copy (`None`), where it may have. Where neither way is much likelier it is none, but where
+    /// much time is spent.
     fn likelier(
         &mut self,
         blocks: &mut Blocks,
@@ -531,11 +547,12 @@ impl Direct<'_> {
         let (next, target) = (look(w.next), look(w.target));
         let heat = |x: Option<(u32, u16, bool)>| x.map_or(0, |x| x.1);
         let taken = heat(target) > heat(next);
-        // Where both are about as likely, two links cost less than a way out of the trace's middle.
+        // Where both are about as likely, two links cost less than a way out of the trace's middle, as a rule.
         let other = if taken { heat(next) } else { heat(target) };
         let (id, heat, free) = if taken { target? } else { next? };
         let may = least.is_none_or(|least| free && heat >= least);
-        (may && heat >= other.saturating_mul(2)).then_some((id, taken))
+        let alike = blocks.tried_again(id);
+        (may && (alike || heat >= other.saturating_mul(2))).then_some((id, taken))
     }
 
     /// For tests, which run code once: one of both ways, as the place of the branch has it, or none.

@@ -16,12 +16,15 @@
 //!   instruction if others may. Outside long mode all addresses are sums of 32 bits, and a follower cuts its own.
 //! - What a load of a group finds where a store of the same group has put a constant, with nothing stored since but to other places of
 //!   the group, is that constant: neither can have gone to anything but RAM.
+//! - Where that saves followers the sum of their own addresses (an index, a register in memory), the slot has the host address of what
+//!   the leader accesses in place of the difference, and they are a constant from there.
 //! - A block whose leaders fail often, because the range lies across a page's end or is only read, is translated again
 //!   with fewer groups: first loads don't probe for stores, then there are no groups of tables, which are long, then none.
 
 use super::ir::{Op, Place, Val};
 use super::lower::x87;
 use super::passes::full_width;
+use super::regs::convention;
 use crate::insn::{IP_REG, Insn, ModeKey, NO_REG};
 use crate::memory::PAGE;
 use crate::ops::{Alu, Pure, Shift, Unary};
@@ -78,6 +81,8 @@ pub enum Role {
         stored: bool,
         /// Its address holds a sum that is cut to 32 bits.
         cut: Option<Cut>,
+        /// The slot is for the host address of what it accesses.
+        anchors: bool,
     },
     /// It goes by the slot.
     Follows {
@@ -93,6 +98,8 @@ pub enum Role {
         table: bool,
         /// Nothing else about it can fail either.
         sure: bool,
+        /// So many bytes behind what the leader accesses, if the slot has the host address of that.
+        from: Option<i32>,
     },
 }
 
@@ -263,9 +270,21 @@ struct Group {
     lead: Option<Known>,
     /// The leader's operation.
     leader: usize,
+    /// Where in the group it is.
+    led: i64,
+    /// Followers to which their own addresses cost an operation at least, less what it costs the leader to give them the sum.
+    gain: i32,
     members: u32,
     /// Among those of the groups that are worth one.
     slot: Option<u8>,
+}
+
+impl Group {
+    /// Whether followers go by the host address of what the leader accesses.
+    fn anchors(&self) -> bool {
+        let fixed = self.terms[0].0 == NOTHING || self.terms.iter().any(|t| t.0 == HERE);
+        self.gain > 0 && !self.table && !fixed
+    }
 }
 
 /// A constant that was stored at some place of a group.
@@ -283,6 +302,15 @@ struct Member {
     place: i64,
     /// Its base register is as the leader's was.
     same: bool,
+}
+
+/// What an access's address is made from.
+#[derive(Clone, Copy)]
+struct Source {
+    /// Content of the base register of an operand that is that and a displacement.
+    base: Option<Known>,
+    /// It takes operations of its own: it has an index, or the register is in memory.
+    costly: bool,
 }
 
 struct Search<'a> {
@@ -378,10 +406,12 @@ pub fn find(ops: &[Op], insns: &[Insn], key: ModeKey, sharing: Sharing, placed: 
             Cut { r, down: -low as u32, span: (high - low) as u32 }
         });
         roles[m.op] = Some(if m.op == g.leader {
-            Role::Leads { slot, before, span, table, stored: g.write && !g.begins_with_store, cut }
+            let stored = g.write && !g.begins_with_store;
+            Role::Leads { slot, before, span, table, stored, cut, anchors: g.anchors() }
         } else {
             let sure = !matches!(ops[m.op], Op::Call { .. });
-            Role::Follows { slot, at: before, span, same: m.same, table, sure }
+            let from = g.anchors().then_some((m.place - g.led) as i32);
+            Role::Follows { slot, at: before, span, same: m.same, table, sure, from }
         });
     }
     Groups { roles, found: s.found, fixed: s.fixed }
@@ -606,19 +636,19 @@ impl Search<'_> {
                 self.by = Some(self.page).filter(|by| self.placed.is_some() || *by == 0);
             }
             Op::Load(at) => {
-                if let Some(place) = self.access(i, at, false) {
+                if let Some(place) = self.access(i, n, at, false) {
                     self.find_stored(i, place, at.w);
                 }
             }
             Op::LoadX { at, aligned: false } => {
-                self.access(i, at, false);
+                self.access(i, n, at, false);
             }
             Op::Store { at, v } => {
-                let place = self.access(i, at, true);
+                let place = self.access(i, n, at, true);
                 self.note_stored(place, at.w, self.constant_stored(v, at.w, n));
             }
             Op::StoreX { at, aligned: false, .. } | Op::CheckStore(at) | Op::Probe(at) => {
-                let place = self.access(i, at, true);
+                let place = self.access(i, n, at, true);
                 self.note_stored(place, at.w, None);
             }
             _ => {}
@@ -679,8 +709,14 @@ impl Search<'_> {
         (w == self.w || w == 4).then_some(w != self.w)
     }
 
+    /// Whether the address of an instruction's operand takes operations of its own.
+    fn is_costly(&self, i: &Insn) -> bool {
+        let map = convention(self.key.code64()).map;
+        i.index < 16 || map.get(usize::from(i.base)).is_some_and(Option::is_none)
+    }
+
     /// Which group it belongs to, and where in there it is.
-    fn access(&mut self, i: usize, at: Place, write: bool) -> Option<(usize, i64)> {
+    fn access(&mut self, i: usize, n: usize, at: Place, write: bool) -> Option<(usize, i64)> {
         let table = self.tables[at.ea.n()];
         let value = self.values[at.ea.n()].filter(|v| !v.1).map(|v| (v.0, 0));
         let (k, most) = table.or(value)?;
@@ -690,7 +726,9 @@ impl Search<'_> {
         }
         let base = self.bases[at.ea.n()];
         let table = table.is_some();
-        let place = self.join(i, at.seg, (k, most + i64::from(at.w), table), base, write)?;
+        let costly = matches!(self.ops[at.ea.n()], Op::Ea) && self.is_costly(&self.insns[n]);
+        let from = Source { base, costly };
+        let place = self.join(i, at.seg, (k, most + i64::from(at.w), table), from, write)?;
         if k.is_constant() && base.is_some() {
             self.fixed.push((i, k.plus));
         }
@@ -705,16 +743,17 @@ impl Search<'_> {
         }
         let Some(k) = self.operand(&insn) else { return };
         let base = if insn.index < 16 { None } else { self.regs.get(usize::from(insn.base)).copied() };
-        self.join(i, insn.seg, (k, w.into(), false), base, write);
+        let costly = self.is_costly(&insn);
+        self.join(i, insn.seg, (k, w.into(), false), Source { base, costly }, write);
     }
 
-    /// Enters an access of operation `i` to `bytes` from `k` on into a group. `base`: the content of its base register.
+    /// Enters an access of operation `i` to `bytes` from `k` on into a group.
     fn join(
         &mut self,
         i: usize,
         seg: u8,
         (k, bytes, table): (Known, i64, bool),
-        base: Option<Known>,
+        Source { base, costly }: Source,
         write: bool,
     ) -> Option<(usize, i64)> {
         if self.key.flat() >> seg & 1 == 0 {
@@ -764,6 +803,7 @@ impl Search<'_> {
                 g.low = g.low.min(place);
                 g.end = g.end.max(end + more);
                 g.members += 1;
+                g.gain += i32::from(costly);
                 base.is_some() && base == g.lead
             }
             None => {
@@ -780,6 +820,8 @@ impl Search<'_> {
                     begins_with_store: write,
                     lead: base,
                     leader: i,
+                    led: k.plus,
+                    gain: if costly { 0 } else { -1 },
                     members: 1,
                     slot: None,
                 });

@@ -123,6 +123,7 @@ impl Jit {
     /// where they were when it was made: the first jump to one of them looks whether the space's code is mapped as it is now, and for the
     /// next ones that still holds.
     pub fn open_hops(&mut self, x: &mut Exec<'_>, id: u32, page: u64) {
+        self.open_guard(x, id, page);
         let Some(Some(native)) = self.natives.get(id as usize) else { return };
         let first = native.links.iter().enumerate().find_map(|(n, l)| Some((n as u32, l.hop?)));
         let Some((n, first)) = first else { return };
@@ -140,6 +141,26 @@ impl Jit {
             self.patch(id, n, Some((0, flags)), serial, page);
             self.statistics.links += 1;
         }
+    }
+
+    /// Lets native block `id`, whose first page is at RIP `page`, do without a look for the page behind that, if this is where it was, while
+    /// the present space's code is mapped as it is now.
+    pub fn open_guard(&mut self, x: &mut Exec<'_>, id: u32, page: u64) {
+        let Some(Some(native)) = self.natives.get_mut(id as usize) else { return };
+        let (Some((at, seen)), Some(frame)) = (&mut native.guard, native.second) else { return };
+        let behind = page.wrapping_add(PAGE);
+        let place = frame.wrapping_sub(x.mem.ram.base() as u64) as usize;
+        let shared = x.derived.tlb.is_shared(x.cpu, page);
+        if native.placed != Some(page)
+            || x.derived.tlb.find_execute(behind) != Some(place)
+            || shared != x.derived.tlb.is_shared(x.cpu, behind)
+        {
+            return;
+        }
+        x.derived.tlb.note_code(x.cpu, x.mem, behind, shared);
+        // No space has the number 0.
+        *seen = x.derived.tlb.code_serial(x.cpu, x.mem, shared);
+        self.memory.write(*at, &seen.to_le_bytes());
     }
 
     /// The number that jump `n` of native block `from`, whose page is at `page`, to `linear` in another page is to compare with that of

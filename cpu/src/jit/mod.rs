@@ -75,6 +75,8 @@ struct Native {
     links: Vec<Link>,
     /// The other pages that it goes on in.
     hops: Vec<Hop>,
+    /// Where it compares the number of the space in which it needn't look for the page behind its own, and that number.
+    guard: Option<(usize, u32)>,
     /// (block, link number) that go here directly.
     sources: Vec<(u32, u32)>,
     /// Pairs of slots of the jump cache that may name it; all may, if these are [`MANY`].
@@ -392,8 +394,7 @@ impl Jit {
     pub fn translate(&mut self, block: u32, guest: Guest<'_>, code: Code<'_>) -> Option<u32> {
         let Code { insns, turns, key, ends, second, sharing, certain, anywhere, returns } = code;
         let page = guest.rip & !(PAGE - 1);
-        let plain = key.code_flat() && extends(page) && (key.code64() || page >> 32 == 0);
-        let placed = (plain && !anywhere).then_some(page);
+        let placed = (is_placed(key, page) && !anywhere).then_some(page);
         if key.alignment_checked() {
             self.statistics.refused += 1;
             return Some(REFUSED);
@@ -524,6 +525,7 @@ impl Jit {
             site,
             links: l.links,
             hops: l.hops,
+            guard: l.guard.map(|at| (site.place(at), 0)),
             incoming: l.incoming,
             sources: Vec::new(),
             slots: Vec::new(),
@@ -601,6 +603,7 @@ impl Jit {
 
     /// Remembers where a jump to RIP leads in the processor's present space and mode.
     pub fn remember_jump(&mut self, x: &mut Exec<'_>, key: ModeKey, rip: u64, linear: u64, id: u32) {
+        self.open_guard(x, id, rip & !(PAGE - 1));
         let Some(Some(n)) = self.natives.get_mut(id as usize) else { return };
         let code = self.memory.address(n.far) as u64;
         let shared = key.code_flat() && x.derived.tlb.is_shared(x.cpu, linear);
@@ -668,12 +671,15 @@ impl Jit {
 
     /// Runs native block `id`: RIP is at its start and the budget is above its length.
     pub fn run(&mut self, x: &mut Exec<'_>, blocks: &mut Blocks, key: ModeKey, id: u32) -> Left {
+        let space = space_key(x, key);
         let Some(Some(n)) = self.natives.get(id as usize) else { return Left::Interpret };
         let code = self.memory.address(n.far);
+        if n.guard.is_some_and(|g| g.1 != (space >> 32) as u32) {
+            self.open_guard(x, id, x.cpu.rip & !(PAGE - 1));
+        }
         let set = &self.stubs.sets[usize::from(!key.code64())];
         let enter = self.memory.address(set.enter);
         self.statistics.entered += 1;
-        let space = space_key(x, key);
         x.derived.space_seen = x.derived.tlb.code_changes();
         let view = own_view(x.cpu);
         let table = x.derived.tlb.table_in_use(x.cpu, view);
@@ -758,6 +764,11 @@ fn key_width(key: ModeKey) -> u8 {
 fn space_key(x: &mut Exec<'_>, key: ModeKey) -> u64 {
     let rip = x.cpu.rip;
     space_at(x, key, rip)
+}
+
+/// Whether code of a kind, in the page at RIP `page`, may be made for that RIP alone.
+pub(crate) fn is_placed(key: ModeKey, page: u64) -> bool {
+    key.code_flat() && extends(page) && (key.code64() || page >> 32 == 0)
 }
 
 /// Address space and mode as the jump cache's entries name them, for code at `rip`.

@@ -41,6 +41,8 @@ pub(super) enum Cold {
     Vectors { from: Label, back: Label },
     /// The code is made for a page at another RIP than where it now runs. `near`: to be looked at whether that is so.
     Moved { from: Label, near: Label, page: i32 },
+    /// The space's code isn't mapped as it was when the page behind was last looked for: `out` if it isn't the host page `frame` now.
+    Behind { from: Label, back: Label, frame: u64, out: Label },
     /// The page behind, at R14, isn't in the first entry of its place in the TLB.
     SecondCode { from: Label, back: Label, out: Label },
     /// Leave before the instruction.
@@ -59,6 +61,14 @@ pub(super) enum Cold {
 }
 
 impl Lower<'_> {
+    /// Looks for the page at R14 in the second entry of its place in the TLB: `again` if it is in the first now, else `out`.
+    pub(super) fn second_code(&mut self, again: Label, out: Label) {
+        self.asm.store(8, field::fill(), R::R14);
+        self.call_to(Target::SecondCode);
+        self.asm.jcc(4, again);
+        self.asm.jmp(out);
+    }
+
     /// The cold part of a side exit.
     fn side_path(&mut self, n: u16, to: u16, flags: Handed, note: Option<x87::Note>, hop: Option<Hop>) {
         self.hop = hop;
@@ -424,10 +434,12 @@ impl Lower<'_> {
                 }
                 Cold::SecondCode { from, back, out } => {
                     self.asm.bind(from);
-                    self.asm.store(8, field::fill(), R::R14);
-                    self.call_to(Target::SecondCode);
-                    self.asm.jcc(4, back);
-                    self.asm.jmp(out);
+                    self.second_code(back, out);
+                }
+                Cold::Behind { from, back, frame, out } => {
+                    self.asm.bind(from);
+                    self.look_behind(frame, out);
+                    self.asm.jmp(back);
                 }
                 Cold::Bail { from, at } => {
                     self.asm.bind(from);

@@ -213,9 +213,27 @@ impl Lower<'_> {
         self.cold.push(Cold::Limit { from, back, out, off, t });
     }
 
-    /// Leaves unless the next page is still mapped, executable, to the host page `frame`.
+    /// Leaves unless the next page is still mapped, executable, to the host page `frame`. Code that is made for one RIP needn't look for
+    /// that while the space's code is mapped as it was when it last did.
     fn guard(&mut self, frame: u64) {
-        let (out, from, back) = (self.asm.label(), self.asm.label(), self.asm.label());
+        let out = self.asm.label();
+        self.exits.crossing = Some(out);
+        if self.placed.is_none() {
+            return self.look_behind(frame, out);
+        }
+        let (from, back) = (self.asm.label(), self.asm.label());
+        // CMP dword [space's serial], imm32
+        self.asm.alu_imm32(7, 4, field::plus(field::space(), 4), 0);
+        self.guard = Some(self.asm.here() - 4);
+        self.asm.jcc(5, from);
+        self.asm.bind(back);
+        self.cold.push(Cold::Behind { from, back, frame, out });
+    }
+
+    /// Goes to `out` unless the next page is mapped, executable, to the host page `frame`.
+    pub(super) fn look_behind(&mut self, frame: u64, out: Label) {
+        let (again, found) = (self.asm.label(), self.asm.label());
+        let missed = self.asm.label();
         self.asm.load(8, R::R14, field::page_rip());
         self.asm.lea(8, R::R14, Mem::at(R::R14, 4096));
         if !self.key.code_flat() {
@@ -224,17 +242,22 @@ impl Lower<'_> {
         if !self.key.code64() {
             self.asm.mov(4, R::R14, R::R14);
         }
-        self.asm.bind(back);
+        self.asm.bind(again);
         self.asm.bextr(R::R15, R::R14, TABLE);
         let (tag, delta) = (self.entry(R::R15, Array::Execute), self.entry(R::R15, Array::Delta));
         self.asm.alu_r_rm(7, 8, R::R14, tag);
-        self.asm.jcc(5, from);
-        self.cold.push(Cold::SecondCode { from, back, out });
+        if self.placed.is_some() {
+            self.asm.jcc(4, found);
+            self.second_code(again, out);
+        } else {
+            self.asm.jcc(5, missed);
+            self.cold.push(Cold::SecondCode { from: missed, back: again, out });
+        }
+        self.asm.bind(found);
         self.asm.alu_r_rm(0, 8, R::R14, delta);
         self.asm.mov_imm(R::R15, frame);
         self.asm.alu_rm_r(7, 8, R::R14, R::R15);
         self.asm.jcc(5, out);
-        self.exits.crossing = Some(out);
     }
 
     pub(super) fn begin(&mut self) {
@@ -869,6 +892,7 @@ impl Lower<'_> {
             fewer: Sharing::Nothing,
             links,
             hops: self.hops,
+            guard: self.guard,
             absolute: self.exits.absolute,
             bytes: self.asm.bytes,
         }

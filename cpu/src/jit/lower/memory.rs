@@ -76,8 +76,8 @@ impl Lower<'_> {
 
     /// Probes for an access of `w` bytes at the instruction's memory operand.
     pub(super) fn probe_operand(&mut self, seg: u8, w: u8, write: bool) -> Low<Mem> {
-        if let Some(Role::Follows { slot, at: place, span, same, .. }) = self.groups.role(self.at) {
-            return self.follow(None, slot, (place, span), same);
+        if let Some(Role::Follows { slot, at: place, span, same, from, .. }) = self.groups.role(self.at) {
+            return self.follow(None, slot, (place, span), same, from);
         }
         self.expose()?;
         let a = self.operand_address()?;
@@ -88,8 +88,8 @@ impl Lower<'_> {
     fn probe(&mut self, at: Place, write: bool) -> Low<Mem> {
         match self.groups.role(self.at) {
             Some(Role::Follows { slot, table: true, .. }) => return self.follow_table(at, slot),
-            Some(Role::Follows { slot, at: place, span, same, .. }) => {
-                return self.follow(Some(at.ea), slot, (place, span), same);
+            Some(Role::Follows { slot, at: place, span, same, from, .. }) => {
+                return self.follow(Some(at.ea), slot, (place, span), same, from);
             }
             _ => {}
         }
@@ -311,7 +311,18 @@ impl Lower<'_> {
     /// The host operand of an access whose page a leader has found: leaves EFLAGS as they are.
     /// `place`: where it is among the `span` bytes that the leader has found in one page.
     /// `same`: its base register is as the leader's was.
-    fn follow(&mut self, ea: Option<Val>, slot: u8, (place, span): (i32, i32), same: bool) -> Low<Mem> {
+    /// `from`: the slot has the address of what the leader accesses, and it is so far from there.
+    fn follow(
+        &mut self,
+        ea: Option<Val>,
+        slot: u8,
+        (place, span): (i32, i32),
+        same: bool,
+        from: Option<i32>,
+    ) -> Low<Mem> {
+        if let Some(from) = from {
+            return Ok(Mem::at(self.group_delta(slot)?, from));
+        }
         if let Some(disp) = self.beyond_here(ea) {
             return Ok(Mem::at(self.group_delta(slot)?, disp));
         }
@@ -345,7 +356,7 @@ impl Lower<'_> {
         relative.then(|| self.after(i)).flatten()
     }
 
-    /// A group's delta in a temporary, for reading only: see [`Lower::cached`].
+    /// What a group's slot has in a temporary, for reading only: see [`Lower::cached`].
     fn group_delta(&mut self, slot: u8) -> Low<R> {
         if let Some((x, _)) = self.cached(Held::Group(slot)) {
             self.free &= !(1 << x.0);
@@ -414,6 +425,7 @@ impl Lower<'_> {
                 Loc::Guest { r: r @ 0..16, w } => w >= at.w && self.host(r).is_some(),
                 _ => self.imm32(v, at.w).is_some(),
             },
+            Op::LoadX { aligned, .. } | Op::StoreX { aligned, .. } => !aligned,
             _ => false,
         }
     }
@@ -454,12 +466,36 @@ impl Lower<'_> {
             a.held.into_iter().for_each(|h| self.give(h));
             return Ok(Mem::at(x, disp));
         }
-        if let Some(n) = slot {
+        let anchors = self.anchors();
+        if let Some(n) = slot.filter(|_| !anchors) {
             self.asm.store(8, field::group(n), x);
             self.cache(x, Held::Group(n), 8);
         }
         self.give(c);
-        self.in_page(x, a, slot.is_some())
+        let m = self.in_page(x, a, slot.is_some() && !anchors)?;
+        match slot {
+            Some(n) if anchors => Ok(self.anchor(n, m)),
+            _ => Ok(m),
+        }
+    }
+
+    /// Whether the access at hand leads others that go by its own host address.
+    fn anchors(&self) -> bool {
+        matches!(self.groups.role(self.at), Some(Role::Leads { anchors: true, .. }))
+    }
+
+    /// Puts the host address `m`, which has a temporary as its base, into a slot.
+    fn anchor(&mut self, slot: u8, m: Mem) -> Mem {
+        let Some(x) = m.base.filter(|b| self.is_temp(*b)) else { return m };
+        if m != Mem::at(x, 0) {
+            self.asm.lea(8, x, m);
+        }
+        if let Some((i, _)) = m.index {
+            self.give(i);
+        }
+        self.asm.store(8, field::group(slot), x);
+        self.cache(x, Held::Group(slot), 8);
+        Mem::at(x, 0)
     }
 
     fn probe_copy(&mut self, at: Place, a: Address, write: bool, flat: bool) -> Low<Mem> {
@@ -518,6 +554,11 @@ impl Lower<'_> {
             self.look_up(c, x, at, write, Linear::Reg(h), back, false).into()
         };
         match slot {
+            Some(n) if self.anchors() => {
+                self.asm.alu_r_rm(0, 8, h, delta);
+                self.asm.store(8, field::group(n), h);
+                self.cache(h, Held::Group(n), 8);
+            }
             Some(n) => {
                 if class.is_none() {
                     self.asm.load(8, x, delta);
@@ -625,7 +666,17 @@ impl Lower<'_> {
             self.asm.store_imm(w, m, c);
             return Ok(());
         }
-        let r = match self.operand(v, w)? {
+        let r = match self.loc[v.n()] {
+            Loc::Guest { r: r @ 0..16, w: known }
+                if known >= w
+                    && self.host(r).is_none()
+                    && let Some((t, _)) = self.cached(Held::Guest(r)) =>
+            {
+                t.into()
+            }
+            _ => self.operand(v, w)?,
+        };
+        let r = match r {
             Rm::Reg(r) => r,
             _ => self.temp(v)?,
         };

@@ -216,6 +216,8 @@ pub struct Lower<'a> {
     /// The page of the instruction at hand, if it isn't the first.
     hop: Option<Hop>,
     hops: Vec<Hop>,
+    /// See [`Lowered::guard`].
+    guard: Option<usize>,
     /// It goes on in the next page, or links to it, and looks for that when it is entered; that holds until it ends, for no
     /// shared code runs in between.
     spans: bool,
@@ -250,6 +252,8 @@ pub struct Lowered {
     pub links: Vec<Link>,
     /// The other pages that it goes on in.
     pub hops: Vec<Hop>,
+    /// Offset of the 32-bit number of the space in which it needn't look for the page behind its own.
+    pub guard: Option<usize>,
     /// Calls and jumps to absolute addresses: (offset of the 32-bit field, target).
     pub absolute: Vec<(usize, super::stubs::Target)>,
 }
@@ -326,6 +330,7 @@ pub fn lower(
         placed: entry.placed,
         hop: None,
         hops: Vec::new(),
+        guard: None,
         spans: entry.second.is_some() && first_call(ops, insns).is_none(),
         extends: entry.extends,
         common: stubs,
